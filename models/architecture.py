@@ -1,0 +1,49 @@
+"""Shapes of the networks: plain settings, saved beside the weights, importable without PyTorch."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Architecture(BaseModel):
+    """Base of all shapes: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AutoencoderArchitecture(Architecture):
+    """Convolutional latent autoencoder over the eight independent leads."""
+
+    width: int = Field(64, ge=8, description="Channels of the first level.")
+    latent_channels: int = Field(8, ge=1, description="Channels of the latent.")
+    downsampling: int = Field(8, description="Samples per latent step; a power of two.")
+    blocks: int = Field(1, ge=1, description="Residual blocks per level.")
+
+
+class BeatDecoderArchitecture(Architecture):
+    """Decoder from a latent to one canonical beat, 8 leads × beat samples."""
+
+    width: int = Field(96, ge=8, description="Hidden channels.")
+    before_r_s: float = Field(0.2, gt=0, description="Beat window before the first R peak, in seconds.")
+    after_r_s: float = Field(0.4, gt=0, description="Beat window after the first R peak, in seconds.")
+    grid_hz: int = Field(500, ge=50, description="Beat grid in Hz; explicit Euler errs by 19 % at 100 and 3.8 % at 500.")
+
+
+class DenoiserArchitecture(Architecture):
+    """Conditional 1-D U-Net over the latent, with cross-attention to the condition tokens."""
+
+    width: int = Field(96, ge=16, description="Channels of the first level.")
+    multipliers: tuple[int, ...] = Field((1, 2, 2), description="Channel multiplier per level; each level halves the length.")
+    blocks: int = Field(2, ge=1, description="Residual blocks per level.")
+    heads: int = Field(4, ge=1, description="Attention heads.")
+    token_width: int = Field(128, ge=16, description="Width of a condition token.")
+    statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
+    knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
+
+
+class ClassifierArchitecture(Architecture):
+    """Residual 1-D convolutional superclass classifier; its penultimate features serve FID."""
+
+    width: int = Field(48, ge=8, description="Channels of the first stage.")
+    stages: int = Field(4, ge=2, description="Stages; each halves the length.")
+    features: int = Field(128, ge=16, description="Penultimate features.")

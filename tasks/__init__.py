@@ -1,0 +1,1 @@
+"""The stages: Prefect tasks and the Ray jobs they launch; glue between models and warehouse."""

@@ -1,0 +1,91 @@
+"""What every stage shares: a digest for an id, nothing done twice, a commit, and a fresh catalog."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+from tasks.settings import Section
+from warehouse.catalog import rebuild_catalog
+from warehouse.reference import Kind, Reference, digest
+from warehouse.store import Lineage, Staging, Store
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kind of work. Raise `code_version` when the same settings and inputs would now give another result."""
+
+    name: str
+    makes: Kind
+    code_version: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage built in its staging folder."""
+
+    rows: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def stage_id(stage: Stage, settings: dict[str, Any], inputs: list[Reference]) -> str:
+    """The id of a stage's output: a digest of its settings, its inputs and its code version."""
+    return digest(stage.name, stage.code_version, settings, [(one.kind, one.id) for one in inputs])
+
+
+def commit_once(
+    stage: Stage,
+    settings: Section | dict[str, Any],
+    inputs: list[Reference],
+    store: Store,
+    build: Callable[[Staging], Result],
+) -> Reference:
+    """Build a stage's output unless it is already committed.
+
+    Args:
+        settings: the settings that shape the result; operational ones are left out of the id.
+        inputs: references the output is made from.
+        build: writes the output into a staging folder; called only when there is work to do, and again after a kill
+            with whatever the earlier try left there.
+
+    Returns:
+        The reference of the committed output.
+    """
+    logger = run_logger()
+    shaping = settings.for_digest() if isinstance(settings, Section) else settings
+    identifier = stage_id(stage, shaping, inputs)
+    if found := store.find(stage.makes, identifier):
+        logger.info("%s: skipped, %s is already there", stage.name, found)
+        return found
+    waiting = lambda: logger.info("%s: another run is building %s; waiting", stage.name, identifier)  # noqa: E731
+    with store.stage(stage.makes, identifier, waiting) as staging:
+        if found := store.find(stage.makes, identifier):
+            logger.info("%s: skipped, another run has just made %s", stage.name, found)
+            return found
+        logger.info("%s: %s %s %s", stage.name, "continuing" if staging.resumed else "making", stage.makes, identifier)
+        started = time.monotonic()
+        result = build(staging)
+        lineage = Lineage(
+            stage=stage.name,
+            code_version=stage.code_version,
+            settings=settings.model_dump(mode="json") if isinstance(settings, Section) else settings,
+            inputs=inputs,
+        )
+        reference = staging.commit(result.rows, lineage, result.facts)
+    rebuild_catalog(store)
+    logger.info("%s: committed %s in %.0f s", stage.name, reference, time.monotonic() - started)
+    return reference
+
+
+def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """Prefect's logger inside a run, a plain one outside (unit tests, notebooks)."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("einthoven")

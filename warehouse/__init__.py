@@ -1,0 +1,1 @@
+"""Data at rest: source readers in, tables and catalog in the middle, releases out."""

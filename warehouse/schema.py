@@ -1,0 +1,203 @@
+"""Arrow schemas of every table, each column with its unit and meaning.
+
+`docs/data-dictionary.md` is written from these descriptions (`python -m warehouse.dictionary`), and a test compares them.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, lead_column
+
+MICROVOLTS_PER_MILLIVOLT = 1000.0
+EMBEDDING_SIZE = 384
+"""Numbers in a text embedding (MiniLM)."""
+
+
+def column(name: str, type_: pa.DataType, description: str, unit: str = "", nullable: bool = True) -> pa.Field:
+    """A column that documents itself; the unit and description travel in the Parquet files."""
+    return pa.field(name, type_, nullable=nullable, metadata={"description": description, "unit": unit})
+
+
+STATEMENT = pa.struct([pa.field("code", pa.string()), pa.field("likelihood", pa.float32())])
+CLAIM = pa.struct(
+    [
+        pa.field("feature", pa.string()),
+        pa.field("lead", pa.string()),
+        pa.field("comparison", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("upper", pa.float64()),
+        pa.field("unit", pa.string()),
+        pa.field("support", pa.float64()),
+        pa.field("verdict", pa.string()),
+        pa.field("author", pa.string()),
+    ]
+)
+
+
+def measured_columns() -> list[pa.Field]:
+    """Features measured on a waveform by `models.measurements`; the same for real and synthetic ECGs."""
+    per_lead = pa.list_(pa.float32(), len(STANDARD_LEADS))
+    leads = ", ".join(STANDARD_LEADS)
+    return [
+        column("heart_rate_bpm", pa.float32(), "Heart rate from the median RR interval", "bpm"),
+        column("rr_irregularity", pa.float32(), "Standard deviation of RR over its mean"),
+        column("r_peaks", pa.int16(), "R peaks found", "count"),
+        column("pr_ms", pa.float32(), "PR interval of the mean beat; null without a P wave", "ms"),
+        column("qrs_ms", pa.float32(), "QRS duration of the mean beat", "ms"),
+        column("qt_ms", pa.float32(), "QT interval of the mean beat", "ms"),
+        column("qtc_ms", pa.float32(), "QT corrected for rate (Fridericia)", "ms"),
+        column("axis_deg", pa.float32(), "Electrical axis of the QRS in the frontal plane", "degree"),
+        column("p_present", pa.bool_(), "Whether a P wave precedes the QRS of the mean beat"),
+        column("st_level_mv", per_lead, f"ST level 60 ms after the J point against the PR segment; leads {leads}", "mV"),
+        column("t_amplitude_mv", per_lead, f"Signed T-wave amplitude of the mean beat; leads {leads}", "mV"),
+        column("r_amplitude_mv", per_lead, f"Largest positive QRS amplitude of the mean beat; leads {leads}", "mV"),
+    ]
+
+
+MEASURED_FEATURES = tuple(field.name for field in measured_columns())
+
+
+def lead_columns(samples: int) -> list[pa.Field]:
+    """One column per independent lead."""
+    return [
+        column(lead_column(lead), pa.list_(pa.int16(), samples), f"Lead {lead}", "µV", nullable=False)
+        for lead in INDEPENDENT_LEADS
+    ]
+
+
+def _waveform_table(fields: list[pa.Field], samples: int, rate_hz: int) -> pa.Schema:
+    metadata = {"samples": str(samples), "sampling_rate_hz": str(rate_hz)}
+    return pa.schema([*fields, *measured_columns(), *lead_columns(samples)], metadata=metadata)
+
+
+def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
+    """A real recording; never leaves the warehouse."""
+    return _waveform_table(
+        [
+            column("recording_id", pa.string(), "Opaque id: keyed digest of source and record", nullable=False),
+            column("patient_key", pa.string(), "Keyed digest of the patient; equal for one patient", nullable=False),
+            column("source", pa.string(), "Dataset it came from", nullable=False),
+            column("simulated", pa.bool_(), "True when the source is Einthoven's simulator", nullable=False),
+            column("strat_fold", pa.int8(), "Patient-disjoint fold", "1 to 10", nullable=False),
+            column("split", pa.string(), "train, validation or test; by patient", nullable=False),
+            column("age_years", pa.float32(), "Age at recording; 90 stands for older than 89", "years"),
+            column("sex", pa.string(), "female or male"),
+            column("text", pa.string(), "Report as written", nullable=False),
+            column("statements", pa.list_(STATEMENT), "SCP-ECG statements; likelihood 0 means unknown", "percent"),
+            column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses: NORM, MI, STTC, CD, HYP"),
+            column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
+        ],
+        samples,
+        rate_hz,
+    )
+
+
+def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
+    """A synthetic ECG and the condition it was generated for."""
+    return _waveform_table(
+        [
+            column("ecg_id", pa.string(), "Cohort id and row number", nullable=False),
+            column("row_number", pa.int64(), "Position in the cohort, from 0", nullable=False),
+            column("row_seed", pa.int64(), "Seed of this row, derived from cohort seed and row number", nullable=False),
+            column("model_id", pa.string(), "Model that generated it", nullable=False),
+            column("simulated_source", pa.bool_(), "True when the model learned from simulated recordings", nullable=False),
+            column("condition", pa.string(), "First statement of the condition, in words", nullable=False),
+            column("text", pa.string(), "Report text asked for; written from statements, never a patient's", nullable=False),
+            column("statements", pa.list_(pa.string()), "SCP-ECG statements asked for"),
+            column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses of those statements"),
+            column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
+            column("sex", pa.string(), "Sex asked for: female or male"),
+            column("target_heart_rate_bpm", pa.float32(), "Heart rate asked for", "bpm"),
+            column("knowledge_entries", pa.list_(pa.string()), "Knowledge entries retrieved for the condition"),
+            column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
+        ],
+        samples,
+        rate_hz,
+    )
+
+
+def quarantine() -> pa.Schema:
+    """A record that was refused."""
+    return pa.schema(
+        [
+            column("source", pa.string(), "Dataset it came from", nullable=False),
+            column("record", pa.string(), "Record path inside the dataset", nullable=False),
+            column("reason", pa.string(), "Reason code", nullable=False),
+            column("detail", pa.string(), "What exactly was wrong", nullable=False),
+        ]
+    )
+
+
+def knowledge() -> pa.Schema:
+    """A knowledge-base entry and the outcome of its audit."""
+    return pa.schema(
+        [
+            column("entry_id", pa.string(), "Digest of evidence, prompt and models", nullable=False),
+            column("statement", pa.string(), "SCP-ECG statement it describes", nullable=False),
+            column("condition", pa.string(), "The condition in words", nullable=False),
+            column("sex", pa.string(), "Sex it is about; null for both"),
+            column("age_band", pa.string(), "Age band it is about, e.g. 60-79; null for all", "years"),
+            column("narrative", pa.string(), "What the evidence shows, in at most 120 words", nullable=False),
+            column("claims", pa.list_(CLAIM), "Machine-checkable claims proposed, each with its verdict"),
+            column("patients", pa.int32(), "Training patients behind it", "count", nullable=False),
+            column("recordings", pa.int32(), "Training recordings behind it", "count", nullable=False),
+            column("claims_proposed", pa.int16(), "Claims the language model proposed", "count", nullable=False),
+            column("claims_kept", pa.int16(), "Claims that the evidence supports", "count", nullable=False),
+            column("claims_refuted", pa.int16(), "Claims that were removed", "count", nullable=False),
+            column("attempts", pa.int16(), "Times the language model was asked", "count", nullable=False),
+            column("rendered", pa.bool_(), "True when rendered from evidence alone", nullable=False),
+            column("model", pa.string(), "Language model that wrote it", nullable=False),
+            column("prompt_version", pa.string(), "Prompt file it was written with", nullable=False),
+            column("embedding_model", pa.string(), "Model of the embedding", nullable=False),
+            column("embedding", pa.list_(pa.float32(), EMBEDDING_SIZE), "Embedding of condition and narrative"),
+        ]
+    )
+
+
+def _metric_columns() -> list[pa.Field]:
+    return [
+        column("value", pa.float64(), "Point estimate"),
+        column("low", pa.float64(), "Lower end of the 95 % interval"),
+        column("high", pa.float64(), "Upper end of the 95 % interval"),
+        column("reference", pa.float64(), "The same metric on real data, or the value chance would give"),
+        column("unit", pa.string(), "Unit of value, low, high and reference"),
+        column("n", pa.int64(), "Recordings or rows it was computed from", "count"),
+        column("seed", pa.int64(), "Seed of the computation"),
+    ]
+
+
+def evaluations() -> pa.Schema:
+    """One metric of a cohort's quality."""
+    return pa.schema(
+        [
+            column("aspect", pa.string(), "fidelity, condition, downstream or physics", nullable=False),
+            column("metric", pa.string(), "Name of the metric", nullable=False),
+            column("subject", pa.string(), "What was measured, e.g. synthetic, real + synthetic, or a superclass", nullable=False),
+            *_metric_columns(),
+        ]
+    )
+
+
+def audits() -> pa.Schema:
+    """One privacy measurement of a cohort, with the threshold that gates its release."""
+    return pa.schema(
+        [
+            column("attack", pa.string(), "What an adversary would try", nullable=False),
+            column("metric", pa.string(), "How its success was measured", nullable=False),
+            *_metric_columns(),
+            column("threshold", pa.float64(), "Bound that a release must keep; null when only reported"),
+            column("passed", pa.bool_(), "Whether the bound was kept; null when only reported"),
+        ]
+    )
+
+
+TABLES = {
+    "recordings": recordings,
+    "quarantine": quarantine,
+    "knowledge": knowledge,
+    "cohorts": cohorts,
+    "evaluations": evaluations,
+    "audits": audits,
+}
+"""Table name to the function that makes its schema."""

@@ -1,0 +1,1 @@
+"""Readers of ECG datasets; each yields the same record type."""
