@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -32,7 +34,7 @@ class BeatDecoderArchitecture(Architecture):
 class DenoiserArchitecture(Architecture):
     """Conditional 1-D U-Net over the latent, with cross-attention to the condition tokens."""
 
-    width: int = Field(96, ge=16, description="Channels of the first level.")
+    width: int = Field(80, ge=16, description="Channels of the first level.")
     multipliers: tuple[int, ...] = Field((1, 2, 2), description="Channel multiplier per level; each level halves the length.")
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     heads: int = Field(4, ge=1, description="Attention heads.")
@@ -41,9 +43,26 @@ class DenoiserArchitecture(Architecture):
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
 
 
+class GeneratorConfig(Architecture):
+    """Everything but the weights that a generator needs, saved beside them."""
+
+    autoencoder: AutoencoderArchitecture
+    beat_decoder: BeatDecoderArchitecture
+    denoiser: DenoiserArchitecture
+    sampling_rate_hz: int = Field(ge=1, description="Sampling rate of the recordings, in Hz.")
+    samples: int = Field(ge=8, description="Samples of a recording.")
+    lead_scale_mv: tuple[float, ...] = Field(description="Standard deviation of each independent lead over training data, in mV.")
+    latent_mean: tuple[float, ...] = Field(description="Mean of each latent channel over training data.")
+    latent_std: tuple[float, ...] = Field(description="Standard deviation of each latent channel over training data.")
+    timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")
+    experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
+    rows_at_once: int = Field(16, ge=1, description="Rows the networks always see together; see Generator.sample.")
+
+
 class ClassifierArchitecture(Architecture):
     """Residual 1-D convolutional superclass classifier; its penultimate features serve FID."""
 
-    width: int = Field(48, ge=8, description="Channels of the first stage.")
+    width: int = Field(32, ge=8, description="Channels of the first stage.")
     stages: int = Field(4, ge=2, description="Stages; each halves the length.")
     features: int = Field(128, ge=16, description="Penultimate features.")

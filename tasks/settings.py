@@ -179,6 +179,7 @@ class CohortSettings(Section):
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(64, ge=1, description="ECGs sampled at once.")
     workers: int = operational(1, ge=1, description="Ray actors that generate.")
+    use_gpu: bool = Field(False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits.")
 
 
 class EvaluationSettings(Section):
@@ -186,9 +187,10 @@ class EvaluationSettings(Section):
 
     seed: int = Field(1, description="Seed of classifiers and bootstraps.")
     classifier: ClassifierArchitecture = Field(default_factory=ClassifierArchitecture, description="Reference classifier.")
+    use_gpu: bool = Field(False, description="Train classifiers on a GPU.")
     classifier_steps: int = Field(600, ge=1, description="Optimiser steps of each classifier.")
     batch_size: int = Field(64, ge=1, description="Recordings per step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
     neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage.")
 
@@ -199,8 +201,11 @@ class PrivacySettings(Section):
     seed: int = Field(1, description="Seed of sampling and bootstraps.")
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
     max_membership_auc: float = Field(0.6, gt=0.5, le=1, description="Bound on the upper end of the membership AUC's interval.")
+    max_membership_tpr: float = Field(
+        0.1, gt=0.01, le=1, description="Bound on the upper end of the share of members found at 1 % false positives."
+    )
     max_near_copy_share: float = Field(0.0, ge=0, le=1, description="Bound on the share of ECGs that copy a training recording.")
-    near_copy_correlation: float = Field(0.98, gt=0, le=1, description="Lag-aligned correlation that counts as a copy.")
+    near_copy_correlation: float = Field(0.95, gt=0, le=1, description="Lag-aligned correlation that counts as a copy.")
     min_group_patients: int = Field(5, ge=1, description="Bound on k: training patients behind each released condition.")
 
 

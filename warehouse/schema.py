@@ -22,15 +22,17 @@ def column(name: str, type_: pa.DataType, description: str, unit: str = "", null
 STATEMENT = pa.struct([pa.field("code", pa.string()), pa.field("likelihood", pa.float32())])
 CLAIM = pa.struct(
     [
-        pa.field("feature", pa.string()),
-        pa.field("lead", pa.string()),
-        pa.field("comparison", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("upper", pa.float64()),
-        pa.field("unit", pa.string()),
-        pa.field("support", pa.float64()),
-        pa.field("verdict", pa.string()),
-        pa.field("author", pa.string()),
+        column("feature", pa.string(), "Measured feature it is about, or statement:CODE for a statement made together"),
+        column(
+            "lead", pa.string(), "Lead or lead group (inferior, lateral, …); null for features not measured per lead"
+        ),
+        column("comparison", pa.string(), "above, below, between, present or absent"),
+        column("value", pa.float64(), "Value it compares with; the lower one of between", "see unit"),
+        column("upper", pa.float64(), "Upper value of between", "see unit"),
+        column("unit", pa.string(), "Unit of value and upper"),
+        column("support", pa.float64(), "Share of the supporting recordings that satisfy it"),
+        column("verdict", pa.string(), "What the audit decided"),
+        column("author", pa.string(), "Who proposed it: the language model, or the evidence itself"),
     ]
 )
 
@@ -49,7 +51,9 @@ def measured_columns() -> list[pa.Field]:
         column("qtc_ms", pa.float32(), "QT corrected for rate (Fridericia)", "ms"),
         column("axis_deg", pa.float32(), "Electrical axis of the QRS in the frontal plane", "degree"),
         column("p_present", pa.bool_(), "Whether a P wave precedes the QRS of the mean beat"),
-        column("st_level_mv", per_lead, f"ST level 60 ms after the J point against the PR segment; leads {leads}", "mV"),
+        column(
+            "st_level_mv", per_lead, f"ST level 60 ms after the J point against the PR segment; leads {leads}", "mV"
+        ),
         column("t_amplitude_mv", per_lead, f"Signed T-wave amplitude of the mean beat; leads {leads}", "mV"),
         column("r_amplitude_mv", per_lead, f"Largest positive QRS amplitude of the mean beat; leads {leads}", "mV"),
     ]
@@ -101,9 +105,13 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column("row_number", pa.int64(), "Position in the cohort, from 0", nullable=False),
             column("row_seed", pa.int64(), "Seed of this row, derived from cohort seed and row number", nullable=False),
             column("model_id", pa.string(), "Model that generated it", nullable=False),
-            column("simulated_source", pa.bool_(), "True when the model learned from simulated recordings", nullable=False),
+            column(
+                "simulated_source", pa.bool_(), "True when the model learned from simulated recordings", nullable=False
+            ),
             column("condition", pa.string(), "First statement of the condition, in words", nullable=False),
-            column("text", pa.string(), "Report text asked for; written from statements, never a patient's", nullable=False),
+            column(
+                "text", pa.string(), "Report text asked for; written from statements, never a patient's", nullable=False
+            ),
             column("statements", pa.list_(pa.string()), "SCP-ECG statements asked for"),
             column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses of those statements"),
             column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
@@ -173,7 +181,12 @@ def evaluations() -> pa.Schema:
         [
             column("aspect", pa.string(), "fidelity, condition, downstream or physics", nullable=False),
             column("metric", pa.string(), "Name of the metric", nullable=False),
-            column("subject", pa.string(), "What was measured, e.g. synthetic, real + synthetic, or a superclass", nullable=False),
+            column(
+                "subject",
+                pa.string(),
+                "What was measured, e.g. synthetic, real + synthetic, or a superclass",
+                nullable=False,
+            ),
             *_metric_columns(),
         ]
     )

@@ -1,1 +1,154 @@
 """Readers of ECG datasets; each yields the same record type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from warehouse.errors import SourceError
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """What a dataset says about one recording; the waveform is read later."""
+
+    record: str
+    """Identifier inside the dataset; the same whatever sampling rate is read."""
+    patient: str
+    """Identifier of the patient inside the dataset."""
+    age_years: float | None
+    """Age at recording; 90 stands for older than 89."""
+    sex: str | None
+    """female or male."""
+    text: str
+    """Report as written; empty when there is none."""
+    statements: tuple[tuple[str, float], ...]
+    """SCP-ECG statements as (code, likelihood in percent); likelihood 0 means unknown, not absent."""
+    superclasses: tuple[str, ...]
+    """Diagnostic superclasses of all statements, whatever their likelihood."""
+    strat_fold: int
+    """Patient-disjoint fold."""
+    files: tuple[tuple[int, str], ...] = ()
+    """Sampling rate in Hz and path of the record inside the dataset, without extension."""
+
+    def path(self, rate_hz: int) -> str:
+        """The record's path inside the dataset, for people; the identifier where there is no file at that rate."""
+        return dict(self.files).get(rate_hz, self.record)
+
+
+class BadRecord(Exception):  # noqa: N818 - it says what the record is; it is caught per record and quarantined
+    """A record that cannot be used.
+
+    Attributes:
+        reason: reason code, one of `REASONS`.
+        detail: what exactly was wrong, in words.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class RefusedRecord:
+    """A record that the dataset's own tables already show to be unusable."""
+
+    record: str
+    reason: str
+    detail: str
+
+
+REASONS = {
+    "bad_statements": "The statements are not a mapping from code to likelihood",
+    "unknown_statement": "A statement is not in the dataset's list of statements",
+    "bad_fold": "The fold is not a whole number from 1 to 10",
+    "bad_path": "The file name is absolute or leaves the dataset",
+    "missing_patient": "The patient is not named, so the record cannot be kept in one split",
+    "duplicate_record": "Another row has the same record identifier",
+    "patient_in_several_splits": "The patient's recordings lie in folds of several splits",
+    "missing_file": "The header or the signal file is not there",
+    "unreadable_file": "The operating system could not read a file",
+    "bad_header": "The header is not valid WFDB",
+    "bad_signal": "The signal file cannot be decoded, e.g. because it is truncated",
+    "checksum": "The signal file is not the one that the header was written for",
+    "duplicate_lead": "A lead is named twice",
+    "missing_lead": "One of the eight independent leads is not there",
+    "unknown_unit": "A lead's unit is not a known unit of voltage",
+    "uncalibrated": "The header gives a lead no gain, so its amplitude means nothing",
+    "wrong_rate": "The sampling rate is not the one that was asked for",
+    "too_short": "The recording is shorter than the window that was asked for",
+    "invalid_samples": "A lead holds samples that are marked invalid or are not finite",
+    "out_of_range": "An amplitude is beyond what can be stored",
+    "no_signal": "Every lead is constant",
+    "lead_identity": "The limb leads contradict each other, so leads were swapped or scaled",
+}
+"""Reason codes of the quarantine and what they mean."""
+
+
+class Source(Protocol):
+    """A dataset of ECG recordings in a folder."""
+
+    @property
+    def name(self) -> str:
+        """Name that recordings carry, e.g. ptbxl."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the recordings were made by Einthoven's simulator."""
+
+    def records(self) -> list[SourceRecord]:
+        """The usable rows of the dataset's tables, in their order."""
+
+    def refused(self) -> list[RefusedRecord]:
+        """The other rows."""
+
+    def statements(self) -> dict[str, dict[str, str]]:
+        """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
+
+    def read(self, record: SourceRecord, rate_hz: int, duration_s: float = 10.0) -> np.ndarray:
+        """Read one waveform: (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+
+        Raises:
+            BadRecord: why it cannot be used.
+        """
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the dataset's tables and every file they refer to."""
+
+
+def open_source(folder: Path | str, first: int | None = None) -> Source:
+    """Open a dataset folder, recognising its layout.
+
+    Args:
+        folder: the dataset folder.
+        first: read only the first rows of the dataset's table; None for all.
+
+    Raises:
+        SourceError: the folder is missing, empty, or holds no known layout.
+    """
+    from warehouse.sources.ptbxl import DATABASE, PtbxlSource
+
+    folder = Path(folder).expanduser()
+    if not folder.exists():
+        raise SourceError(f"dataset folder {folder} does not exist; check source.path (--data)")
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is a file; source.path (--data) must be the dataset's folder")
+    try:
+        names = sorted(one.name for one in folder.iterdir())
+    except OSError as error:
+        raise SourceError(f"dataset folder {folder} cannot be listed ({error.strerror}); make it readable") from None
+    if not names:
+        raise SourceError(
+            f"dataset folder {folder} is empty; download the dataset into it or check source.path (--data)"
+        )
+    if DATABASE not in names:
+        nested = next((found.parent for found in sorted(folder.glob(f"*/{DATABASE}"))), None)
+        hint = f"did you mean {nested}?" if nested else "is it PTB-XL, unpacked?"
+        raise SourceError(f"{folder} has no {DATABASE}; {hint}")
+    return PtbxlSource(folder.resolve(), first)

@@ -1,0 +1,249 @@
+"""The `einthoven` command: run a stage, query the warehouse, verify a release, draw one ECG."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.profiles import SettingsError, load_settings
+from tasks.settings import Settings, WarehouseSettings
+from warehouse.errors import EinthovenError
+from warehouse.store import Store
+
+FLOWS = {
+    "ingest": "ingest_dataset",
+    "knowledge": "build_knowledge_base",
+    "train": "train_model",
+    "generate": "generate_cohort",
+    "evaluate": "evaluate_cohort",
+    "audit": "audit_privacy",
+    "release": "release_cohort",
+}
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line, and a wrong call exits with 2."""
+    try:
+        sys.exit(cli.main(prog_name="einthoven", standalone_mode=False))
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; the same command continues from here", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except EinthovenError as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"einthoven: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="einthoven")
+def cli() -> None:
+    """Synthetic 12-lead ECG cohorts that can be released.
+
+    Each stage first runs the stages it needs; what was already made with the same settings and inputs is skipped.
+    """
+
+
+warehouse_option = click.option(
+    "--warehouse",
+    metavar="PATH",
+    help="Warehouse folder (default: $WAREHOUSE_URI, else ./einthoven-warehouse).",
+)
+
+
+def stage_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that all stages share."""
+    for option in (
+        warehouse_option,
+        click.option(
+            "--data",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="PATH",
+            help="Dataset folder (setting source.path).",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="PATH.TO.SETTING=VALUE",
+            help="Change one setting, e.g. --set cohort.size=1000; may be repeated.",
+        ),
+        click.option("--profile", default="demo", show_default=True, metavar="NAME", help="Profile in prefect.yaml."),
+    ):
+        command = option(command)
+    return command
+
+
+def _settings(profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None) -> Settings:
+    if warehouse is not None:
+        overrides = (*overrides, f"warehouse.uri={warehouse}")
+    settings = load_settings(profile, overrides, data)
+    if settings.source.kind != "simulated" and settings.source.path is None:
+        raise SettingsError(f"profile {profile} reads a dataset from disk: give its folder with --data PATH")
+    return settings
+
+
+def run_flow(name: str, settings: Settings) -> Any:
+    """Run one flow in this process, with Prefect's temporary server unless PREFECT_API_URL names one."""
+    from flows.console import prepare_environment, quieten_console
+
+    prepare_environment()
+    flow = getattr(importlib.import_module(f"flows.{name}"), FLOWS[name])
+    quieten_console()
+    from ray.exceptions import RayTaskError
+
+    try:
+        return flow(settings)
+    except RayTaskError as error:
+        if isinstance(error.cause, EinthovenError):
+            raise error.cause from None
+        raise
+
+
+def _stage(name: str, summary: str) -> None:
+    """Register the command of one stage."""
+
+    @cli.command(name, help=summary, short_help=summary)
+    @stage_options
+    def command(profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None) -> None:
+        settings = _settings(profile, overrides, data, warehouse)
+        store = Store(settings.warehouse.uri)
+        reference = run_flow(name, settings)
+        click.echo(f"\n{reference.kind:<10} {reference.uri}")
+        click.echo(f"{'catalog':<10} {store.catalog}")
+        click.echo(f"{'try':<10} einthoven sql {_warehouse_flag(store)}\"{_TRY[name]}\"")
+
+
+_TRY = {
+    "ingest": "select split, count(*) from recordings group by split",
+    "knowledge": "select condition, claims_kept, claims_refuted, narrative from knowledge",
+    "train": "select kind, id, rows, created_at from datasets",
+    "generate": "select condition, count(*), avg(heart_rate_bpm) from cohorts group by condition",
+    "evaluate": "select aspect, metric, subject, value, low, high, reference from evaluations",
+    "audit": "select attack, metric, value, low, high, threshold, passed from audits",
+    "release": "select condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm from cohorts group by condition",
+}
+
+
+def _warehouse_flag(store: Store) -> str:
+    default = Path(WarehouseSettings().uri).expanduser().resolve()
+    return "" if store.root == default else f"--warehouse {store.root} "
+
+
+_stage("ingest", "Read recordings into the warehouse.")
+_stage("knowledge", "Have a language model write a knowledge base, and audit it.")
+_stage("train", "Train the generator.")
+_stage("generate", "Generate a synthetic cohort.")
+_stage("evaluate", "Measure a cohort's quality and downstream worth.")
+_stage("audit", "Audit a cohort's privacy.")
+_stage("release", "Run everything and publish a release.")
+
+
+@cli.command()
+@warehouse_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print the answer.",
+)
+@click.argument("statement", metavar="SQL")
+def sql(statement: str, form: str, warehouse: str | None) -> None:
+    """Query the warehouse's catalog with DuckDB."""
+    from flows.answers import print_answer
+    from warehouse.catalog import query
+
+    answer = query(_existing_warehouse(warehouse), statement)
+    print_answer(answer.columns, answer.rows, form)
+
+
+@cli.command()
+@warehouse_option
+@click.argument("release", metavar="RELEASE")
+def verify(release: str, warehouse: str | None) -> None:
+    """Check a release: a folder, NAME, or NAME/VERSION. Exits with 1 if anything is wrong."""
+    from warehouse.verification import resolve_release, verify_release
+
+    try:
+        folder = resolve_release(Store(_uri(warehouse)) if not Path(release).is_dir() else None, release)
+    except EinthovenError as error:
+        raise click.UsageError(str(error)) from None
+    findings = verify_release(folder)
+    for finding in findings:
+        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+        click.echo(f"{mark} {finding.name}: {finding.detail}")
+    failed = [finding.name for finding in findings if not finding.ok]
+    if failed:
+        raise EinthovenError(f"{folder} does not verify: {', '.join(failed)}")
+    click.echo(f"{folder} verifies: {len(findings)} checks")
+
+
+@cli.command()
+@warehouse_option
+@click.option("--text", required=True, help="What the ECG shows, in words, e.g. 'atrial fibrillation'.")
+@click.option("--age", type=click.FloatRange(0, 120), help="Age in years.")
+@click.option("--sex", type=click.Choice(["female", "male"]), help="Sex.")
+@click.option("--heart-rate", type=click.FloatRange(20, 300), help="Heart rate in beats per minute.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same ECG.")
+@click.option("--model", "model_id", metavar="ID", help="Model to use (default: the newest in the warehouse).")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    default=Path("ecg.png"),
+    show_default=True,
+    help="Picture to write: .png, .svg or .pdf.",
+)
+def ecg(
+    text: str,
+    age: float | None,
+    sex: str | None,
+    heart_rate: float | None,
+    seed: int,
+    model_id: str | None,
+    out: Path,
+    warehouse: str | None,
+) -> None:
+    """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper."""
+    if out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise click.UsageError(f"--out {out}: the picture must end in .png, .svg or .pdf")
+    if not out.resolve().parent.is_dir():
+        raise click.UsageError(f"--out {out}: its folder does not exist")
+    store = _existing_warehouse(warehouse)
+    from flows.console import prepare_environment
+
+    prepare_environment()
+    from tasks.single_ecg import draw_single_ecg
+
+    click.echo(draw_single_ecg(store, text, age, sex, heart_rate, seed, model_id, out))
+
+
+def _uri(warehouse: str | None) -> str:
+    return warehouse or WarehouseSettings().uri
+
+
+def _existing_warehouse(warehouse: str | None) -> Store:
+    uri = _uri(warehouse)
+    if not (Path(uri).expanduser() / "_staging").is_dir():
+        raise click.UsageError(f"{uri} holds no warehouse; make one with `einthoven release`, or give --warehouse PATH")
+    return Store(uri)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    main()

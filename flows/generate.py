@@ -1,0 +1,28 @@
+"""A synthetic cohort in bulk."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.ingest import ingest_dataset
+from flows.knowledge import build_knowledge_base
+from flows.train import train_model
+from tasks.generation import generate_ecgs
+from tasks.settings import Settings
+from warehouse.reference import Reference
+
+
+@flow(name="generate-cohort")
+def generate_cohort(
+    settings: Settings,
+    recordings: Reference | None = None,
+    knowledge: Reference | None = None,
+    model: Reference | None = None,
+) -> Reference:
+    """Design the cohort's conditions and generate one ECG for each."""
+    recordings = recordings or ingest_dataset(settings)
+    knowledge = knowledge or build_knowledge_base(settings, recordings)
+    model = model or train_model(settings, recordings, knowledge)
+    return generate_ecgs(
+        settings.cohort, model, knowledge, recordings, settings.knowledge, settings.compute, settings.warehouse.uri
+    )

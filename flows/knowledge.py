@@ -1,0 +1,17 @@
+"""A clinical knowledge base, written by a language model and audited against the recordings."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.ingest import ingest_dataset
+from tasks.knowledge import build_knowledge
+from tasks.settings import Settings
+from warehouse.reference import Reference
+
+
+@flow(name="build-knowledge-base")
+def build_knowledge_base(settings: Settings, recordings: Reference | None = None) -> Reference:
+    """Measure each condition on the training split, have an entry written about it, and keep what the evidence supports."""
+    recordings = recordings or ingest_dataset(settings)
+    return build_knowledge(settings.knowledge, recordings, settings.warehouse.uri)

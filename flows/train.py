@@ -1,0 +1,23 @@
+"""The generator: autoencoder, simulator fit and conditional diffusion."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.ingest import ingest_dataset
+from flows.knowledge import build_knowledge_base
+from tasks.settings import Settings
+from tasks.training import train_generator
+from warehouse.reference import Reference
+
+
+@flow(name="train-model")
+def train_model(
+    settings: Settings, recordings: Reference | None = None, knowledge: Reference | None = None
+) -> Reference:
+    """Train the generator on the training split, with the knowledge base as experience."""
+    recordings = recordings or ingest_dataset(settings)
+    knowledge = knowledge or build_knowledge_base(settings, recordings)
+    return train_generator(
+        settings.training, recordings, knowledge, settings.knowledge, settings.compute, settings.warehouse.uri
+    )

@@ -1,0 +1,121 @@
+"""The diffusion objective and the sampler.
+
+Latents are noised with a cosine schedule rescaled to zero terminal signal-to-noise ratio (Lin et al. 2024), so that
+sampling starts from what training ended with; the network predicts v = √ᾱ ε − √(1−ᾱ) x0 (Salimans and Ho 2022), which is
+well defined there. Schedule, noising and solver are those of `diffusers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler
+from torch import Tensor, nn
+
+from models.conditioning import ConditionTensors
+from models.denoiser import Denoiser
+from models.physics import BeatPhysics
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""(noisy latents (B, C, T), time steps (B,)) to predicted v (B, C, T)."""
+
+
+def noise_schedule(timesteps: int) -> DDIMScheduler:
+    """Cosine schedule with zero terminal SNR, v-prediction and trailing time steps."""
+    return DDIMScheduler(
+        num_train_timesteps=timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        rescale_betas_zero_snr=True,
+        prediction_type="v_prediction",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def stratified_timesteps(rows: int, timesteps: int, device: torch.device | str = "cpu") -> Tensor:
+    """One random time step per row, spread evenly over the schedule, which lowers the variance of the loss."""
+    places = (torch.randperm(rows, device=device) + torch.rand(rows, device=device)) / rows
+    return (places * timesteps).long().clamp(max=timesteps - 1)
+
+
+def signal_share(schedule: DDIMScheduler, steps: Tensor) -> Tensor:
+    """ᾱ_t: the share of the variance at time step t that is signal; 1 is clean, 0 is pure noise."""
+    return schedule.alphas_cumprod.to(steps.device)[steps]
+
+
+def clean_estimate(schedule: DDIMScheduler, noisy: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
+    """x̂0 = √ᾱ x_t − √(1−ᾱ) v."""
+    alpha = signal_share(schedule, steps)[:, None, None]
+    return alpha.sqrt() * noisy - (1 - alpha).sqrt() * velocity
+
+
+def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """Standard normal noise (rows, *shape), each row from its own seed, drawn on the CPU so that devices agree."""
+    rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(rows).to(device)
+
+
+def solve(denoise: Denoise, noise: Tensor, schedule: DDIMScheduler, steps: int) -> Tensor:
+    """Integrate from noise to clean latents with the deterministic DDIM solver (Song et al. 2021).
+
+    Args:
+        denoise: predicts v, guidance included.
+        noise: (B, C, T) standard normal.
+        schedule: what `noise_schedule` returned; its time steps are set here.
+        steps: evaluations of `denoise`.
+
+    Returns:
+        (B, C, T) clean latents.
+    """
+    schedule.set_timesteps(steps, device=noise.device)
+    latents = noise
+    for step in schedule.timesteps:
+        velocity = denoise(latents, step.expand(len(latents)))
+        latents = schedule.step(velocity, step, latents, eta=0.0).prev_sample
+    return latents
+
+
+class DiffusionObjective(nn.Module):
+    """L = L_v + λ L_Euler + γ L_inter; the forward pass returns the loss and its parts.
+
+    Args:
+        denoiser: the only part that learns.
+        timesteps: diffusion time steps.
+        condition_dropout: chance that a condition field is hidden, per field and row.
+        unconditional: chance that the whole condition is hidden, per row.
+        physics: the physics terms on the decoded beat, or None for none.
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, timesteps: int, condition_dropout: float, unconditional: float, physics: BeatPhysics | None
+    ) -> None:
+        super().__init__()
+        self.denoiser, self.physics = denoiser, physics
+        self.schedule = noise_schedule(timesteps)
+        self.condition_dropout, self.unconditional = condition_dropout, unconditional
+
+    def forward(self, latents: Tensor, condition: ConditionTensors, wave_class: Tensor, omega: Tensor) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            latents: (B, C, T) standardised clean latents.
+            condition: of B rows.
+            wave_class: (B,) simulator class.
+            omega: (B,) angular heart rate in radians per second.
+        """
+        noise = torch.randn_like(latents)
+        steps = stratified_timesteps(len(latents), self.schedule.config.num_train_timesteps, latents.device)
+        noisy = self.schedule.add_noise(latents, noise, steps)
+        wanted = self.schedule.get_velocity(latents, noise, steps)
+        predicted = self.denoiser(noisy, steps, condition.dropped(self.condition_dropout, self.unconditional)).float()
+        losses = {"denoising": F.mse_loss(predicted, wanted)}
+        loss = losses["denoising"]
+        if self.physics is not None:
+            clean = clean_estimate(self.schedule, noisy, predicted, steps)
+            terms = self.physics(clean, signal_share(self.schedule, steps), wave_class, omega)
+            loss = loss + sum(weight * terms[name] for name, weight in self.physics.weights.items())
+            losses |= terms
+        return {"loss": loss, **losses}

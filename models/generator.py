@@ -1,0 +1,144 @@
+"""The trained generator: conditions and seeds in, ECGs in millivolts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.architecture import GeneratorConfig
+from models.autoencoder import Autoencoder
+from models.beat_decoder import BeatDecoder
+from models.conditioning import ConditionTensors
+from models.denoiser import Denoiser
+from models.diffusion import initial_noise, noise_schedule, solve
+
+
+class Generator(nn.Module):
+    """Autoencoder, beat decoder and denoiser with the constants that tie them together.
+
+    Attributes:
+        config: architectures, sampling rate, length and scales.
+    """
+
+    lead_scale: Tensor
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        latent_channels = config.autoencoder.latent_channels
+        self.config = config
+        self.autoencoder = Autoencoder(config.autoencoder)
+        self.beat_decoder = BeatDecoder(
+            config.beat_decoder, latent_channels, config.autoencoder.downsampling, config.sampling_rate_hz
+        )
+        self.denoiser = Denoiser(config.denoiser, latent_channels)
+        self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
+        self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
+        self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
+        self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.lead_scale.device
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Channels and steps of a latent."""
+        return self.config.autoencoder.latent_channels, -(-self.config.samples // self.config.autoencoder.downsampling)
+
+    @torch.inference_mode()
+    def sample(self, condition: ConditionTensors, seeds: Sequence[int], steps: int = 16, guidance: float = 2.0) -> Tensor:
+        """Generate ECGs.
+
+        Each row starts from noise of its own seed. Matrix kernels may round differently for different batch sizes, so
+        the networks always see exactly `rows_at_once` rows, the last ones repeated if need be: the same seed and
+        condition give the same bits whatever else is in the batch.
+
+        Args:
+            condition: of B rows.
+            seeds: B seeds.
+            steps: denoising steps.
+            guidance: classifier-free guidance scale; 1 for none.
+
+        Returns:
+            (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
+
+        Raises:
+            ValueError: seeds and conditions differ in number.
+        """
+        if len(seeds) != len(condition):
+            raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
+        if not seeds:
+            return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
+        at_once = self.config.rows_at_once
+        generated = []
+        for first in range(0, len(seeds), at_once):
+            rows = [min(first + offset, len(seeds) - 1) for offset in range(at_once)]
+            signal = self._sample_rows(condition[rows].to(self.device), [int(seeds[row]) for row in rows], steps, guidance)
+            generated.append(signal[: len(seeds) - first].cpu())
+        return torch.cat(generated)
+
+    def _sample_rows(self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float) -> Tensor:
+        if not self.config.experience:
+            condition = condition.without_knowledge()
+        both = ConditionTensors.stack([condition, condition.hidden()]) if guidance != 1.0 else condition
+
+        def denoise(latents: Tensor, time: Tensor) -> Tensor:
+            if guidance == 1.0:
+                return self._velocity(latents, time, condition)
+            given, free = self._velocity(latents.repeat(2, 1, 1), time.repeat(2), both).chunk(2)
+            return free + guidance * (given - free)
+
+        noise = initial_noise(seeds, self.latent_shape, self.device)
+        return self.decode(solve(denoise, noise, noise_schedule(self.config.timesteps), steps))
+
+    def _velocity(self, latents: Tensor, time: Tensor, condition: ConditionTensors) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            return self.denoiser(latents, time, condition).float()
+
+    def encode(self, signal_mv: Tensor) -> Tensor:
+        """(B, 8, samples) in mV to standardised latents (B, channels, T): the posterior's mean."""
+        mean, _ = self.autoencoder.encode(signal_mv.to(self.device) / self.lead_scale)
+        return (mean - self.latent_mean) / self.latent_std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Standardised latents (B, channels, T) to (B, 8, samples) in mV."""
+        return self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
+
+    @torch.inference_mode()
+    def reconstruct(self, signal_mv: Tensor) -> Tensor:
+        """Encode and decode: what the autoencoder alone loses. (B, 8, samples) in mV to the same, on the CPU."""
+        return self.decode(self.encode(signal_mv)).cpu()
+
+    def decode_beat(self, latents: Tensor) -> Tensor:
+        """Standardised latents (B, channels, T) to the canonical beat (B, 8, beat samples) in mV on the beat grid."""
+        return self.beat_decoder(latents * self.latent_std + self.latent_mean).beat * self.lead_scale
+
+    @torch.inference_mode()
+    def denoising_loss(self, signal_mv: Tensor, condition: ConditionTensors, steps: Sequence[int], seed: int) -> Tensor:
+        """Mean squared error of predicted v, the quantity that membership attacks on diffusion models look at.
+
+        Args:
+            signal_mv: (B, 8, samples) in mV.
+            condition: of B rows.
+            steps: time steps to average over.
+            seed: of the noise; every row gets the same noise, so that rows can be compared.
+
+        Returns:
+            (B,) loss.
+        """
+        schedule = noise_schedule(self.config.timesteps)
+        latents = self.encode(signal_mv)
+        condition = condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
+        losses = []
+        for offset, step in enumerate(steps):
+            noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
+            time = torch.full((len(latents),), step, device=self.device)
+            noisy = schedule.add_noise(latents, noise, time)
+            wanted = schedule.get_velocity(latents, noise, time)
+            losses.append((self._velocity(noisy, time, condition) - wanted).square().mean(dim=(1, 2)))
+        return torch.stack(losses).mean(dim=0).cpu()

@@ -1,0 +1,198 @@
+"""Which conditions a cohort asks for: the training split's joint distribution, seen through groups of patients.
+
+A group is (statements, sex, age band) and is asked for only if at least `min_patients` training patients fit it: they have
+all its statements, its sex and their age in its band. A recording whose own group is smaller backs off: its rarest statement
+is dropped until the group is large enough; if one statement is left and still too rare, the age and then the sex are left
+open. So no combination that singles out a few patients is ever asked for. Numbers are drawn from a group's summary, never
+copied from a patient, and the report is written from the statements.
+
+The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger cohort
+begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import truncnorm
+
+from tasks.conditions import OLDEST_AGE, Condition, StatementFacts, by_importance, report_text
+from tasks.knowledge.demographics import AGE_BANDS, age_band
+from tasks.settings import CohortSettings
+
+SMALLEST_SPREAD_BPM = 1.0
+
+Choice = tuple[tuple[str, ...], str | None, str | None]
+"""Statements, sex and age band; an open sex or band is None."""
+
+
+@dataclass(frozen=True)
+class HeartRates:
+    """Heart rate of a group in bpm: median, spread (interquartile range / 1.349) and the 5-95 % range."""
+
+    median: float
+    spread: float
+    low: float
+    high: float
+
+    def draw(self, share: float) -> float:
+        """The heart rate below which `share` (0 … 1) of a normal distribution limited to the 5-95 % range lies."""
+        low, high = ((end - self.median) / self.spread for end in (self.low, self.high))
+        return float(truncnorm.ppf(share, low, high, loc=self.median, scale=self.spread))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Training patients who share what may be asked for; `recordings` backed off to it and are its weight."""
+
+    statements: tuple[str, ...]
+    sex: str | None
+    age_band: str | None
+    patients: int
+    recordings: int
+    heart_rates: HeartRates | None
+
+
+@dataclass(frozen=True)
+class CohortDesign:
+    """The groups to draw from, and what became of the training recordings.
+
+    Attributes:
+        groups: sorted, so that draws do not depend on the order of recordings.
+        recordings: training recordings looked at.
+        backed_off: of these, recordings asked for with less than they hold.
+        left_out: of these, recordings that fit no group that is large enough.
+    """
+
+    groups: tuple[Group, ...]
+    recordings: int
+    backed_off: int
+    left_out: int
+
+    @cached_property
+    def cumulative(self) -> np.ndarray:
+        """Share of recordings up to and including each group."""
+        weights = np.array([group.recordings for group in self.groups], dtype=np.float64)
+        return np.cumsum(weights) / weights.sum()
+
+    def ask(self, seed: int, row: int, statement_facts: StatementFacts) -> Condition:
+        """The condition of a row of the cohort with this seed."""
+        of_group, of_age, of_rate = np.random.default_rng([seed, row]).random(3)
+        group = self.groups[int(np.searchsorted(self.cumulative[:-1], of_group, side="right"))]
+        return Condition(
+            text=report_text(group.statements, statement_facts),
+            statements=by_importance(group.statements, statement_facts),
+            age_years=draw_age(group.age_band, of_age) if group.age_band else None,
+            sex=group.sex,
+            heart_rate_bpm=group.heart_rates.draw(of_rate) if group.heart_rates else None,
+        )
+
+
+def row_seed(seed: int, row: int) -> int:
+    """The seed of a row, 63 bits: a pure function of cohort seed and row number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{row}".encode()).digest()[:8]) >> 1
+
+
+def draw_age(band: str, share: float) -> float:
+    """An age in whole years, uniform in its band; 90 stands for every age above 89."""
+    youngest, beyond = AGE_BANDS[band]
+    oldest = min(beyond - 1, OLDEST_AGE)
+    return float(youngest + int(share * (oldest - youngest + 1)))
+
+
+class PatientGroups:
+    """Counts the distinct patients that fit a combination of statements, sex and age band.
+
+    A patient fits when one of their recordings holds all the statements (and perhaps more) and matches sex and band;
+    an open sex or band matches everybody.
+    """
+
+    def __init__(self, recordings: pa.Table) -> None:
+        """Args:
+        recordings: rows of the `recordings` table; columns patient_key, statements, sex, age_years.
+        """
+        self.statements = [
+            frozenset(each["code"] for each in found or []) for found in recordings.column("statements").to_pylist()
+        ]
+        self.sex = recordings.column("sex").to_pylist()
+        self.bands = [age_band(age) for age in recordings.column("age_years").to_pylist()]
+        self.frequency = Counter(code for found in self.statements for code in found)
+        self._patient = np.unique(recordings.column("patient_key").to_numpy(zero_copy_only=False), return_inverse=True)[1]
+        self._holds = {code: np.array([code in found for found in self.statements]) for code in self.frequency}
+        self._of_sex = {sex: np.array([each == sex for each in self.sex]) for sex in set(self.sex)}
+        self._of_band = {band: np.array([each == band for each in self.bands]) for band in set(self.bands)}
+
+    def rows(self, statements: tuple[str, ...], sex: str | None, band: str | None) -> np.ndarray:
+        """Row numbers that fit."""
+        fits = np.ones(len(self.statements), bool)
+        nobody = np.zeros(len(self.statements), bool)
+        for code in statements:
+            fits &= self._holds.get(code, nobody)
+        if sex is not None:
+            fits &= self._of_sex.get(sex, nobody)
+        if band is not None:
+            fits &= self._of_band.get(band, nobody)
+        return np.flatnonzero(fits)
+
+    def patients(self, rows: np.ndarray) -> int:
+        """Distinct patients of some rows."""
+        return len(np.unique(self._patient[rows]))
+
+    def rarest_first(self, statements: frozenset[str]) -> tuple[str, ...]:
+        """Statements from the most specific to the most common, ties by code."""
+        return tuple(sorted(statements, key=lambda code: (self.frequency[code], code)))
+
+
+def design_cohort(training: pa.Table, settings: CohortSettings) -> CohortDesign:
+    """Find the groups that a cohort may ask for.
+
+    Args:
+        training: training rows of the `recordings` table; columns patient_key, statements, sex, age_years, heart_rate_bpm.
+
+    Returns:
+        The design; its groups are empty when no group is large enough.
+    """
+    people = PatientGroups(training)
+    rates = training.column("heart_rate_bpm").to_numpy(zero_copy_only=False).astype(np.float64)
+    weights: Counter[Choice] = Counter()
+    members: dict[Choice, np.ndarray] = {}
+    backed_off = left_out = 0
+    own = Counter(zip(people.statements, people.sex, people.bands, strict=True))
+    for (statements, sex, band), recordings in own.items():
+        kept = people.rarest_first(statements)
+        candidates: list[Choice] = [(kept[dropped:], sex, band) for dropped in range(len(kept))]
+        if kept:
+            candidates += [(kept[-1:], sex, None), (kept[-1:], None, None)]
+        for choice in candidates:
+            if choice not in members:
+                members[choice] = people.rows(*choice)
+            if people.patients(members[choice]) >= settings.min_patients:
+                weights[choice] += recordings
+                backed_off += recordings if choice != candidates[0] else 0
+                break
+        else:
+            left_out += recordings
+    groups = [
+        Group(
+            *choice, people.patients(members[choice]), recordings, summarise_rates(rates[members[choice]], settings.min_patients)
+        )
+        for choice, recordings in weights.items()
+    ]
+    groups.sort(key=lambda group: (group.statements, group.sex or "", group.age_band or ""))
+    return CohortDesign(tuple(groups), training.num_rows, backed_off, left_out)
+
+
+def summarise_rates(rates: np.ndarray, fewest: int) -> HeartRates | None:
+    """Heart rates of a group in bpm, or None where fewer than `fewest` are known."""
+    known = rates[np.isfinite(rates)]
+    if len(known) < max(fewest, 2):
+        return None
+    low, lower, median, upper, high = np.percentile(known, [5, 25, 50, 75, 95])
+    spread = max((upper - lower) / 1.349, SMALLEST_SPREAD_BPM)
+    # A group whose rates are all alike still gets a range, so that no single value is given away.
+    return HeartRates(median, spread, min(low, median - spread), max(high, median + spread))

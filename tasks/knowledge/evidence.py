@@ -1,0 +1,178 @@
+"""Evidence: what the training recordings of a condition measure, beside what all other training recordings measure.
+
+Only aggregates leave this file: counts, quartiles and shares, of groups that enough patients support. No report text is
+read at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.leads import STANDARD_LEADS
+from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
+from tasks.knowledge.demographics import AGE_BANDS, age_band
+
+COLUMNS = ["patient_key", "split", "age_years", "sex", "statements", P_WAVE, *FEATURES]
+"""Columns of `recordings` that evidence is made from."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Whose recordings an entry is about: a statement, and within it a sex and an age band or everyone."""
+
+    statement: str
+    sex: str | None = None
+    age_band: str | None = None
+
+
+class TrainingRecordings:
+    """The training split as arrays, ready to be asked which recordings satisfy a claim.
+
+    Attributes:
+        patients: (n,) number of each recording's patient.
+        codes: statements made of any recording, sorted.
+        stated: (n, codes) bool; a statement counts whatever its likelihood, since 0 means unknown, not absent.
+    """
+
+    def __init__(self, recordings: pa.Table) -> None:
+        table = recordings.select(COLUMNS).filter(pc.equal(recordings["split"], "train"))
+        self.patients = np.unique(np.array(table["patient_key"].to_pylist(), dtype=str), return_inverse=True)[1]
+        self.sexes = np.array(table["sex"].to_pylist(), dtype=object)
+        self.age_bands = np.array([age_band(age) for age in table["age_years"].to_pylist()], dtype=object)
+        stated = [{statement["code"] for statement in row or []} for row in table["statements"].to_pylist()]
+        self.codes = sorted(set().union(*stated))
+        self.stated = np.array([[code in row for code in self.codes] for row in stated], dtype=bool).reshape(len(stated), -1)
+        self._table = table
+        self._values: dict[tuple[str, str | None], np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def values(self, feature: str, lead: str | None = None) -> np.ndarray:
+        """(n,) values of a feature, NaN where it was not measured; for a territory the mean over its leads."""
+        if (feature, lead) not in self._values:
+            self._values[feature, lead] = self._read(feature, lead)
+        return self._values[feature, lead]
+
+    def _read(self, feature: str, lead: str | None) -> np.ndarray:
+        if feature.startswith(STATEMENT_PREFIX):
+            code = feature.removeprefix(STATEMENT_PREFIX)
+            return self.stated[:, self.codes.index(code)].astype(float) if code in self.codes else np.zeros(len(self))
+        if lead is None:
+            return self._table[feature].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float)
+        leads = np.array([row or [None] * len(STANDARD_LEADS) for row in self._table[feature].to_pylist()], dtype=float)
+        wanted = [STANDARD_LEADS.index(name) for name in LEAD_GROUPS.get(lead, (lead,))]
+        return leads.reshape(len(self), len(STANDARD_LEADS))[:, wanted].mean(axis=1)
+
+    def members(self, group: Group) -> np.ndarray:
+        """(n,) bool: the recordings of a group."""
+        if group.statement not in self.codes:
+            return np.zeros(len(self), dtype=bool)
+        member = self.stated[:, self.codes.index(group.statement)].copy()
+        if group.sex is not None:
+            member &= self.sexes == group.sex
+        if group.age_band is not None:
+            member &= self.age_bands == group.age_band
+        return member
+
+    def groups(self, min_patients: int, by_sex_and_age: bool) -> list[tuple[Group, int]]:
+        """Groups that enough patients support, each with its number of patients, best supported first."""
+        wanted = [Group(code) for code in self.codes]
+        if by_sex_and_age:
+            wanted += [Group(code, sex, band) for code in self.codes for sex in ("female", "male") for band in AGE_BANDS]
+        supported = [(group, self.patient_count(self.members(group))) for group in wanted]
+        return sorted(
+            (pair for pair in supported if pair[1] >= min_patients), key=lambda pair: (-pair[1], pair[0].statement, str(pair[0]))
+        )
+
+    def patient_count(self, chosen: np.ndarray) -> int:
+        """Patients behind the chosen recordings."""
+        return len(np.unique(self.patients[chosen]))
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A feature in a group and in all other training recordings."""
+
+    feature: str
+    lead: str | None
+    quartiles: tuple[float, float, float]
+    rest_median: float | None
+    difference: float
+    """Shift of the median from the rest, in units of the rest's interquartile range."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one group."""
+
+    group: Group
+    training: TrainingRecordings
+
+    @cached_property
+    def member(self) -> np.ndarray:
+        """(n,) bool: the group's recordings."""
+        return self.training.members(self.group)
+
+    @property
+    def recordings(self) -> int:
+        """Recordings of the group."""
+        return int(self.member.sum())
+
+    @property
+    def patients(self) -> int:
+        """Patients of the group."""
+        return self.training.patient_count(self.member)
+
+    def share(self, claim: Claim, of_rest: bool = False) -> tuple[float, int]:
+        """Share of the group's recordings (or of all others) that satisfy a claim, and how many were measured for it."""
+        values = self.training.values(*claim.subject)[~self.member if of_rest else self.member]
+        values = values[np.isfinite(values)]
+        return (float(satisfied(claim, values).mean()) if len(values) else 0.0), len(values)
+
+    @cached_property
+    def distributions(self) -> list[Distribution]:
+        """Numeric features, the one that sets the group apart most first; per lead and territory where measured so."""
+        found = []
+        for name, feature in FEATURES.items():
+            for lead in LEAD_GROUPS if feature.per_lead else (None,):
+                values = self.training.values(name, lead)
+                here, rest = (part[np.isfinite(part)] for part in (values[self.member], values[~self.member]))
+                # A feature that half of the recordings lack (PR without P waves) says nothing of the condition.
+                if 2 * len(here) < self.recordings or not len(here):
+                    continue
+                low, median, high = (float(value) for value in np.percentile(here, [25, 50, 75]))
+                shift, rest_median = 0.0, None
+                if len(rest):
+                    first, rest_median, third = (float(value) for value in np.percentile(rest, [25, 50, 75]))
+                    shift = (median - rest_median) / max(third - first, 1e-9)
+                found.append(Distribution(name, lead, (low, median, high), rest_median, shift))
+        return sorted(found, key=lambda one: -abs(one.difference))
+
+    @cached_property
+    def companions(self) -> list[tuple[str, float]]:
+        """Other statements made of the same recordings, each with its share, most frequent first."""
+        shares = self.training.stated[self.member].mean(axis=0)
+        pairs = [(code, float(share)) for code, share in zip(self.training.codes, shares, strict=True)]
+        return sorted(((code, share) for code, share in pairs if code != self.group.statement), key=lambda pair: -pair[1])
+
+
+def satisfied(claim: Claim, values: np.ndarray) -> np.ndarray:
+    """Which of some measured values satisfy a claim."""
+    match claim.comparison:
+        case "above":
+            return values > claim.value
+        case "below":
+            return values < claim.value
+        case "between":
+            assert claim.upper is not None
+            return (values >= claim.value) & (values <= claim.upper)
+        case "present":
+            return values > 0.5
+        case "absent":
+            return values < 0.5

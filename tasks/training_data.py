@@ -1,0 +1,181 @@
+"""What the training workers read: waveforms from the Parquet of the recordings, and everything prepared once for them.
+
+The driver prepares, per split, which recordings are usable, their R peaks, their conditions and their simulator class, and
+saves it as safetensors in the staging folder; each worker reads that and the waveforms themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.architecture import BeatDecoderArchitecture
+from models.beats import beat_samples, whole_beats
+from models.conditioning import ConditionTensors
+from models.leads import LEAD_COLUMNS
+from models.measurements import detect_r_peaks
+from tasks.conditions import StatementFacts, by_importance
+from warehouse.errors import EinthovenError
+from warehouse.waveforms import from_lead_columns
+
+SPLITS: Final = ("train", "validation")
+UNUSABLE_FLAGS: Final = ("flat_lead", "saturated_lead", "clipped_lead", "no_r_peaks")
+"""Recordings with a quality flag that begins like one of these are not trained on."""
+EVERY_RECORDING: Final = "all"
+"""The simulator class of recordings whose statements are too rare for their own."""
+
+
+class TrainingError(EinthovenError):
+    """Training cannot start or did not end well."""
+
+
+@dataclass(frozen=True)
+class TrainingSplit:
+    """The usable recordings of a split.
+
+    Attributes:
+        signal: (N, 8, samples) int16 in µV, which takes half the memory of float32.
+        r_peaks: (N, P) samples of the R peaks whose beat lies inside the recording, padded with −1; at least one each.
+        omega: (N,) angular heart rate in radians per second.
+        wave_class: (N,) index into the simulator classes.
+        condition: of N rows.
+    """
+
+    signal: Tensor
+    r_peaks: Tensor
+    omega: Tensor
+    wave_class: Tensor
+    condition: ConditionTensors
+
+    def __len__(self) -> int:
+        return self.signal.shape[0]
+
+    def millivolts(self, rows: Tensor) -> Tensor:
+        """(n, 8, samples) float32 in mV."""
+        return self.signal[rows].float() / 1000
+
+
+def read_metadata(folder: Path) -> pa.Table:
+    """All columns of the recordings but the leads, with the row number in the table added."""
+    parts = sorted((folder / "recordings").glob("part-*.parquet"))
+    if not parts:
+        raise TrainingError(f"{folder} holds no recordings table; run ingestion again")
+    names = [name for name in pq.read_schema(parts[0]).names if name not in LEAD_COLUMNS]
+    table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
+    return table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+
+
+def read_waveforms(folder: Path, rows: np.ndarray) -> Tensor:
+    """Waveforms of some rows of the recordings, in the order of `rows`, which must ascend: int16 (n, 8, samples) in µV."""
+    found, first = [], 0
+    for part in sorted((folder / "recordings").glob("part-*.parquet")):
+        here = rows[(rows >= first) & (rows < first + (count := pq.read_metadata(part).num_rows))] - first
+        if len(here):
+            table = pq.read_table(part, columns=list(LEAD_COLUMNS)).take(pa.array(here))
+            found.append(np.rint(from_lead_columns(table) * 1000).astype(np.int16))
+        first += count
+    return torch.from_numpy(np.concatenate(found))
+
+
+def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Row numbers per split, and how many recordings were left out per quality flag.
+
+    Raises:
+        TrainingError: nothing is left to train or validate on.
+    """
+    excluded: Counter[str] = Counter()
+    kept: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for row, split, flags in zip(*(metadata[name].to_pylist() for name in ("row", "split", "quality_flags")), strict=True):
+        if split not in kept:
+            continue
+        unusable = {prefix for prefix in UNUSABLE_FLAGS for flag in flags or [] if flag.startswith(prefix)}
+        excluded.update(unusable)
+        if not unusable:
+            kept[split].append(row)
+    for split, rows in kept.items():
+        if not rows:
+            raise TrainingError(f"no usable {split} recordings; check ingestion's folds and the quality flags {dict(excluded)}")
+    return {split: np.array(rows, dtype=np.int64) for split, rows in kept.items()}, dict(excluded)
+
+
+def padded_r_peaks(signal: Tensor, rate_hz: int, window: BeatDecoderArchitecture, at_once: int = 256) -> Tensor:
+    """(N, P) R peaks whose whole beat lies inside the recording, padded with −1."""
+    before, after = beat_samples(window, rate_hz)
+    peaks: list[np.ndarray] = []
+    for first in range(0, len(signal), at_once):
+        chunk = signal[first : first + at_once].numpy().astype(np.float32) / 1000
+        peaks += [whole_beats(found, signal.shape[-1], before, after) for found in detect_r_peaks(chunk, rate_hz)]
+    padded = torch.full((len(peaks), max(1, max(map(len, peaks)))), -1, dtype=torch.int64)
+    for row, found in enumerate(peaks):
+        padded[row, : len(found)] = torch.from_numpy(found)
+    return padded
+
+
+def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int = 20) -> tuple[list[str], dict[int, int]]:
+    """The simulator class of every training and validation recording.
+
+    A recording belongs to its main statement if at least `min_recordings` training recordings do, else to its first
+    superclass under the same rule, else to `EVERY_RECORDING`.
+
+    Returns:
+        Class names, and row number to class index.
+    """
+    candidates: dict[int, list[str]] = {}
+    counts: Counter[str] = Counter()
+    columns = ("row", "split", "statements", "superclasses")
+    for row, split, statements, superclasses in zip(*(metadata[name].to_pylist() for name in columns), strict=True):
+        codes = by_importance([statement["code"] for statement in statements or []], facts)
+        candidates[row] = [*codes[:1], *(superclasses or [])[:1], EVERY_RECORDING]
+        if split == "train":
+            counts.update(set(candidates[row]))
+    names = [EVERY_RECORDING, *sorted(name for name, n in counts.items() if n >= min_recordings and name != EVERY_RECORDING)]
+    index = {name: position for position, name in enumerate(names)}
+    return names, {row: next(index[name] for name in wanted if name in index) for row, wanted in candidates.items()}
+
+
+def prepared_file(staging: Path, split: str) -> Path:
+    """Where the driver leaves what the workers need of a split."""
+    return staging / "_training" / f"{split}.safetensors"
+
+
+def save_split(
+    staging: Path, split: str, rows: np.ndarray, r_peaks: Tensor, omega: Tensor, wave_class: Tensor, condition: ConditionTensors
+) -> None:
+    """Save a prepared split; the file appears whole or not at all."""
+    path = prepared_file(staging, split)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"rows": torch.from_numpy(rows), "r_peaks": r_peaks, "omega": omega, "wave_class": wave_class}
+    tensors |= {f"condition.{name}": tensor.contiguous() for name, tensor in condition.tensors().items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def load_split(staging: Path, recordings: Path, split: str) -> TrainingSplit:
+    """Read a prepared split and its waveforms."""
+    prepared = load_file(prepared_file(staging, split))
+    prefix = "condition."
+    return TrainingSplit(
+        signal=read_waveforms(recordings, prepared["rows"].numpy()),
+        r_peaks=prepared["r_peaks"],
+        omega=prepared["omega"],
+        wave_class=prepared["wave_class"],
+        condition=ConditionTensors(
+            **{name.removeprefix(prefix): tensor for name, tensor in prepared.items() if name.startswith(prefix)}
+        ),
+    )
+
+
+def beat_windows(r_peaks: Tensor, before: int) -> Tensor:
+    """(N, 2) row and first sample of every beat of a batch, from its padded (B, P) R peaks."""
+    row, column = torch.nonzero(r_peaks >= 0, as_tuple=True)
+    return torch.stack([row, r_peaks[row, column] - before], dim=1)

@@ -1,0 +1,33 @@
+"""Engines shared by the whole test session: started once, since start-up costs more than most tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real ECG datasets: EINTHOVEN_DATA, else ../shared/data beside the repository."""
+    folder = Path(os.environ.get("EINTHOVEN_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.fail(f"{folder} does not exist; set EINTHOVEN_DATA to a folder that holds ptbxl/, ludb/, cinc2021/ …")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray for the session."""
+    import ray
+
+    from tasks.cluster import connect
+    from tasks.settings import ComputeSettings
+
+    connect(ComputeSettings())
+    yield
+    ray.shutdown()

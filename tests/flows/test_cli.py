@@ -1,0 +1,70 @@
+"""The command line: complete help, and one clear line with exit code 2 for a wrong call."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.cli import FLOWS, cli, main
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["einthoven", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+def test_help_names_every_command_and_every_option_is_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = run(capsys, monkeypatch, "--help")
+    assert code == 0
+    for name, command in cli.commands.items():
+        assert name in out
+        code, text, _ = run(capsys, monkeypatch, name, "--help")
+        assert code == 0
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, f"{name} {parameter.name} has no help"
+                assert parameter.opts[0] in text
+    assert set(FLOWS) <= set(cli.commands)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no-such-flag"], "--no-such-flag"),
+        (["releese"], "releese"),
+        (["release", "--no-such-flag"], "--no-such-flag"),
+        (["release", "--profile", "nope"], "unknown profile 'nope'"),
+        (["release", "--set", "cohort.sise=1"], "did you mean size"),
+        (["release", "--set", "cohort.size=x"], "cohort.size"),
+        (["release", "--profile", "ptbxl-mini"], "--data PATH"),
+        (["release", "--profile", "ptbxl-mini", "--data", "no/such/folder"], "no/such/folder"),
+        (["sql", "--warehouse", "no/such/folder", "select 1"], "no/such/folder"),
+        (["sql"], "SQL"),
+        (["verify", "--warehouse", "no/such/folder", "demo"], "no/such/folder"),
+        (["ecg", "--text", "x", "--age", "-1"], "--age"),
+        (["ecg", "--text", "x", "--sex", "other"], "--sex"),
+        (["ecg", "--text", "x", "--out", "no/such/folder/ecg.png"], "no/such/folder"),
+        (["ecg", "--text", "x", "--out", "ecg.docx"], ".png"),
+    ],
+)
+def test_a_wrong_call_gets_one_line_and_exit_code_2(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WAREHOUSE_URI", raising=False)
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 2
+    assert message in err
+    assert re.fullmatch(r"einthoven: [^\n]+\n", err), err
+    assert not list(tmp_path.iterdir()), "a wrong call must leave nothing behind"

@@ -1,0 +1,100 @@
+"""Bad input and bad luck: one clear line, a non-zero exit, nothing half-written visible, and a run that continues."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.flows.conftest import BIN, ROOT, PrefectServer, small_release
+
+pytestmark = pytest.mark.slow
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("damage", ["empty", "columns", "records"])
+def test_a_dataset_that_cannot_be_read_is_explained(
+    damage: str, prefect_server: PrefectServer, published: Path, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "dataset"
+    source = next((published / "source").glob("*/ptbxl_database.csv")).parent
+    if damage == "empty":
+        dataset.mkdir()
+        expected = "ptbxl_database.csv"
+    else:
+        subprocess.run(["cp", "-r", str(source), str(dataset)], check=True)
+        (dataset / "MANIFEST.json").unlink()
+        table = dataset / "ptbxl_database.csv"
+        if damage == "columns":
+            header, rest = table.read_text().split("\n", 1)
+            table.write_text(header.replace("scp_codes", "codes") + "\n" + rest)
+            expected = "scp_codes"
+        else:
+            for record in dataset.rglob("*.dat"):
+                record.write_bytes(b"")
+            expected = "quarantine"
+    warehouse = tmp_path / "warehouse"
+    done = prefect_server.einthoven(
+        "ingest", "--profile", "ptbxl-mini", "--data", str(dataset), "--warehouse", str(warehouse)
+    )
+    assert done.returncode == 1
+    assert last_line(done.stderr).startswith("einthoven: ")
+    assert expected in last_line(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not list((warehouse / "recordings").glob("*"))
+
+
+def test_an_unwritable_warehouse_is_named(prefect_server: PrefectServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = prefect_server.einthoven(*small_release(tmp_path / "file" / "warehouse"))
+    assert done.returncode == 1
+    assert str(tmp_path / "file") in last_line(done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_run_shows_nothing_half_written_and_ends_with_the_same_rows(
+    prefect_server: PrefectServer, published: Path, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "warehouse"
+    log = tmp_path / "killed.log"
+    for until in ("recordings-*/recordings/part-*", "model-*/_ray", "cohort-*/cohorts/part-*"):
+        _run_and_kill_when(prefect_server, warehouse, f"_staging/{until}", log)
+        assert not (warehouse / "releases").exists()
+        assert not list(warehouse.glob("cohort/*"))
+    done = prefect_server.einthoven(*small_release(warehouse))
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "continuing" in done.stderr
+    rows = "select row_number, row_seed, condition, lead_i, lead_v6 from cohorts where dataset_id = ? order by 1"
+    assert _rows(warehouse, rows) == _rows(published, rows)
+
+
+def _run_and_kill_when(server: PrefectServer, warehouse: Path, pattern: str, log: Path) -> None:
+    """Start a release and kill it, with all its Ray processes, as soon as a file of the pattern exists."""
+    command = [str(BIN / "einthoven"), *small_release(warehouse)]
+    with log.open("w") as output:
+        run = subprocess.Popen(
+            command, env=server.environment, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        deadline = time.monotonic() + 300
+        while not list(warehouse.glob(pattern)):
+            assert run.poll() is None, f"ended before {pattern} appeared:\n{log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"{pattern} never appeared:\n{log.read_text()[-3000:]}"
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+
+def _rows(warehouse: Path, sql: str) -> list[tuple]:
+    """Rows of the 48-row cohort."""
+    with duckdb.connect(str(warehouse / "catalog.duckdb"), read_only=True) as connection:
+        found = connection.execute("select dataset_id from cohorts group by 1 having count(*) = 48").fetchall()
+        assert len(found) == 1
+        return connection.execute(sql, [found[0][0]]).fetchall()

@@ -1,0 +1,211 @@
+"""A tiny committed pipeline, recordings to audit, with schema-true tables and seeded sinus-like waves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.leads import STANDARD_LEADS
+from warehouse import schema
+from warehouse.reference import Kind, Reference, digest
+from warehouse.release_content import ReleaseInputs
+from warehouse.store import Lineage, Store
+from warehouse.waveforms import to_lead_columns, to_measured_columns
+
+SAMPLES = 250
+RATE_HZ = 100
+LEAD_GAIN = np.array([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8], dtype=np.float32)
+CONDITIONS = {
+    "SR": ("sinus rhythm", "NORM", 70.0),
+    "STACH": ("sinus tachycardia", "NORM", 120.0),
+    "CLBBB": ("complete left bundle branch block", "CD", 80.0),
+}
+STATEMENTS = {
+    code: {"description": words, "superclass": superclass, "kind": "diagnostic"}
+    for code, (words, superclass, _) in CONDITIONS.items()
+}
+BOUND = 0.6
+
+
+def sinus_waves(rates_bpm: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian P, QRS and T bumps at a steady rate: (rows, 8, SAMPLES) float32 mV."""
+    seconds = np.arange(SAMPLES) / RATE_HZ
+    phase = (seconds[None] * rates_bpm[:, None] / 60 + rng.uniform(0, 1, (len(rates_bpm), 1))) % 1.0
+    beat = sum(
+        height * np.exp(-0.5 * ((phase - centre) / width) ** 2)
+        for height, centre, width in ((0.15, 0.3, 0.03), (-0.1, 0.46, 0.012), (1.0, 0.5, 0.014), (0.3, 0.75, 0.05))
+    )
+    noise = rng.normal(0, 0.01, (len(rates_bpm), 8, SAMPLES))
+    return (beat[:, None] * LEAD_GAIN[None, :, None] + noise).astype(np.float32)
+
+
+def measured(rates_bpm: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Plausible measured features."""
+    rows = len(rates_bpm)
+    values: dict[str, np.ndarray] = {
+        "heart_rate_bpm": rates_bpm + rng.normal(0, 1, rows),
+        "rr_irregularity": rng.uniform(0, 0.05, rows),
+        "r_peaks": np.full(rows, 3),
+        "pr_ms": rng.normal(160, 20, rows),
+        "qrs_ms": rng.normal(95, 10, rows),
+        "qt_ms": rng.normal(380, 20, rows),
+        "qtc_ms": rng.normal(410, 15, rows),
+        "axis_deg": rng.normal(40, 25, rows),
+        "p_present": np.ones(rows, dtype=bool),
+    }
+    for name in ("st_level_mv", "t_amplitude_mv", "r_amplitude_mv"):
+        values[name] = rng.normal(0.1, 0.05, (rows, len(STANDARD_LEADS)))
+    values["pr_ms"][0] = np.nan
+    return values
+
+
+@dataclass
+class TinyPipeline:
+    """Commits one dataset per stage into a store; vary an argument to get another pipeline."""
+
+    store: Store
+    rows: int = 24
+    seed: int = 1
+    simulated: bool = True
+    membership_auc: float = 0.55
+    settings: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+    """Extra settings that a stage recorded in its lineage."""
+    extra_column: str | None = None
+    cohort_text: str | None = None
+
+    def commit(self) -> ReleaseInputs:
+        """Commit everything; the references of what a release needs."""
+        self.rng = np.random.default_rng(self.seed)
+        source_id = digest("tiny-source", self.seed)
+        source = Reference(kind="source", id=source_id, uri="/data/clinic-7/ptbxl", rows=60, sha256="0" * 64)
+        recordings = self._recordings(source)
+        knowledge = self._put("knowledge", [recordings], {}, 0)
+        model = self._put("model", [recordings, knowledge], {}, 3, facts={"history": HISTORY})
+        cohort = self._cohort(model, knowledge, recordings)
+        evaluation = self._evaluation(cohort, recordings)
+        audit = self._audit(cohort, recordings)
+        return ReleaseInputs(cohort, evaluation, audit, model)
+
+    def _put(
+        self,
+        kind: Kind,
+        inputs: list[Reference],
+        tables: dict[str, pa.Table],
+        rows: int,
+        settings: dict[str, Any] | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> Reference:
+        settings = {**(settings or {}), **self.settings.get(kind, {})}
+        content = [self.rows, self.seed, self.membership_auc, self.extra_column, self.cohort_text]
+        identifier = digest(kind, settings, content, [one.id for one in inputs])
+        if found := self.store.find(kind, identifier):
+            return found
+        with self.store.stage(kind, identifier) as staging:
+            for name, table in tables.items():
+                half = max(1, table.num_rows // 2)
+                for part, start in enumerate(range(0, table.num_rows, half)):
+                    staging.write_table(name, part, table.slice(start, half))
+            lineage = Lineage(stage=f"make_{kind}", code_version=1, settings=settings, inputs=inputs)
+            return staging.commit(rows, lineage, facts)
+
+    def _conditions(self, rows: int) -> tuple[list[str], np.ndarray]:
+        codes = [list(CONDITIONS)[row % len(CONDITIONS)] for row in range(rows)]
+        return codes, np.array([CONDITIONS[code][2] for code in codes])
+
+    def _recordings(self, source: Reference) -> Reference:
+        rows = 60
+        codes, rates = self._conditions(rows)
+        columns: dict[str, Any] = {
+            "recording_id": [f"r{digest('recording', row)}" for row in range(rows)],
+            "patient_key": [f"p{digest('patient', row // 2)}" for row in range(rows)],
+            "source": ["tiny"] * rows,
+            "simulated": [self.simulated] * rows,
+            "strat_fold": [1 + row % 10 for row in range(rows)],
+            "split": [{9: "validation", 10: "test"}.get(1 + row % 10, "train") for row in range(rows)],
+            "age_years": self.rng.uniform(20, 89, rows).astype(np.float32),
+            "sex": ["female" if row % 2 else "male" for row in range(rows)],
+            "text": [f"report {row} of the patient who came in with palpitations at night" for row in range(rows)],
+            "statements": [[{"code": code, "likelihood": 100.0}] for code in codes],
+            "superclasses": [[CONDITIONS[code][1]] for code in codes],
+            "quality_flags": [[] for _ in range(rows)],
+        }
+        table = self._waveform_table(schema.recordings(SAMPLES, RATE_HZ), columns, rates)
+        quarantine = pa.table(
+            {
+                "source": ["tiny"],
+                "record": ["records100/00000/00017_lr"],
+                "reason": ["unreadable_header"],
+                "detail": ["records100/00000/00017_lr.hea has no signal lines"],
+            },
+            schema=schema.quarantine(),
+        )
+        facts = {"statements": STATEMENTS, "source": "tiny", "simulated": self.simulated, "quarantined": {"unreadable_header": 1}}
+        return self._put("recordings", [source], {"recordings": table, "quarantine": quarantine}, rows, facts=facts)
+
+    def _cohort(self, model: Reference, knowledge: Reference, recordings: Reference) -> Reference:
+        rows = self.rows
+        codes, rates = self._conditions(rows)
+        columns: dict[str, Any] = {
+            "ecg_id": [f"tiny-{row:06d}" for row in range(rows)],
+            "row_number": list(range(rows)),
+            "row_seed": [1000 + row for row in range(rows)],
+            "model_id": [model.id] * rows,
+            "simulated_source": [self.simulated] * rows,
+            "condition": [CONDITIONS[code][0] for code in codes],
+            "text": [self.cohort_text or CONDITIONS[code][0] for code in codes],
+            "statements": [[code] for code in codes],
+            "superclasses": [[CONDITIONS[code][1]] for code in codes],
+            "age_years": self.rng.uniform(20, 89, rows).astype(np.float32),
+            "sex": ["female" if row % 2 else "male" for row in range(rows)],
+            "target_heart_rate_bpm": rates.astype(np.float32),
+            "knowledge_entries": [[] for _ in range(rows)],
+            "quality_flags": [[] if row else ["baseline_wander"] for row in range(rows)],
+        }
+        table = self._waveform_table(schema.cohorts(SAMPLES, RATE_HZ), columns, rates)
+        if self.extra_column:
+            table = table.append_column(self.extra_column, pa.array(["x"] * rows))
+        settings = {"name": "tiny", "size": rows, "seed": self.seed}
+        return self._put("cohort", [model, knowledge, recordings], {"cohorts": table}, rows, settings)
+
+    def _waveform_table(self, table_schema: pa.Schema, columns: dict[str, Any], rates: np.ndarray) -> pa.Table:
+        columns |= to_measured_columns(measured(rates, self.rng))
+        columns |= to_lead_columns(sinus_waves(rates, self.rng))
+        return pa.table(columns, schema=table_schema)
+
+    def _evaluation(self, cohort: Reference, recordings: Reference) -> Reference:
+        metrics = [
+            ("fidelity", "FID", "synthetic", 4.2, 3.9, 4.6, 1.0, ""),
+            ("condition", "heart-rate MAE", "synthetic", 1.4, 1.1, 1.8, None, "bpm"),
+            ("downstream", "macro AUC", "real", 0.86, 0.83, 0.89, 0.5, ""),
+            ("downstream", "macro AUC", "real + synthetic", 0.87, 0.84, 0.9, 0.5, ""),
+            ("downstream", "macro AUC", "synthetic", 0.81, 0.78, 0.84, 0.5, ""),
+            ("physics", "ODE residual", "synthetic", 0.02, None, float("nan"), 0.018, "mV"),
+        ]
+        names = ("aspect", "metric", "subject", "value", "low", "high", "reference", "unit")
+        rows = [{**dict(zip(names, row, strict=True)), "n": self.rows, "seed": 1} for row in metrics]
+        table = pa.Table.from_pylist(rows, schema=schema.evaluations())
+        return self._put("evaluation", [cohort, recordings], {"evaluations": table}, len(rows), {"seed": 1})
+
+    def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
+        auc = self.membership_auc
+        checks = [
+            ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, BOUND, auc + 0.04 <= BOUND),
+            ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, 0.0, True),
+            ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None),
+        ]
+        names = ("attack", "metric", "value", "low", "high", "reference", "threshold", "passed")
+        rows = [{**dict(zip(names, row, strict=True)), "n": self.rows, "seed": 1, "unit": ""} for row in checks]
+        table = pa.Table.from_pylist(rows, schema=schema.audits())
+        failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
+        settings = {"seed": 1, "max_membership_auc": BOUND, "max_near_copy_share": 0.0}
+        facts = {"passed": not failed, "failed": failed}
+        return self._put("audit", [cohort, recordings], {"audits": table}, len(rows), settings, facts)
+
+
+HISTORY = {
+    "autoencoder": [{"step": step, "loss": 1.0 / (1 + step)} for step in range(0, 100, 10)],
+    "diffusion": [{"step": step, "loss": 0.5 / (1 + step), "simulator": 0.2 / (1 + step)} for step in range(0, 100, 10)],
+}

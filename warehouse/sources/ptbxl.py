@@ -1,0 +1,246 @@
+"""PTB-XL (Wagner et al. 2020, doi 10.1038/s41597-020-0495-6), in the layout of its PhysioNet release.
+
+Einthoven's simulated dataset is written in the same layout; a file `SIMULATED.md` in the folder marks it.
+
+Two conventions of PTB-XL shape what is read. A likelihood of 0 means that it is unknown, not that the statement is
+absent, so a statement counts towards its superclass whatever its likelihood, as in the dataset's own example code and
+benchmarks. An age of 300 stands for older than 89, which is read as 90.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from warehouse.errors import SourceError
+from warehouse.sources import BadRecord, RefusedRecord, SourceRecord
+from warehouse.sources.wfdb_record import read_independent_leads
+
+DATABASE = "ptbxl_database.csv"
+STATEMENTS = "scp_statements.csv"
+SIMULATED_MARK = "SIMULATED.md"
+
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+KINDS = ("diagnostic", "form", "rhythm")
+"""Kinds of statement; one that is of several kinds counts as the first of them."""
+
+SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
+
+FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
+DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", *FILE_COLUMNS.values())
+STATEMENT_COLUMNS = ("description", "diagnostic_class", *KINDS)
+
+OLDEST_STATED_YEARS = 89.0
+OLDER_THAN_STATED_YEARS = 90.0
+OLDER_THAN_STATED_MARK = 300.0
+OLDEST_PLAUSIBLE_YEARS = 120.0
+
+
+class PtbxlSource:
+    """PTB-XL, or a simulated dataset in its layout.
+
+    Args:
+        folder: the folder that holds `ptbxl_database.csv`.
+        first: read only the first rows of the database; None for all.
+    """
+
+    def __init__(self, folder: Path, first: int | None = None) -> None:
+        self.folder = folder
+        self.first = first
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the recordings were made by Einthoven's simulator."""
+        return (self.folder / SIMULATED_MARK).exists()
+
+    @property
+    def name(self) -> str:
+        """ptbxl, or simulated."""
+        return "simulated" if self.simulated else "ptbxl"
+
+    def records(self) -> list[SourceRecord]:
+        """The usable rows of the database, in its order.
+
+        Raises:
+            SourceError: a table is missing, unreadable, without a needed column, or without rows.
+        """
+        return self._table[0]
+
+    def refused(self) -> list[RefusedRecord]:
+        """The rows of the database that cannot be used."""
+        return self._table[1]
+
+    def statements(self) -> dict[str, dict[str, str]]:
+        """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
+        return self._statements
+
+    def read(self, record: SourceRecord, rate_hz: int, duration_s: float = 10.0) -> np.ndarray:
+        """Read one waveform: (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+
+        Raises:
+            BadRecord: why it cannot be used.
+        """
+        stem = dict(record.files).get(rate_hz)
+        if stem is None:
+            raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz")
+        return read_independent_leads(self.folder / stem, rate_hz, round(duration_s * rate_hz))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the dataset's tables and the header and signal files of every record, at every rate."""
+        names = [DATABASE, STATEMENTS, *([SIMULATED_MARK] if self.simulated else [])]
+        stems = sorted({stem for record in self.records() for _, stem in record.files})
+        names += [f"{stem}{extension}" for stem in stems for extension in (".hea", ".dat")]
+        with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+            digests = pool.map(self._digest, names, chunksize=64)
+        total = hashlib.sha256()
+        for name, digest in zip(names, digests, strict=True):
+            total.update(f"{name}\0{digest}\n".encode())
+        return total.hexdigest()
+
+    def _digest(self, name: str) -> str:
+        try:
+            with (self.folder / name).open("rb", buffering=0) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            # A file that cannot be read now is quarantined; the fingerprint must change when it can be.
+            return f"unread {error.errno}"
+
+    @cached_property
+    def _statements(self) -> dict[str, dict[str, str]]:
+        path = self.folder / STATEMENTS
+        found: dict[str, dict[str, str]] = {}
+        for row in _rows(path, STATEMENT_COLUMNS):
+            # The code's column has no name in the official file.
+            code = (row.get("") or row.get("code") or "").strip()
+            if not code:
+                raise SourceError(f"{path}: a row has no statement code in its first column; restore the official file")
+            kind = next((kind for kind in KINDS if (_number(row[kind]) or 0) > 0), "")
+            found[code] = {
+                "description": row["description"].strip() or code,
+                "superclass": row["diagnostic_class"].strip() if kind == "diagnostic" else "",
+                "kind": kind,
+            }
+        return found
+
+    @cached_property
+    def _table(self) -> tuple[list[SourceRecord], list[RefusedRecord]]:
+        kept: list[SourceRecord] = []
+        refused: list[RefusedRecord] = []
+        seen: set[str] = set()
+        for number, row in enumerate(_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
+            if self.first is not None and number > self.first:
+                break
+            record = _whole(row["ecg_id"]) or f"row {number}"
+            try:
+                if record in seen:
+                    raise BadRecord("duplicate_record", f"ecg_id {record} is in an earlier row, too")
+                seen.add(record)
+                kept.append(self._record(record, row))
+            except BadRecord as error:
+                refused.append(RefusedRecord(row["filename_lr"].strip() or record, error.reason, error.detail))
+        return kept, refused
+
+    def _record(self, record: str, row: dict[str, str]) -> SourceRecord:
+        patient = _whole(row["patient_id"])
+        if not patient:
+            raise BadRecord("missing_patient", "patient_id is empty")
+        fold = _number(row["strat_fold"])
+        if fold is None or fold not in range(1, 11):
+            raise BadRecord("bad_fold", f"strat_fold is {row['strat_fold']!r}, not a whole number from 1 to 10")
+        codes = _codes(row["scp_codes"])
+        if unknown := [code for code, _ in codes if code not in self._statements]:
+            raise BadRecord("unknown_statement", f"{', '.join(unknown)} is not in {STATEMENTS}")
+        stated = {self._statements[code]["superclass"] for code, _ in codes}
+        files = {rate_hz: row[column].strip() for rate_hz, column in FILE_COLUMNS.items()}
+        return SourceRecord(
+            record=record,
+            patient=patient,
+            age_years=_age(row["age"]),
+            sex=SEXES.get(_number(row["sex"])),
+            text=row["report"].strip(),
+            statements=codes,
+            superclasses=tuple(name for name in SUPERCLASSES if name in stated),
+            strat_fold=int(fold),
+            files=tuple((rate_hz, _inside(name)) for rate_hz, name in files.items() if name),
+        )
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file, every value a string.
+
+    Raises:
+        SourceError: the file is missing, unreadable, lacks columns, or has no rows.
+    """
+    if not path.exists():
+        raise SourceError(f"{path} does not exist; the dataset needs it")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            found = reader.fieldnames or []
+            if missing := [name for name in needed if name not in found]:
+                has = ", ".join(name or "(no name)" for name in found) or "nothing"
+                raise SourceError(f"{path}: missing column(s) {', '.join(missing)}; it has {has}")
+            empty = True
+            for row in reader:
+                empty = False
+                yield row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path} cannot be read: {error}; restore the official file") from None
+    if empty:
+        raise SourceError(f"{path} holds no rows; restore the official file")
+
+
+def _number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _whole(text: str) -> str:
+    """An identifier; some releases write whole numbers as 15709.0."""
+    return text.strip().removesuffix(".0")
+
+
+def _age(text: str) -> float | None:
+    age = _number(text)
+    if age is None or age < 0:
+        return None
+    if age == OLDER_THAN_STATED_MARK or OLDEST_STATED_YEARS < age <= OLDEST_PLAUSIBLE_YEARS:
+        return OLDER_THAN_STATED_YEARS
+    return age if age <= OLDEST_STATED_YEARS else None
+
+
+def _codes(text: str) -> tuple[tuple[str, float], ...]:
+    """Statements as written in `scp_codes`, a Python dictionary from code to likelihood in percent."""
+    try:
+        codes = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise BadRecord(
+            "bad_statements", f"scp_codes is {text[:80]!r}, not a mapping from code to likelihood"
+        ) from None
+    if not isinstance(codes, dict):
+        raise BadRecord("bad_statements", f"scp_codes is {text[:80]!r}, not a mapping from code to likelihood")
+    for code, likelihood in codes.items():
+        number = isinstance(likelihood, int | float) and not isinstance(likelihood, bool)
+        if not isinstance(code, str) or not number or not 0 <= likelihood <= 100:
+            raise BadRecord("bad_statements", f"scp_codes: {code!r} has likelihood {likelihood!r}, not 0 to 100")
+    return tuple((code, float(likelihood)) for code, likelihood in codes.items())
+
+
+def _inside(name: str) -> str:
+    """A record path that stays inside the dataset's folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or "://" in name:
+        raise BadRecord("bad_path", f"file name {name!r} leaves the dataset's folder")
+    return str(path)

@@ -1,0 +1,8 @@
+-- Lead algebra on lists of samples. Stored leads are in microvolts; results are lists of FLOAT in the unit of the input.
+create macro millivolts(lead) as list_transform(lead, lambda sample: (sample / 1000.0)::FLOAT);
+
+-- Einthoven 1913: III = II - I. Goldberger 1942: aVR, aVL, aVF. Samples are widened first, since a sum may leave SMALLINT.
+create macro lead_iii(i, ii) as list_transform(i, lambda sample, position: ii[position]::FLOAT - sample::FLOAT);
+create macro lead_avr(i, ii) as list_transform(i, lambda sample, position: -(sample::FLOAT + ii[position]::FLOAT) / 2);
+create macro lead_avl(i, ii) as list_transform(i, lambda sample, position: sample::FLOAT - ii[position]::FLOAT / 2);
+create macro lead_avf(i, ii) as list_transform(i, lambda sample, position: ii[position]::FLOAT - sample::FLOAT / 2);
