@@ -27,22 +27,25 @@ CROP_S: Final = 2.5
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a short cut; halves the length and squeezes-and-excites channels."""
+    """Two convolutions and a short cut; halves the length."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
+        last_norm = nn.BatchNorm1d(channels_out)
+        nn.init.zeros_(last_norm.weight)  # a block begins as its short cut alone
         self.body = nn.Sequential(
             nn.Conv1d(channels_in, channels_out, 5, padding=2, stride=2, bias=False),
             nn.BatchNorm1d(channels_out),
             nn.ReLU(),
             nn.Conv1d(channels_out, channels_out, 5, padding=2, bias=False),
-            nn.BatchNorm1d(channels_out),
+            last_norm,
         )
         # xresnet: average before the 1 × 1 convolution, so that the short cut drops no sample.
         self.shortcut = nn.Sequential(
-            nn.AvgPool1d(2, ceil_mode=True), nn.Conv1d(channels_in, channels_out, 1, bias=False), nn.BatchNorm1d(channels_out)
+            nn.AvgPool1d(2, ceil_mode=True),
+            nn.Conv1d(channels_in, channels_out, 1, bias=False),
+            nn.BatchNorm1d(channels_out),
         )
-        nn.init.zeros_(self.body[-1].weight)
 
     def forward(self, signal: Tensor) -> Tensor:
         """(batch, channels, samples) to (batch, channels_out, samples / 2)."""
@@ -61,7 +64,9 @@ class EcgClassifier(nn.Module):
             nn.BatchNorm1d(architecture.width),
             nn.ReLU(),
         )
-        self.stages = nn.Sequential(*(ResidualBlock(a, b) for a, b in zip([architecture.width, *widths], widths, strict=False)))
+        self.stages = nn.Sequential(
+            *(ResidualBlock(a, b) for a, b in zip([architecture.width, *widths], widths, strict=False))
+        )
         self.project = nn.Sequential(nn.Linear(2 * widths[-1], architecture.features), nn.ReLU())
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(architecture.features, len(SUPERCLASSES)))
 
@@ -145,7 +150,9 @@ def train_classifier(
 
 
 @torch.inference_mode()
-def classify(model: EcgClassifier, signal: np.ndarray, rate_hz: int, batch_size: int = 128) -> tuple[np.ndarray, np.ndarray]:
+def classify(
+    model: EcgClassifier, signal: np.ndarray, rate_hz: int, batch_size: int = 128
+) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n, 5) and features (n, features) of ECGs (n, 8, samples) in mV, averaged over half-overlapping crops."""
     samples = signal.shape[2]
     length = min(round(CROP_S * rate_hz), samples)

@@ -105,7 +105,8 @@ def spectral_descriptors(signal: np.ndarray, rate_hz: int) -> np.ndarray:
     frequency = np.fft.rfftfreq(signal.shape[2], 1 / rate_hz)
     edges = [edge for edge in SPECTRAL_EDGES_HZ if edge <= rate_hz / 2]
     bands = [
-        power[:, :, (frequency >= low) & (frequency < high)].mean(axis=2) for low, high in zip(edges, edges[1:], strict=False)
+        power[:, :, (frequency >= low) & (frequency < high)].mean(axis=2)
+        for low, high in zip(edges, edges[1:], strict=False)
     ]
     spread = [centred.std(axis=2), np.abs(np.diff(signal, axis=2)).mean(axis=2)]
     return np.log(np.concatenate([*bands, *spread], axis=1).astype(np.float64) + 1e-8)

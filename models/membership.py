@@ -66,7 +66,8 @@ def representation(signals: list[np.ndarray], fitted_on: list[int], rate_hz: int
     rhythm = StandardScaler().fit(np.concatenate([found[one][1] for one in fitted_on]))
     return [
         np.concatenate(
-            [components.transform(beats.reshape(len(beats), -1)) / scale, RHYTHM_WEIGHT * rhythm.transform(pace)], axis=1
+            [components.transform(beats.reshape(len(beats), -1)) / scale, RHYTHM_WEIGHT * rhythm.transform(pace)],
+            axis=1,
         )
         for beats, pace in found
     ]
@@ -83,7 +84,9 @@ def distance_score(queries: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     return -neighbour_distances(queries, synthetic, 1)[:, 0]
 
 
-def density_ratio_score(queries: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, neighbours: int = 5) -> np.ndarray:
+def density_ratio_score(
+    queries: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, neighbours: int = 5
+) -> np.ndarray:
     """DOMIAS: log p_synthetic(x) − log p_reference(x) (van Breugel et al., AISTATS 2023, eq. 2).
 
     Densities are k-nearest-neighbour estimates, p ∝ 1 / distance_k^d; constants cancel in a ranking. A record that the

@@ -167,7 +167,10 @@ def mean_estimate(values: np.ndarray, groups: np.ndarray, samples: int, seed: in
         return UNKNOWN
     kept = values[known].astype(np.float64)
     return bootstrap(
-        lambda weights: float(weights @ kept / weights.sum()) if weights.any() else float("nan"), groups[known], samples, seed
+        lambda weights: float(weights @ kept / weights.sum()) if weights.any() else float("nan"),
+        groups[known],
+        samples,
+        seed,
     )
 
 

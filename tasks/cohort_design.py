@@ -122,7 +122,9 @@ class PatientGroups:
         self.sex = recordings.column("sex").to_pylist()
         self.bands = [age_band(age) for age in recordings.column("age_years").to_pylist()]
         self.frequency = Counter(code for found in self.statements for code in found)
-        self._patient = np.unique(recordings.column("patient_key").to_numpy(zero_copy_only=False), return_inverse=True)[1]
+        self._patient = np.unique(recordings.column("patient_key").to_numpy(zero_copy_only=False), return_inverse=True)[
+            1
+        ]
         self._holds = {code: np.array([code in found for found in self.statements]) for code in self.frequency}
         self._of_sex = {sex: np.array([each == sex for each in self.sex]) for sex in set(self.sex)}
         self._of_band = {band: np.array([each == band for each in self.bands]) for band in set(self.bands)}
@@ -179,7 +181,10 @@ def design_cohort(training: pa.Table, settings: CohortSettings) -> CohortDesign:
             left_out += recordings
     groups = [
         Group(
-            *choice, people.patients(members[choice]), recordings, summarise_rates(rates[members[choice]], settings.min_patients)
+            *choice,
+            people.patients(members[choice]),
+            recordings,
+            summarise_rates(rates[members[choice]], settings.min_patients),
         )
         for choice, recordings in weights.items()
     ]

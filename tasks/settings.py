@@ -33,7 +33,9 @@ class Section(BaseModel):
             if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational"):
                 continue
             value = getattr(self, name)
-            kept[name] = value.for_digest() if isinstance(value, Section) else self.model_dump(mode="json", include={name})[name]
+            kept[name] = (
+                value.for_digest() if isinstance(value, Section) else self.model_dump(mode="json", include={name})[name]
+            )
         return kept
 
 
@@ -58,7 +60,9 @@ class SimulationSettings(Section):
 
     recordings: int = Field(700, ge=20, description="Recordings to simulate.")
     seed: int = Field(1, description="Seed of patients, rhythms and noise.")
-    damaged_files: int = Field(5, ge=0, description="Deliberately broken files among them, which ingestion must quarantine.")
+    damaged_files: int = Field(
+        5, ge=0, description="Deliberately broken files among them, which ingestion must quarantine."
+    )
 
 
 class SourceSettings(Section):
@@ -66,7 +70,9 @@ class SourceSettings(Section):
 
     kind: Literal["simulated", "ptbxl"] = Field(description="Dataset layout to read.")
     path: str | None = operational(None, description="Dataset folder; null only for the simulated source.")
-    simulation: SimulationSettings = Field(default_factory=SimulationSettings, description="Used when kind is simulated.")
+    simulation: SimulationSettings = Field(
+        default_factory=SimulationSettings, description="Used when kind is simulated."
+    )
 
     @model_validator(mode="after")
     def _simulated_has_no_path(self) -> SourceSettings:
@@ -82,9 +88,17 @@ class IngestionSettings(Section):
     duration_s: float = Field(10.0, gt=0, description="Length of a recording, in seconds.")
     validation_folds: tuple[int, ...] = Field((9,), description="Patient-disjoint folds for validation.")
     test_folds: tuple[int, ...] = Field((10,), description="Patient-disjoint folds for testing.")
-    max_recordings: int | None = Field(None, ge=1, description="Read only the first N recordings of the source; null for all.")
+    max_recordings: int | None = Field(
+        None, ge=1, description="Read only the first N recordings of the source; null for all."
+    )
     recordings_per_part: int = Field(512, ge=1, description="Recordings per Parquet file.")
     workers: int = operational(2, ge=1, description="Ray workers that read files.")
+
+    @model_validator(mode="after")
+    def _folds_are_disjoint(self) -> IngestionSettings:
+        if shared := sorted(set(self.validation_folds) & set(self.test_folds)):
+            raise ValueError(f"fold {', '.join(map(str, shared))} cannot be both validation and test")
+        return self
 
 
 class RetrievalWeights(Section):
@@ -99,10 +113,16 @@ class KnowledgeSettings(Section):
     """The clinical knowledge base: evidence, language model, audit, retrieval."""
 
     model: str = Field("local", description="'local', or a model as LangChain names it, e.g. 'openai:gpt-5'.")
-    allow_remote: bool = operational(False, description="Allow a model that runs elsewhere to see the (aggregate) evidence.")
+    allow_remote: bool = operational(
+        False, description="Allow a model that runs elsewhere to see the (aggregate) evidence."
+    )
     min_patients: int = Field(20, ge=5, description="Training patients a condition needs to get an entry.")
-    max_conditions: int | None = Field(None, ge=1, description="Write only the N best supported conditions; null for all.")
-    max_attempts: int = Field(2, ge=1, description="Times the model is asked before the entry is rendered from evidence.")
+    max_conditions: int | None = Field(
+        None, ge=1, description="Write only the N best supported conditions; null for all."
+    )
+    max_attempts: int = Field(
+        2, ge=1, description="Times the model is asked before the entry is rendered from evidence."
+    )
     min_claims: int = Field(2, ge=1, description="Surviving claims an entry needs.")
     min_support: float = Field(0.6, ge=0.5, le=1, description="Share of recordings that must satisfy a claim.")
     max_new_tokens: int = Field(96, ge=16, description="Tokens the model may write per answer.")
@@ -116,16 +136,30 @@ class PhysicsSettings(Section):
 
     simulator: bool = Field(True, description="Use the simulator ODE term L_Euler.")
     inter_lead: bool = Field(True, description="Use the limb-lead ODE term L_inter.")
-    simulator_weight: float = Field(0.05, ge=0, description="Weight λ of L_Euler, on beats in unit variance.")
-    inter_lead_weight: float = Field(0.05, ge=0, description="Weight γ of L_inter, on beats in unit variance.")
-    fit_steps: int = Field(300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead.")
+    simulator_weight: float = Field(0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes.")
+    inter_lead_weight: float = Field(0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes.")
+    fit_steps: int = Field(
+        300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
+    )
+
+    def weights(self) -> dict[str, float]:
+        """The terms that are on and their weights; a term that is off or weighs nothing is not computed at all."""
+        terms = {
+            "euler": self.simulator_weight if self.simulator else 0.0,
+            "inter_lead": self.inter_lead_weight if self.inter_lead else 0.0,
+        }
+        return {name: weight for name, weight in terms.items() if weight > 0}
 
 
 class AutoencoderTraining(Section):
     """Stage 1: autoencoder and beat decoder."""
 
-    architecture: AutoencoderArchitecture = Field(default_factory=AutoencoderArchitecture, description="Autoencoder shape.")
-    beat_decoder: BeatDecoderArchitecture = Field(default_factory=BeatDecoderArchitecture, description="Beat decoder shape.")
+    architecture: AutoencoderArchitecture = Field(
+        default_factory=AutoencoderArchitecture, description="Autoencoder shape."
+    )
+    beat_decoder: BeatDecoderArchitecture = Field(
+        default_factory=BeatDecoderArchitecture, description="Beat decoder shape."
+    )
     steps: int = Field(1000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
@@ -142,7 +176,9 @@ class DiffusionTraining(Section):
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
     ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
-    condition_dropout: float = Field(0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row.")
+    condition_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
+    )
     unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
@@ -159,12 +195,21 @@ class TrainingSettings(Section):
     compile: bool = Field(False, description="Use torch.compile; slower on small CPU runs.")
     checkpoint_every_steps: int = operational(250, ge=1, description="Optimiser steps between checkpoints.")
     report_every_steps: int = operational(50, ge=1, description="Optimiser steps between reported losses.")
-    max_failures: int = operational(2, ge=0, description="Worker failures that are survived by resuming from a checkpoint.")
+    max_failures: int = operational(
+        2, ge=0, description="Worker failures that are survived by resuming from a checkpoint."
+    )
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 2.")
+
+    @model_validator(mode="after")
+    def _workers_share_batches_evenly(self) -> TrainingSettings:
+        for name, stage in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
+            if stage.batch_size % self.workers:
+                raise ValueError(f"{name}.batch_size {stage.batch_size} does not divide by workers {self.workers}")
+        return self
 
 
 class CohortSettings(Section):
@@ -173,20 +218,26 @@ class CohortSettings(Section):
     name: str = Field("cohort", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the cohort.")
     size: int = Field(500, ge=1, description="Synthetic ECGs.")
     seed: int = Field(1, ge=0, description="Cohort seed; each row's seed derives from it and the row number.")
-    min_patients: int = Field(5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for.")
+    min_patients: int = Field(
+        5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
+    )
     sampler_steps: int = Field(16, ge=1, description="Denoising steps.")
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale; 1 for none.")
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(64, ge=1, description="ECGs sampled at once.")
     workers: int = operational(1, ge=1, description="Ray actors that generate.")
-    use_gpu: bool = Field(False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits.")
+    use_gpu: bool = Field(
+        False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits."
+    )
 
 
 class EvaluationSettings(Section):
     """Whether the cohort looks right and whether it helps a downstream classifier."""
 
     seed: int = Field(1, description="Seed of classifiers and bootstraps.")
-    classifier: ClassifierArchitecture = Field(default_factory=ClassifierArchitecture, description="Reference classifier.")
+    classifier: ClassifierArchitecture = Field(
+        default_factory=ClassifierArchitecture, description="Reference classifier."
+    )
     use_gpu: bool = Field(False, description="Train classifiers on a GPU.")
     classifier_steps: int = Field(600, ge=1, description="Optimiser steps of each classifier.")
     batch_size: int = Field(64, ge=1, description="Recordings per step.")
@@ -200,23 +251,34 @@ class PrivacySettings(Section):
 
     seed: int = Field(1, description="Seed of sampling and bootstraps.")
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
-    max_membership_auc: float = Field(0.6, gt=0.5, le=1, description="Bound on the upper end of the membership AUC's interval.")
+    max_membership_auc: float = Field(
+        0.6, gt=0.5, le=1, description="Bound on the upper end of the membership AUC's interval."
+    )
     max_membership_tpr: float = Field(
         0.1, gt=0.01, le=1, description="Bound on the upper end of the share of members found at 1 % false positives."
     )
-    max_near_copy_share: float = Field(0.0, ge=0, le=1, description="Bound on the share of ECGs that copy a training recording.")
+    max_near_copy_share: float = Field(
+        0.0, ge=0, le=1, description="Bound on the share of ECGs that copy a training recording."
+    )
     near_copy_correlation: float = Field(0.95, gt=0, le=1, description="Lag-aligned correlation that counts as a copy.")
-    min_group_patients: int = Field(5, ge=1, description="Bound on k: training patients behind each released condition.")
+    min_group_patients: int = Field(
+        5, ge=1, description="Bound on k: training patients behind each released condition."
+    )
 
 
 class ReleaseSettings(Section):
     """What a release says about itself."""
 
-    name: str = Field("einthoven", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Release name: its folder under releases/.")
+    name: str = Field(
+        "einthoven", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Release name: its folder under releases/."
+    )
     title: str = Field("Synthetic 12-lead ECG cohort", description="Title of the dataset card.")
     license: str = Field("CC-BY-4.0", description="Licence of the synthetic data, as an SPDX identifier.")
     creator: str = Field("Einthoven", description="Who publishes it.")
     citation: str = Field("", description="Works to cite, in particular the source dataset.")
+    smallest_cell: int = Field(
+        5, ge=5, description="Smallest count of real recordings shown in the report; others are suppressed."
+    )
 
 
 class Settings(Section):

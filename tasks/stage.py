@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from prefect import Task
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 from tasks.settings import Section
-from warehouse.catalog import rebuild_catalog
+from warehouse.catalog import rebuild_catalog, refresh_catalog
+from warehouse.errors import TRANSIENT_ERRORS
 from warehouse.reference import Kind, Reference, digest
 from warehouse.store import Lineage, Staging, Store
 
@@ -62,6 +65,8 @@ def commit_once(
     identifier = stage_id(stage, shaping, inputs)
     if found := store.find(stage.makes, identifier):
         logger.info("%s: skipped, %s is already there", stage.name, found)
+        # A run that was killed between the commit and the catalog left the catalog behind.
+        refresh_catalog(store)
         return found
     waiting = lambda: logger.info("%s: another run is building %s; waiting", stage.name, identifier)  # noqa: E731
     with store.stage(stage.makes, identifier, waiting) as staging:
@@ -81,6 +86,17 @@ def commit_once(
     rebuild_catalog(store)
     logger.info("%s: committed %s in %.0f s", stage.name, reference, time.monotonic() - started)
     return reference
+
+
+def retry_if_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """For `retry_condition_fn`: retry only input and output that failed for a reason that may be gone in a moment."""
+    error = state.data
+    while isinstance(error, BaseException):
+        if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
+            return True
+        # Ray keeps the worker's exception in `cause`.
+        error = getattr(error, "cause", None) or error.__cause__
+    return False
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:

@@ -43,24 +43,26 @@ class TrainingSplit:
     """The usable recordings of a split.
 
     Attributes:
-        signal: (N, 8, samples) int16 in µV, which takes half the memory of float32.
+        signal: (N, 8, samples) int16 in µV, which takes half the memory of float32; None if it was not asked for.
         r_peaks: (N, P) samples of the R peaks whose beat lies inside the recording, padded with −1; at least one each.
         omega: (N,) angular heart rate in radians per second.
         wave_class: (N,) index into the simulator classes.
         condition: of N rows.
     """
 
-    signal: Tensor
+    signal: Tensor | None
     r_peaks: Tensor
     omega: Tensor
     wave_class: Tensor
     condition: ConditionTensors
 
     def __len__(self) -> int:
-        return self.signal.shape[0]
+        return self.r_peaks.shape[0]
 
     def millivolts(self, rows: Tensor) -> Tensor:
         """(n, 8, samples) float32 in mV."""
+        if self.signal is None:
+            raise ValueError("this split was loaded without waveforms")
         return self.signal[rows].float() / 1000
 
 
@@ -120,26 +122,33 @@ def padded_r_peaks(signal: Tensor, rate_hz: int, window: BeatDecoderArchitecture
     return padded
 
 
-def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int = 20) -> tuple[list[str], dict[int, int]]:
-    """The simulator class of every training and validation recording.
+def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int = 20) -> tuple[list[str], np.ndarray]:
+    """The simulator class of every recording.
 
-    A recording belongs to its main statement if at least `min_recordings` training recordings do, else to its first
-    superclass under the same rule, else to `EVERY_RECORDING`.
+    A recording belongs to its main statement if at least `min_recordings` training recordings do; of the rest, to its first
+    superclass under the same rule; of the rest, to `EVERY_RECORDING`.
+
+    Args:
+        metadata: the rows of the training and validation splits.
 
     Returns:
-        Class names, and row number to class index.
+        Class names, `EVERY_RECORDING` first, and the (N,) index of each row's class.
     """
-    candidates: dict[int, list[str]] = {}
-    counts: Counter[str] = Counter()
-    columns = ("row", "split", "statements", "superclasses")
-    for row, split, statements, superclasses in zip(*(metadata[name].to_pylist() for name in columns), strict=True):
-        codes = by_importance([statement["code"] for statement in statements or []], facts)
-        candidates[row] = [*codes[:1], *(superclasses or [])[:1], EVERY_RECORDING]
-        if split == "train":
-            counts.update(set(candidates[row]))
-    names = [EVERY_RECORDING, *sorted(name for name, n in counts.items() if n >= min_recordings and name != EVERY_RECORDING)]
-    index = {name: position for position, name in enumerate(names)}
-    return names, {row: next(index[name] for name in wanted if name in index) for row, wanted in candidates.items()}
+    in_training = [split == "train" for split in metadata["split"].to_pylist()]
+    codes = [
+        by_importance([statement["code"] for statement in statements or []], facts)[:1]
+        for statements in metadata["statements"].to_pylist()
+    ]
+    superclasses = [tuple(names or [])[:1] for names in metadata["superclasses"].to_pylist()]
+    chosen: list[str] = [EVERY_RECORDING] * metadata.num_rows
+    for candidates in (codes, superclasses):
+        undecided = [row for row, name in enumerate(chosen) if name == EVERY_RECORDING]
+        counts = Counter(name for row in undecided if in_training[row] for name in candidates[row])
+        for row in undecided:
+            if candidates[row] and counts[candidates[row][0]] >= min_recordings:
+                chosen[row] = candidates[row][0]
+    names = [EVERY_RECORDING, *sorted(set(chosen) - {EVERY_RECORDING})]
+    return names, np.array([names.index(name) for name in chosen], dtype=np.int64)
 
 
 def prepared_file(staging: Path, split: str) -> Path:
@@ -160,12 +169,12 @@ def save_split(
     partial.replace(path)
 
 
-def load_split(staging: Path, recordings: Path, split: str) -> TrainingSplit:
-    """Read a prepared split and its waveforms."""
+def load_split(staging: Path, recordings: Path, split: str, waveforms: bool = True) -> TrainingSplit:
+    """Read a prepared split, with its waveforms if they are needed."""
     prepared = load_file(prepared_file(staging, split))
     prefix = "condition."
     return TrainingSplit(
-        signal=read_waveforms(recordings, prepared["rows"].numpy()),
+        signal=read_waveforms(recordings, prepared["rows"].numpy()) if waveforms else None,
         r_peaks=prepared["r_peaks"],
         omega=prepared["omega"],
         wave_class=prepared["wave_class"],

@@ -142,7 +142,12 @@ class TinyPipeline:
             },
             schema=schema.quarantine(),
         )
-        facts = {"statements": STATEMENTS, "source": "tiny", "simulated": self.simulated, "quarantined": {"unreadable_header": 1}}
+        facts = {
+            "statements": STATEMENTS,
+            "source": "tiny",
+            "simulated": self.simulated,
+            "quarantined": {"unreadable_header": 1},
+        }
         return self._put("recordings", [source], {"recordings": table, "quarantine": quarantine}, rows, facts=facts)
 
     def _cohort(self, model: Reference, knowledge: Reference, recordings: Reference) -> Reference:
@@ -205,7 +210,16 @@ class TinyPipeline:
         return self._put("audit", [cohort, recordings], {"audits": table}, len(rows), settings, facts)
 
 
-HISTORY = {
-    "autoencoder": [{"step": step, "loss": 1.0 / (1 + step)} for step in range(0, 100, 10)],
-    "diffusion": [{"step": step, "loss": 0.5 / (1 + step), "simulator": 0.2 / (1 + step)} for step in range(0, 100, 10)],
-}
+HISTORY = [
+    {
+        "stage": stage,
+        "step": step,
+        "learning_rate": 1e-3,
+        "steps_per_s": 5.0,
+        "loss": scale / (1 + step),
+        "validation": scale / 2,
+    }
+    for stage, scale in (("autoencoder", 1.0), ("denoiser", 0.5))
+    for step in range(0, 100, 10)
+]
+"""Losses as a model's facts hold them."""

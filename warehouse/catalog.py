@@ -1,8 +1,8 @@
 """The catalog: one DuckDB file whose views show the committed datasets, and nothing else.
 
-It is derived: `rebuild_catalog` writes a new file beside the old one and swaps it in, so a reader of the old one is never
-locked out, and deleting it loses nothing. Views name the Parquet files by absolute path; after a warehouse was moved,
-any command (or `rebuild_catalog`) notices and writes it again. Only DuckDB's built-in extensions are used.
+It is derived: `rebuild_catalog` writes a new file beside the old one and swaps it in, so a reader of the old one is
+never locked out, and deleting it loses nothing. Views name the Parquet files by absolute path; after a warehouse was
+moved, `query` (or `rebuild_catalog`) notices and writes it again. Only DuckDB's built-in extensions are used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from warehouse.store import Manifest, Store, writing
 
 _FIXED_SIZE = re.compile(r"fixed_size_list<\w+: (int16|float)(?: not null)?>\[(\d+)\]")
 _ELEMENT_TYPES = {"int16": "SMALLINT", "float": "FLOAT"}
-_NO_DOWNLOADS = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+_NO_DOWNLOADS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
 
 
 class QueryError(EinthovenError):
@@ -164,7 +167,7 @@ def _create_table(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Tab
 def _create_view(
     connection: duckdb.DuckDBPyConnection, store: Store, view: str, table: str, holding: list[Manifest]
 ) -> None:
-    """A view over a table's Parquet files, datasets oldest first; an empty table of the same columns if there are none."""
+    """A view over a table's Parquet files, datasets oldest first; an empty table if there are none."""
     if not holding:
         _create_table(connection, view, with_dataset(table).empty_table())
         return

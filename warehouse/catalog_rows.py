@@ -13,7 +13,6 @@ from warehouse.release import CURRENT, read_release_manifest, release_folder, ve
 from warehouse.release_content import ReleaseManifest
 from warehouse.store import Manifest, Store
 
-
 RELEASED_KINDS = ("cohort", "evaluation", "audit", "model")
 """Kinds of dataset that a release is made from directly."""
 

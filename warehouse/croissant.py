@@ -19,7 +19,12 @@ CROISSANT = "croissant.json"
 RECORD_SET = "cohorts"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 FILE_SET = "cohort-files"
-ENCODINGS = {".parquet": "application/x-parquet", ".json": "application/json", ".md": "text/markdown", ".html": "text/html"}
+ENCODINGS = {
+    ".parquet": "application/x-parquet",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".html": "text/html",
+}
 
 
 def croissant(content: ReleaseContent, files: list[ReleasedFile]) -> dict[str, Any]:

@@ -93,4 +93,3 @@ def interval(row: dict[str, Any]) -> str:
 def outcome(passed: bool | None) -> str:
     """The outcome of a privacy check, in words."""
     return {True: "passed", False: "failed", None: "reported only"}[passed]
-

@@ -51,19 +51,23 @@ class TableDescription:
 
 def catalog_tables() -> list[TableDescription]:
     """All tables and views of the catalog, in the order of the dictionary."""
-    described = [describe(name, TABLES[name], with_dataset(name)) for name in TABLES]
-    described += [describe(make.__name__, make, make()) for make in (claims, datasets, inputs, releases)]
+    with duckdb.connect() as connection:
+        described = [_describe(connection, name, TABLES[name], with_dataset(name)) for name in TABLES]
+        described += [
+            _describe(connection, make.__name__, make, make()) for make in (claims, datasets, inputs, releases)
+        ]
     for view, table in LATEST_VIEWS.items():
         columns = next(one.columns for one in described if one.name == table)
         described.append(TableDescription(view, f"The newest dataset of {table}", columns))
     return described
 
 
-def describe(name: str, make: Callable[..., pa.Schema], schema: pa.Schema) -> TableDescription:
+def _describe(
+    connection: duckdb.DuckDBPyConnection, name: str, make: Callable[..., pa.Schema], schema: pa.Schema
+) -> TableDescription:
     """A table from its schema; what one row is comes from the docstring of the function that makes the schema."""
-    with duckdb.connect() as connection:
-        connection.register("empty", schema.empty_table())
-        types = {row[0]: row[1] for row in connection.execute("describe empty").fetchall()}
+    connection.register("empty", schema.empty_table())
+    types = {row[0]: row[1] for row in connection.execute("describe empty").fetchall()}
     columns = []
     for field in schema:
         about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
@@ -80,10 +84,11 @@ def render() -> str:
         "`warehouse/catalog_schema.py`; a test compares the two. The catalog carries the same texts as comments:",
         "`select table_name, column_name, comment from duckdb_columns()`.",
         "",
-        "Every table is a view over committed Parquet files (zstd), but for `datasets`, `inputs` and `releases`, which the",
-        "catalog itself holds. `dataset_id` exists in the catalog only, not in the files. Types are DuckDB's. Lead columns are",
-        "shown for 1000 samples; their length is the recording's, and where datasets of different lengths are committed they",
-        "appear as lists, except in the `latest_` views. The unit of a list is that of its elements.",
+        "Every table is a view over committed Parquet files (zstd), but for `datasets`, `inputs` and `releases`, which",
+        "the catalog itself holds. `dataset_id` exists in the catalog only, not in the files. Types are DuckDB's; the",
+        "unit of a list is that of its elements. Lead columns are shown for 1000 samples: their length is the",
+        "recording's, and where datasets of different lengths are committed they appear as lists, except in the",
+        "`latest_` views.",
         "",
     ]
     described = catalog_tables()

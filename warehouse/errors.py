@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+TRANSIENT_ERRORS = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENFILE})
+"""Errors of the operating system that may be gone a moment later, on network file systems above all."""
+
 
 class EinthovenError(Exception):
     """An error whose message names the file, record or setting and what to do; shown without a traceback."""

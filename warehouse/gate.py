@@ -18,7 +18,9 @@ def require_releasable(store: Store, inputs: ReleaseInputs) -> None:
     """
     cohort, evaluation, audit = inputs.cohort, inputs.evaluation, inputs.audit
     for evidence, verb in ((evaluation, "evaluate"), (audit, "audit")):
-        _require_input(store.manifest(evidence), cohort, f"{evidence.kind} {evidence.id} is not of cohort {cohort.id}; {verb} it")
+        _require_input(
+            store.manifest(evidence), cohort, f"{evidence.kind} {evidence.id} is not of cohort {cohort.id}; {verb} it"
+        )
     _require_input(
         store.manifest(cohort),
         inputs.model,

@@ -129,7 +129,9 @@ def _parquet_leaks(path: Path, where: str, forbidden: Forbidden) -> Iterator[Lea
     for name in identifying_columns(schema.names):
         yield Leak(where, f"the column {name!r}")
     for key, value in (schema.metadata or {}).items():
-        yield from _text_leaks(f"{key.decode(errors='replace')} {value.decode(errors='replace')}", f"{where}, metadata", forbidden)
+        yield from _text_leaks(
+            f"{key.decode(errors='replace')} {value.decode(errors='replace')}", f"{where}, metadata", forbidden
+        )
     texts = [one.name for one in schema if _holds_text(one.type)]
     table = pq.read_table(path, columns=texts)
     for name in texts:

@@ -74,7 +74,9 @@ class ReleaseManifest(BaseModel):
 
     name: str
     version: str = Field(description="v1, v2, …; a version is never changed.")
-    id: str = Field(description="Digest of release settings, inputs and code version; the same id is never released twice.")
+    id: str = Field(
+        description="Digest of release settings, inputs and code version; the same id is never released twice."
+    )
     title: str
     license: str
     creator: str
@@ -116,6 +118,8 @@ class ReleaseDescription:
     license: str
     creator: str
     citation: str
+    smallest_cell: int = 5
+    """Smallest count of real recordings that a release shows; smaller ones are suppressed."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +190,10 @@ def gather(
     expected = cohorts(samples, rate_hz)
     for part in parts:
         if unexpected := sorted(set(pq.read_schema(part).names) ^ set(expected.names)):
-            raise ReleaseError(f"cohort {inputs.cohort.id}: column(s) {', '.join(unexpected)} do not belong in a release")
-    recordings = input_of(store.manifest(inputs.cohort), "recordings") or input_of(store.manifest(inputs.audit), "recordings")
-    if recordings is None:
-        raise ReleaseError(f"cohort {inputs.cohort.id} names no recordings in its lineage; generate it again")
+            raise ReleaseError(
+                f"cohort {inputs.cohort.id}: column(s) {', '.join(unexpected)} do not belong in a release"
+            )
+    recordings = recordings_behind(store, inputs)
     facts = store.manifest(recordings).facts
     scalars = [name for name in expected.names if name not in LEAD_COLUMNS]
     cohort = store.read(inputs.cohort, "cohorts", scalars)
@@ -218,6 +222,18 @@ def gather(
 def input_of(manifest: Manifest, kind: Kind) -> Reference | None:
     """The first input of a kind in a dataset's lineage."""
     return next((one for one in manifest.lineage.inputs if one.kind == kind), None)
+
+
+def recordings_behind(store: Store, inputs: ReleaseInputs) -> Reference:
+    """The real recordings that a cohort was audited against.
+
+    Raises:
+        ReleaseError: the audit names none.
+    """
+    recordings = input_of(store.manifest(inputs.audit), "recordings")
+    if recordings is None:
+        raise ReleaseError(f"audit {inputs.audit.id} names no recordings in its lineage; audit the cohort again")
+    return recordings
 
 
 def lineage_of(store: Store, references: list[Reference]) -> list[LineageStep]:
@@ -270,7 +286,9 @@ def waveform_shape(part: Path) -> tuple[int, int]:
     try:
         return int(metadata[b"samples"]), int(metadata[b"sampling_rate_hz"])
     except (KeyError, ValueError):
-        raise ReleaseError(f"{part} does not state samples and sampling_rate_hz in its metadata; generate it again") from None
+        raise ReleaseError(
+            f"{part} does not state samples and sampling_rate_hz in its metadata; generate it again"
+        ) from None
 
 
 def released_columns(schema: pa.Schema) -> list[ReleasedColumn]:

@@ -31,7 +31,11 @@ def write_release_files(folder: Path, content: ReleaseContent, report_html: str)
     _write_json(folder / "evaluation.json", {"columns": _columns(evaluations()), "metrics": content.evaluation})
     _write_json(
         folder / "audit.json",
-        {"passed": all(row["passed"] is not False for row in content.audit), "columns": _columns(audits()), "metrics": content.audit},
+        {
+            "passed": all(row["passed"] is not False for row in content.audit),
+            "columns": _columns(audits()),
+            "metrics": content.audit,
+        },
     )
     write_text(folder / "README.md", dataset_card(content))
     write_text(folder / "report.html", report_html)

@@ -1,6 +1,6 @@
 """Arrow schemas of every table, each column with its unit and meaning.
 
-`docs/data-dictionary.md` is written from these descriptions (`python -m warehouse.dictionary`), and a test compares them.
+`docs/data-dictionary.md` is written from these descriptions (`python -m warehouse.dictionary`); a test compares them.
 """
 
 from __future__ import annotations

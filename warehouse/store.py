@@ -2,7 +2,8 @@
 
 A stage writes into `_staging/<kind>-<id>/`, which survives a kill so that the stage can continue there. `commit` writes
 the manifest, flushes it to disk and renames the folder to `<kind>/<id>/`: that rename is the one atomic step that
-makes the dataset visible. A lock per dataset keeps two runs from building the same one; the second waits, then finds it.
+makes the dataset visible. A lock per dataset keeps two runs from building the same one; the second waits, then finds
+it. Files directly under folders whose name starts with `_` (`_staging`, `_secrets`) are never part of a dataset.
 """
 
 from __future__ import annotations
@@ -112,7 +113,14 @@ class Staging:
             write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2))
             target = self.store.folder(self.kind, self.id)
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.path.rename(target)
+            try:
+                self.path.rename(target)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                raise WarehouseError(
+                    f"{target} is in the way, and has no {MANIFEST}; remove it and run again"
+                ) from None
             sync_folder(target.parent)
         committed = self.store.find(self.kind, self.id)
         if committed is None:
@@ -156,7 +164,11 @@ class Store:
             return None
         manifest = read_manifest(path)
         return Reference(
-            kind=kind, id=identifier, uri=str(path.parent), rows=manifest.rows, sha256=hashlib.sha256(path.read_bytes()).hexdigest()
+            kind=kind,
+            id=identifier,
+            uri=str(path.parent),
+            rows=manifest.rows,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
 
     def manifest(self, reference: Reference) -> Manifest:
@@ -183,12 +195,15 @@ class Store:
         if not folder.is_dir():
             raise WarehouseError(f"{reference.kind} {reference.id} has no table {table!r}")
         parts = sorted(folder.glob("part-*.parquet"))
-        return pa.concat_tables([pq.read_table(part, columns=columns) for part in parts])
+        # Without partitioning=None, a folder named key=value above the warehouse would become a column.
+        return pa.concat_tables([pq.read_table(part, columns=columns, partitioning=None) for part in parts])
 
     def committed(self, kind: Kind | None = None) -> list[Manifest]:
         """Manifests of all committed datasets, oldest first."""
         paths = self.root.glob(f"{kind or '[!_]*'}/*/{MANIFEST}")
-        return sorted((read_manifest(p) for p in paths if p.parent.parent.name != "releases"), key=lambda m: m.created_at)
+        return sorted(
+            (read_manifest(p) for p in paths if p.parent.parent.name != "releases"), key=lambda m: m.created_at
+        )
 
     @contextmanager
     def stage(self, kind: Kind, identifier: str, waiting: Callable[[], None] | None = None) -> Iterator[Staging]:
@@ -201,19 +216,28 @@ class Store:
                 if waiting:
                     waiting()
                 lock.acquire()
-            try:
-                yield Staging(self, kind, identifier)
-            finally:
-                lock.release()
+        try:
+            yield Staging(self, kind, identifier)
+        except OSError as error:
+            # Files outside the warehouse, such as a source that cannot be read, are not about writing.
+            inside = error.filename is None or Path(str(error.filename)).is_relative_to(self.root)
+            if inside and (explained := _explained(error, self.root)):
+                raise explained from error
+            raise
+        finally:
+            lock.release()
 
 
 def write_parquet(table: pa.Table, path: Path) -> Path:
-    """Write a Parquet file (zstd) that appears whole or not at all."""
+    """Write a Parquet file (zstd) that appears whole or not at all, and is on disk when this returns."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
-            pq.write_table(table, partial, compression="zstd", row_group_size=1024)
+            with partial.open("wb") as file:
+                pq.write_table(table, file, compression="zstd", row_group_size=1024)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -241,16 +265,23 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = error.filename or path
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WarehouseError(
-                f"no space left while writing {place}; free some, then run the same command again: it continues from there"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise WarehouseError(
-                f"cannot write {place} ({error.strerror}); make it writable or set warehouse.uri elsewhere"
-            ) from error
+        if explained := _explained(error, path):
+            raise explained from error
         raise
+
+
+def _explained(error: OSError, path: Path) -> WarehouseError | None:
+    """What to do about a failed write; None where there is nothing better to say than the error itself."""
+    place = error.filename or path
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WarehouseError(
+            f"no space left while writing {place}; free some, then run the same command again: it continues from there"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return WarehouseError(
+            f"cannot write {place} ({error.strerror}); make it writable or set warehouse.uri elsewhere"
+        )
+    return None
 
 
 def sync_folder(folder: Path) -> None:
@@ -271,7 +302,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise WarehouseError(f"{path} is damaged ({error.error_count()} errors); remove its folder and run again") from None
+        raise WarehouseError(
+            f"{path} is damaged ({error.error_count()} errors); remove its folder and run again"
+        ) from None
 
 
 def sha256_of(path: Path) -> str:

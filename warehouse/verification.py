@@ -57,7 +57,9 @@ def resolve_release(store: Store | None, text: str) -> Path:
     root = store.root / "releases"
     names = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     there = ", ".join(f"{name}/v{number}" for name in names for number in versions(store, name))
-    raise ReleaseError(f"there is no release {text!r}; " + (f"there are: {there}" if there else f"{root} holds none yet"))
+    raise ReleaseError(
+        f"there is no release {text!r}; " + (f"there are: {there}" if there else f"{root} holds none yet")
+    )
 
 
 def verify_release(folder: Path) -> list[Finding]:
@@ -144,7 +146,9 @@ def _schema(folder: Path, manifest: ReleaseManifest) -> str:
         found = released_columns(pq.read_schema(part))
         if [(one.name, one.type) for one in found] != [(one.name, one.type) for one in expected]:
             known = {one.name: one.type for one in expected}
-            odd = sorted({one.name for one in found if known.get(one.name) != one.type} | known.keys() - {o.name for o in found})
+            odd = sorted(
+                {one.name for one in found if known.get(one.name) != one.type} | known.keys() - {o.name for o in found}
+            )
             raise Failed(f"{part.name} differs from the manifest in {', '.join(odd) or 'the order of its columns'}")
     return f"{len(expected)} columns as the manifest says"
 
@@ -153,7 +157,9 @@ def _lead_columns(folder: Path, manifest: ReleaseManifest) -> str:
     wanted = pa.list_(pa.int16(), manifest.samples)
     for part in _parts(folder):
         schema = pq.read_schema(part)
-        wrong = [name for name in LEAD_COLUMNS if name not in schema.names or not _same_list(schema.field(name).type, wanted)]
+        wrong = [
+            name for name in LEAD_COLUMNS if name not in schema.names or not _same_list(schema.field(name).type, wanted)
+        ]
         _fail_if(wrong, f"{part.name}: not {manifest.samples} int16 samples")
     return f"8 leads of {manifest.samples} samples at {manifest.sampling_rate_hz} Hz"
 
@@ -180,7 +186,9 @@ def _rows(folder: Path, manifest: ReleaseManifest) -> str:
 
 
 def _unique(folder: Path, column: str) -> str:
-    values = pa.chunked_array([chunk for part in _parts(folder) for chunk in pq.read_table(part, columns=[column])[column].chunks])
+    values = pa.chunked_array(
+        [chunk for part in _parts(folder) for chunk in pq.read_table(part, columns=[column])[column].chunks]
+    )
     if values.null_count:
         raise Failed(f"{values.null_count} rows have no {column}")
     repeated = len(values) - pc.count_distinct(values).as_py()
@@ -201,7 +209,9 @@ def _waveforms(folder: Path) -> str:
                     raise Failed(f"{part.name}: {name} is missing in {lead.null_count} rows")
                 silent &= ~lead.flatten().to_numpy().reshape(batch.num_rows, -1).any(axis=1)
             if silent.any():
-                raise Failed(f"{part.name}: {int(silent.sum())} rows hold zeros only, first row {rows + int(silent.argmax())}")
+                raise Failed(
+                    f"{part.name}: {int(silent.sum())} rows hold zeros only, first row {rows + int(silent.argmax())}"
+                )
             rows += batch.num_rows
     return f"{rows:,} ECGs with signal"
 
@@ -217,11 +227,18 @@ def _croissant(folder: Path, manifest: ReleaseManifest) -> str:
         raise Failed(f"{CROISSANT} is not valid: {error}") from None
     sums = {file.path: file.sha256 for file in manifest.files}
     files = [one for one in metadata.distribution if isinstance(one, mlc.FileObject)]
-    _fail_if([one.id for one in files if sums.get(one.content_url) != one.sha256], f"{CROISSANT} and {MANIFEST} differ on")
-    _fail_if(sorted(path for path in sums if path.endswith(".parquet") and path not in {f.content_url for f in files}), "not listed")
+    _fail_if(
+        [one.id for one in files if sums.get(one.content_url) != one.sha256], f"{CROISSANT} and {MANIFEST} differ on"
+    )
+    _fail_if(
+        sorted(path for path in sums if path.endswith(".parquet") and path not in {f.content_url for f in files}),
+        "not listed",
+    )
     record_set = next(one for one in metadata.record_sets if one.id == RECORD_SET)
     described = [field.name for field in record_set.fields]
-    _fail_if(sorted(set(described) ^ {column.name for column in manifest.tables["cohorts"]}), "fields that are not columns")
+    _fail_if(
+        sorted(set(described) ^ {column.name for column in manifest.tables["cohorts"]}), "fields that are not columns"
+    )
     return f"valid, {len(described)} fields, {len(files)} files"
 
 

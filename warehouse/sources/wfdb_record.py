@@ -5,7 +5,6 @@ The WFDB header and signal formats: https://www.physionet.org/physiotools/wag/he
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import wfdb
 
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES, canonical_lead
+from warehouse.errors import TRANSIENT_ERRORS
 from warehouse.sources import BadRecord
 from warehouse.waveforms import LARGEST_MV
 
@@ -24,8 +24,6 @@ LARGEST_IDENTITY_RESIDUAL_MV = 0.1
 """Bound on the 99th percentile of a limb-lead identity's violation. Recordings rounded to 1 µV violate it by 0.002 mV,
 a swapped pair of leads by tenths of a millivolt."""
 
-TRANSIENT_ERRORS = frozenset({errno.EIO, errno.EAGAIN, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY, errno.ENFILE})
-"""Errors of the operating system that may be gone a moment later, on network file systems above all."""
 ATTEMPTS = 3
 PAUSE_S = 0.2
 

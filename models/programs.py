@@ -1,0 +1,140 @@
+"""What the simulator can simulate: one program per condition, as plain tables.
+
+A program is a heart (waves of the dipole), a range of heart rates and a rhythm. Amplitudes were set by hand so that the
+measured 12-lead features fall where textbooks and PTB-XL's medians put them; tests measure them back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from models.dipole import ADULT_P, ADULT_QRS, ADULT_T, Wave
+
+NORMAL: Final = (*ADULT_P, *ADULT_QRS, *ADULT_T)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A condition's heart and rhythm.
+
+    Attributes:
+        name: the condition in words.
+        waves: the beat; none of kind P in atrial fibrillation.
+        lesion: waves of the condition itself, added to `waves` and scaled by a severity drawn per recording.
+        heart_rate_bpm: range that heart rates are drawn from.
+        severity: range of the factor on `lesion`.
+        rr_variability: standard deviation of RR over its mean.
+        p_delay_s: range by which conduction delays the QRS complex after the P wave.
+        amplitude: factor on the QRS waves.
+        ectopic_share: range of the share of beats that are ventricular premature complexes.
+        fibrillation: True for irregular RR and f-waves.
+    """
+
+    name: str
+    waves: tuple[Wave, ...] = NORMAL
+    lesion: tuple[Wave, ...] = ()
+    heart_rate_bpm: tuple[float, float] = (60.0, 95.0)
+    severity: tuple[float, float] = (0.75, 1.35)
+    rr_variability: float = 0.035
+    p_delay_s: tuple[float, float] = (-0.01, 0.02)
+    amplitude: tuple[float, float] = (1.0, 1.0)
+    ectopic_share: tuple[float, float] = (0.0, 0.0)
+    fibrillation: bool = False
+
+
+def _scaled(waves: tuple[Wave, ...], factor: float) -> tuple[Wave, ...]:
+    return tuple(
+        Wave(wave.kind, wave.centre_s, wave.width_s, wave.x * factor, wave.y * factor, wave.z * factor) for wave in waves
+    )
+
+
+# Left bundle branch block: one slow front from right to left and back; a notched plateau; ST and T against the QRS.
+LEFT_BLOCK_QRS: Final = (
+    Wave("QRS", -0.040, 0.012, 0.30, 0.10, 0.10),
+    Wave("QRS", -0.010, 0.015, 0.85, 0.05, 0.55),
+    Wave("QRS", 0.025, 0.016, 0.70, -0.22, 0.80),
+    Wave("QRS", 0.055, 0.013, 0.35, -0.15, 0.30),
+)
+LEFT_BLOCK_T: Final = (
+    Wave("T", 0.12, 0.040, -0.10, 0.02, -0.22),
+    Wave("T", 0.19, 0.045, -0.18, 0.05, -0.30),
+    Wave("T", 0.26, 0.038, -0.34, 0.10, -0.52),
+)
+# Right bundle branch block: a normal start, then the right ventricle late and alone: right and forward.
+RIGHT_BLOCK: Final = (
+    Wave("QRS", 0.048, 0.012, -0.35, 0.02, -0.62),
+    Wave("QRS", 0.076, 0.014, -0.26, 0.02, -0.45),
+    Wave("T", 0.255, 0.045, 0.05, 0.0, 0.42),
+)
+# Transmural injury: the ST vector points at the injured wall, reciprocal leads see it from behind.
+INFERIOR_INJURY: Final = (
+    Wave("QRS", -0.028, 0.008, 0.05, -0.36, 0.0),
+    Wave("QRS", -0.004, 0.010, 0.0, -0.22, 0.0),
+    Wave("T", 0.085, 0.035, -0.05, 0.20, 0.04),
+    Wave("T", 0.150, 0.045, -0.05, 0.22, 0.05),
+    Wave("T", 0.225, 0.045, -0.04, 0.14, 0.03),
+)
+ANTERIOR_INJURY: Final = (
+    Wave("QRS", -0.024, 0.009, -0.05, 0.0, 0.42),
+    Wave("QRS", -0.004, 0.010, -0.10, 0.0, 0.16),
+    Wave("T", 0.085, 0.035, 0.05, -0.05, -0.17),
+    Wave("T", 0.150, 0.045, 0.06, -0.06, -0.19),
+    Wave("T", 0.225, 0.045, 0.05, -0.04, -0.10),
+)
+# Subendocardial ischaemia: the ST vector points away from the left ventricle's apex; T flattens or inverts.
+ISCHAEMIA: Final = (
+    Wave("T", 0.080, 0.030, -0.09, -0.07, 0.03),
+    Wave("T", 0.130, 0.035, -0.13, -0.09, 0.04),
+    Wave("T", 0.190, 0.040, -0.17, -0.08, 0.06),
+    Wave("T", 0.262, 0.030, -0.42, -0.05, 0.12),
+)
+# Left ventricular hypertrophy with strain: a large QRS (see `amplitude`), T against it in the lateral leads.
+STRAIN: Final = (
+    Wave("T", 0.100, 0.035, -0.09, -0.01, -0.02),
+    Wave("T", 0.180, 0.045, -0.17, -0.02, -0.03),
+    Wave("T", 0.262, 0.034, -0.52, -0.08, 0.02),
+)
+ECTOPIC_BEATS: Final = (
+    # From the right ventricle's outflow tract: like left bundle branch block, axis down.
+    (
+        Wave("QRS", -0.030, 0.016, 0.35, 0.75, 0.30),
+        Wave("QRS", 0.010, 0.022, 0.60, 0.95, 1.00),
+        Wave("QRS", 0.050, 0.018, 0.25, 0.30, 0.45),
+        Wave("T", 0.150, 0.050, -0.10, -0.18, -0.20),
+        Wave("T", 0.255, 0.050, -0.35, -0.45, -0.55),
+    ),
+    # From the left ventricle's lower wall: like right bundle branch block, axis up.
+    (
+        Wave("QRS", -0.030, 0.016, -0.10, -0.70, -0.40),
+        Wave("QRS", 0.010, 0.022, -0.50, -1.00, -0.85),
+        Wave("QRS", 0.050, 0.018, -0.45, -0.40, -0.40),
+        Wave("T", 0.150, 0.050, 0.10, 0.18, 0.15),
+        Wave("T", 0.255, 0.050, 0.35, 0.50, 0.40),
+    ),
+)
+
+PROGRAMS: Final[dict[str, Program]] = {
+    program.name: program
+    for program in (
+        Program("normal sinus rhythm"),
+        Program("sinus bradycardia", heart_rate_bpm=(40.0, 57.0), rr_variability=0.045),
+        Program("sinus tachycardia", heart_rate_bpm=(103.0, 140.0), rr_variability=0.015),
+        Program(
+            "atrial fibrillation",
+            waves=(*ADULT_QRS, *_scaled(ADULT_T, 0.6)),
+            heart_rate_bpm=(60.0, 135.0),
+            rr_variability=0.21,
+            fibrillation=True,
+        ),
+        Program("left bundle branch block", waves=(*ADULT_P, *LEFT_BLOCK_QRS, *LEFT_BLOCK_T), severity=(1.0, 1.0)),
+        Program("right bundle branch block", lesion=RIGHT_BLOCK),
+        Program("first-degree AV block", heart_rate_bpm=(52.0, 88.0), p_delay_s=(0.075, 0.14)),
+        Program("inferior ST elevation", lesion=INFERIOR_INJURY, heart_rate_bpm=(55.0, 95.0)),
+        Program("anterior ST elevation", lesion=ANTERIOR_INJURY, heart_rate_bpm=(65.0, 105.0)),
+        Program("left ventricular hypertrophy", lesion=STRAIN, amplitude=(1.5, 2.0)),
+        Program("premature ventricular complexes", ectopic_share=(0.1, 0.25)),
+        Program("ST depression", lesion=ISCHAEMIA, heart_rate_bpm=(65.0, 110.0)),
+    )
+}
+"""Programs by name."""

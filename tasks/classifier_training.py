@@ -1,0 +1,213 @@
+"""Training of the superclass classifiers as Ray tasks: the reference classifier, and those of the downstream test.
+
+The reference classifier has seen real training recordings only. It is committed by itself, so that evaluating another
+cohort of the same recordings does not train it again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from models.leads import LEAD_COLUMNS
+from tasks.settings import ComputeSettings, EvaluationSettings
+from tasks.stage import Result, Stage, commit_once, run_logger
+from warehouse.errors import EinthovenError, WarehouseError
+from warehouse.reference import Reference
+from warehouse.store import Staging, Store, write_text
+from warehouse.waveforms import from_lead_columns
+
+if TYPE_CHECKING:
+    from models.classifier import EcgClassifier
+
+STAGE = Stage("train reference classifier", "classifier", code_version=1)
+SHAPING = ("seed", "classifier", "use_gpu", "classifier_steps", "batch_size", "learning_rate")
+"""The evaluation settings that shape a classifier."""
+
+TrainedOn = Literal["real", "real + synthetic", "synthetic"]
+
+
+class EvaluationError(EinthovenError):
+    """A cohort cannot be evaluated with the recordings at hand."""
+
+
+@task(name="train reference classifier")
+def train_reference_classifier(
+    settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, uri: str
+) -> Reference:
+    """Train the reference classifier on the real training split, or find it.
+
+    Args:
+        settings: shape and training of the classifier.
+        recordings: a `recordings` dataset.
+        compute: how Ray is used.
+        uri: the warehouse.
+
+    Returns:
+        The reference of a dataset that holds `model.safetensors` and `config.json`.
+
+    Raises:
+        EvaluationError: the training split has no recording with a diagnostic superclass.
+    """
+    return reference_classifier(settings, recordings, compute, Store(uri))
+
+
+def reference_classifier(
+    settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, store: Store
+) -> Reference:
+    """As `train_reference_classifier`, inside another task."""
+    shaping = {name: value for name, value in settings.for_digest().items() if name in SHAPING}
+
+    def build(staging: Staging) -> Result:
+        import ray
+
+        from tasks.cluster import connect
+
+        connect(compute)
+        job = classifier_job(settings)
+        facts = ray.get(job.remote(settings, str(store.root), recordings, None, "real", str(staging.path)))
+        return Result(rows=1, facts={name: value for name, value in facts.items() if name != "probabilities"})
+
+    return commit_once(STAGE, shaping, [recordings], store, build)
+
+
+def classifier_job(settings: EvaluationSettings) -> Any:
+    """The Ray task that trains one classifier: one processor, and one GPU if the settings ask for it."""
+    import ray
+
+    return ray.remote(num_cpus=1, num_gpus=1 if settings.use_gpu else 0)(fit_and_predict)
+
+
+def fit_and_predict(
+    settings: EvaluationSettings,
+    uri: str,
+    recordings: Reference,
+    cohort: Reference | None,
+    trained_on: TrainedOn,
+    folder: str | None = None,
+) -> dict[str, Any]:
+    """Train one classifier and predict the real test and validation splits.
+
+    Args:
+        settings: shape, steps and seed, the same for every kind of training data.
+        uri: the warehouse.
+        recordings, cohort: where the ECGs are; the cohort may be None when training on real data only.
+        trained_on: which ECGs to train on.
+        folder: where to save the classifier, or None.
+
+    Returns:
+        seconds, examples, loss (of the last steps), and probabilities: split name to (n, 5).
+    """
+    import torch
+
+    from models.classifier import ClassifierTraining, classify, train_classifier
+
+    torch.set_num_threads(1)  # more threads would round differently, and the other classifiers train meanwhile
+    logger = run_logger()
+    store = Store(uri)
+    sets = []
+    if trained_on != "synthetic":
+        sets.append(labelled(read_split(store, recordings, "train")))
+    if trained_on != "real":
+        if cohort is None:
+            raise EvaluationError(f"training on {trained_on} needs a cohort")
+        sets.append(labelled(store.read(cohort, "cohorts", ["superclasses", *LEAD_COLUMNS])))
+    signal, labels = (np.concatenate(parts) for parts in zip(*sets, strict=True))
+    if len(signal) == 0:
+        raise EvaluationError(f"{recordings}: no ECG to train on ({trained_on}) has a diagnostic superclass")
+    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
+    started = said = time.monotonic()
+    losses: list[float] = []
+
+    def progress(step: int, loss: float) -> None:
+        nonlocal said
+        losses.append(loss)
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            rate = step / (said - started)
+            logger.info(
+                "classifier (%s): %d/%d steps, loss %.3f, %.0f steps/s",
+                trained_on,
+                step,
+                settings.classifier_steps,
+                loss,
+                rate,
+            )
+
+    training = ClassifierTraining(settings.classifier_steps, settings.batch_size, settings.learning_rate, settings.seed)
+    device = "cuda" if settings.use_gpu else "cpu"
+    model = train_classifier(signal, labels, settings.classifier, training, rate_hz, device, progress)
+    if folder:
+        save_classifier(Path(folder), model, rate_hz)
+    predicted = {
+        split: classify(model, from_lead_columns(read_split(store, recordings, split)), rate_hz)[0]
+        for split in ("validation", "test")
+    }
+    return {
+        "seconds": round(time.monotonic() - started, 1),
+        "examples": len(signal),
+        "loss": float(np.mean(losses[-20:])),
+        "probabilities": predicted,
+    }
+
+
+def read_split(store: Store, recordings: Reference, split: str, columns: list[str] | None = None) -> pa.Table:
+    """The recordings of one split, with their leads unless other columns are named."""
+    wanted = columns or ["patient_key", "superclasses", *LEAD_COLUMNS]
+    table = store.read(recordings, "recordings", [*wanted, "split"])
+    return table.filter(pc.equal(table["split"], split)).drop_columns(["split"])
+
+
+def superclass_labels(table: pa.Table) -> np.ndarray:
+    """(rows, 5) bool: which diagnostic superclasses each row has, in the order of `SUPERCLASSES`."""
+    from models.classifier import SUPERCLASSES
+
+    held = table.column("superclasses").to_pylist()
+    return np.array([[name in (each or []) for name in SUPERCLASSES] for each in held], dtype=bool).reshape(
+        -1, len(SUPERCLASSES)
+    )
+
+
+def labelled(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Signals and labels of the ECGs that have a diagnostic superclass; the others say nothing about any of them."""
+    labels = superclass_labels(table)
+    kept = labels.any(axis=1)
+    return from_lead_columns(table.filter(pa.array(kept))), labels[kept]
+
+
+def save_classifier(folder: Path, model: EcgClassifier, rate_hz: int) -> None:
+    """Write weights (safetensors) and shape; nothing needs to be unpickled."""
+    from safetensors.torch import save_file
+
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
+    config = {"architecture": model.architecture.model_dump(mode="json"), "sampling_rate_hz": rate_hz}
+    write_text(folder / "config.json", json.dumps(config, indent=2))
+
+
+def load_classifier(folder: Path) -> EcgClassifier:
+    """Read a classifier that `save_classifier` wrote.
+
+    Raises:
+        WarehouseError: the files do not fit each other.
+    """
+    from safetensors.torch import load_file
+
+    from models.architecture import ClassifierArchitecture
+    from models.classifier import EcgClassifier
+
+    config = json.loads((folder / "config.json").read_text())
+    model = EcgClassifier(ClassifierArchitecture.model_validate(config["architecture"]))
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise WarehouseError(
+            f"{folder / 'model.safetensors'} does not fit its config.json; remove the folder and run again"
+        ) from error
+    return model.eval()

@@ -1,0 +1,350 @@
+"""Generation of a cohort: an actor pool of Ray Data, one Parquet file per part, each row from its own seed.
+
+A part is the unit of resumption: it appears whole or not at all, and a part that an interrupted run wrote is kept. Since a
+row depends on the cohort seed, its number, the recordings and the model only, the rows are the same however the work was
+cut up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from models.leads import einthoven_residual, to_twelve_leads
+from tasks.cohort_design import CohortDesign, design_cohort, row_seed
+from tasks.conditions import Condition, ConditionEmbedder, StatementFacts, describe
+from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
+from tasks.stage import Result, Stage, commit_once, run_logger
+from warehouse import schema
+from warehouse.errors import EinthovenError
+from warehouse.reference import Reference
+from warehouse.store import Staging, Store
+from warehouse.waveforms import from_lead_columns, to_lead_columns, to_measured_columns
+
+STAGE = Stage("generate cohort", "cohort", code_version=1)
+TABLE = "cohorts"
+DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
+SUPERCLASS_ORDER = ("NORM", "MI", "STTC", "CD", "HYP")
+
+
+class GenerationError(EinthovenError):
+    """A cohort cannot be generated from this model and these recordings."""
+
+
+@task(name="generate ECGs")
+def generate_ecgs(
+    settings: CohortSettings,
+    model: Reference,
+    knowledge: Reference,
+    recordings: Reference,
+    knowledge_settings: KnowledgeSettings,
+    compute: ComputeSettings,
+    uri: str,
+) -> Reference:
+    """Generate a cohort, or find it.
+
+    Args:
+        settings: size, seed and sampling of the cohort.
+        model: a trained generator.
+        knowledge: the knowledge base that the model learned with.
+        recordings: the recordings whose training split says which conditions to ask for.
+        knowledge_settings: retrieval weights.
+        compute: how Ray is used.
+        uri: the warehouse.
+
+    Returns:
+        The reference of a `cohorts` dataset.
+
+    Raises:
+        GenerationError: no group of patients is large enough, or the model's output is not finite.
+    """
+    store = Store(uri)
+    shaping = {
+        "cohort": settings.for_digest(),
+        "retrieval": {"weights": knowledge_settings.weights.for_digest(), "top_k": knowledge_settings.top_k},
+    }
+
+    def build(staging: Staging) -> Result:
+        return _generate(staging, settings, model, knowledge, recordings, knowledge_settings, compute)
+
+    return commit_once(STAGE, shaping, [model, knowledge, recordings], store, build)
+
+
+def _generate(
+    staging: Staging,
+    settings: CohortSettings,
+    model: Reference,
+    knowledge: Reference,
+    recordings: Reference,
+    knowledge_settings: KnowledgeSettings,
+    compute: ComputeSettings,
+) -> Result:
+    logger = run_logger()
+    store = staging.store
+    source = store.manifest(recordings).facts
+    known = store.read(recordings, "recordings", DESIGN_COLUMNS)
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings)
+    if not design.groups:
+        raise GenerationError(
+            f"no group of training patients in {recordings} has cohort.min_patients={settings.min_patients}; lower it"
+        )
+    logger.info(
+        "cohort %s: %d groups of at least %d patients; %d of %d training recordings back off, %d fit no group",
+        settings.name,
+        len(design.groups),
+        settings.min_patients,
+        design.backed_off,
+        design.recordings,
+        design.left_out,
+    )
+    parts = -(-settings.size // settings.rows_per_part)
+    missing = [part for part in range(parts) if not staging.has_part(TABLE, part)]
+    if len(missing) < parts:
+        logger.info("cohort %s: %d of %d parts are already there", settings.name, parts - len(missing), parts)
+    speed = {}
+    if missing:
+        speed = _run_actors(
+            staging,
+            missing,
+            settings,
+            compute,
+            {
+                "cohort": staging.id,
+                "settings": settings,
+                "design": design,
+                "model": model,
+                "knowledge": knowledge,
+                "knowledge_settings": knowledge_settings,
+                "statement_facts": source["statements"],
+                "simulated": bool(source["simulated"]),
+                "uri": str(store.root),
+            },
+        )
+    facts = {
+        "name": settings.name,
+        "simulated": bool(source["simulated"]),
+        "sampling_rate_hz": source["sampling_rate_hz"],
+        "samples": source["samples"],
+        "design": {
+            "groups": len(design.groups),
+            "training_recordings": design.recordings,
+            "backed_off": design.backed_off,
+            "backed_off_share": design.backed_off / design.recordings,
+            "left_out": design.left_out,
+        },
+        **speed,
+        **_summary(staging.path / TABLE),
+    }
+    return Result(rows=settings.size, facts=facts)
+
+
+def _run_actors(
+    staging: Staging, missing: list[int], settings: CohortSettings, compute: ComputeSettings, shared: dict[str, Any]
+) -> dict[str, float]:
+    """Let an actor pool write the missing parts; returns how fast it was."""
+    import ray
+    import ray.data
+
+    from tasks.cluster import connect
+
+    connect(compute)
+    logger = run_logger()
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    workers = max(1, min(settings.workers, len(missing), cpus))
+    threads = max(1, cpus // workers)
+    rows_of = lambda part: min(settings.rows_per_part, settings.size - part * settings.rows_per_part)  # noqa: E731
+    wanted = sum(map(rows_of, missing))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    started, done = time.monotonic(), 0
+    written = ray.data.from_items([{"part": part} for part in missing], override_num_blocks=len(missing)).map_batches(
+        PartWriter,
+        fn_constructor_kwargs={**shared, "threads": threads},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=threads,
+        num_gpus=1 if settings.use_gpu else 0,
+    )
+    for row in written.iter_rows():
+        done += int(row["rows"])
+        rate = done / (time.monotonic() - started)
+        logger.info(
+            "cohort %s: %d/%d ECGs, %.1f records/s, about %.0f s left",
+            settings.name,
+            done,
+            wanted,
+            rate,
+            (wanted - done) / rate,
+        )
+    seconds = time.monotonic() - started
+    return {"records_per_second": round(wanted / seconds, 2), "generation_seconds": round(seconds, 1)}
+
+
+class PartWriter:
+    """A Ray actor that generates parts: it loads the model and the embeddings once."""
+
+    def __init__(
+        self,
+        cohort: str,
+        settings: CohortSettings,
+        design: CohortDesign,
+        model: Reference,
+        knowledge: Reference,
+        knowledge_settings: KnowledgeSettings,
+        statement_facts: StatementFacts,
+        simulated: bool,
+        uri: str,
+        threads: int,
+    ) -> None:
+        import torch
+
+        from tasks.knowledge.embeddings import local_embeddings
+        from tasks.model_folder import load_generator
+
+        torch.set_num_threads(threads)
+        self.store = Store(uri)
+        self.cohort, self.settings, self.design = cohort, settings, design
+        self.model_id, self.statement_facts, self.simulated = model.id, statement_facts, simulated
+        self.generator = load_generator(self.store.path(model))
+        if settings.use_gpu:
+            self.generator = self.generator.to("cuda")
+        shape = self.generator.config.denoiser
+        self.embedder = ConditionEmbedder(
+            local_embeddings(),
+            self.store.read(knowledge, "knowledge") if knowledge.rows else None,
+            statement_facts,
+            shape.statement_tokens,
+            shape.knowledge_tokens,
+            knowledge_settings,
+        )
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Write the parts of a batch; returns their row counts."""
+        staging = Staging(self.store, "cohort", self.cohort)
+        rows = []
+        for part in map(int, batch["part"]):
+            first = part * self.settings.rows_per_part
+            numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
+            staging.write_table(TABLE, part, self.generate(numbers))
+            rows.append(len(numbers))
+        return {"part": batch["part"], "rows": np.array(rows)}
+
+    def generate(self, numbers: range) -> pa.Table:
+        """The rows of a cohort with these row numbers, as the table keeps them.
+
+        Raises:
+            GenerationError: the model's output is not finite.
+        """
+        conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
+        seeds = [row_seed(self.settings.seed, row) for row in numbers]
+        signals, entries = [], []
+        for at in range(0, len(numbers), self.settings.batch_size):
+            batch = slice(at, at + self.settings.batch_size)
+            tensors, found = self.embedder(conditions[batch])
+            signal = self.generator.sample(
+                tensors, seeds[batch], steps=self.settings.sampler_steps, guidance=self.settings.guidance
+            )
+            signals.append(signal.numpy())
+            entries.extend(found)
+        signal = np.concatenate(signals)
+        if bad := [row for row, each in zip(numbers, signal, strict=True) if not np.isfinite(each).all()]:
+            raise GenerationError(
+                f"model {self.model_id} generated values that are not finite for {len(bad)} rows (first: row {bad[0]}); "
+                "train it longer or lower cohort.guidance"
+            )
+        return cohort_table(
+            self.cohort,
+            numbers,
+            seeds,
+            conditions,
+            entries,
+            signal,
+            self.generator.config.sampling_rate_hz,
+            self.model_id,
+            self.simulated,
+            self.statement_facts,
+        )
+
+
+def cohort_table(
+    cohort: str,
+    numbers: range,
+    seeds: list[int],
+    conditions: list[Condition],
+    entries: list[list[str]],
+    signal_mv: np.ndarray,
+    rate_hz: int,
+    model_id: str,
+    simulated: bool,
+    statement_facts: StatementFacts,
+) -> pa.Table:
+    """Rows of `cohorts`. Features and flags are measured on the waveform as stored, in whole µV.
+
+    Args:
+        signal_mv: (rows, 8, samples), mV; everything else has one value per row.
+    """
+    from models.measurements import measure, quality_flags
+
+    leads = to_lead_columns(signal_mv)
+    stored = from_lead_columns(pa.table(leads))
+    columns: dict[str, Any] = {
+        "ecg_id": [f"{cohort}-{row:07d}" for row in numbers],
+        "row_number": list(numbers),
+        "row_seed": seeds,
+        "model_id": [model_id] * len(numbers),
+        "simulated_source": [simulated] * len(numbers),
+        "condition": [describe(one.statements[0], statement_facts) for one in conditions],
+        "text": [one.text for one in conditions],
+        "statements": [list(one.statements) for one in conditions],
+        "superclasses": [superclasses_of(one.statements, statement_facts) for one in conditions],
+        "age_years": [one.age_years for one in conditions],
+        "sex": [one.sex for one in conditions],
+        "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],
+        "knowledge_entries": entries,
+        "quality_flags": quality_flags(stored, rate_hz),
+        **to_measured_columns(measure(stored, rate_hz)),
+        **leads,
+    }
+    return pa.table(columns, schema=schema.cohorts(signal_mv.shape[2], rate_hz))
+
+
+def superclasses_of(statements: tuple[str, ...], statement_facts: StatementFacts) -> list[str]:
+    """Diagnostic superclasses of statements, without repeats, in the order NORM, MI, STTC, CD, HYP."""
+    held = {statement_facts.get(code, {}).get("superclass") for code in statements}
+    return [name for name in SUPERCLASS_ORDER if name in held]
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What is worth knowing of a cohort without reading it; one part in memory at a time."""
+    import pyarrow.parquet as pq
+
+    flags: Counter[str] = Counter()
+    flagged = measured = 0
+    error = residual = 0.0
+    for path in sorted(folder.glob("part-*.parquet")):
+        table = pq.read_table(path)
+        of_rows = table.column("quality_flags").to_pylist()
+        flags.update(flag for row in of_rows for flag in row)
+        flagged += sum(bool(row) for row in of_rows)
+        asked, found = (
+            table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+            for name in ("target_heart_rate_bpm", "heart_rate_bpm")
+        )
+        difference = np.abs(found - asked)
+        measured += int(np.isfinite(difference).sum())
+        error += float(np.nansum(difference))
+        residual = max(residual, einthoven_residual(to_twelve_leads(from_lead_columns(table).astype(np.float64))))
+    return {
+        "quality_flags": dict(flags.most_common()),
+        "flagged": flagged,
+        "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,
+        "heart_rate_measured": measured,
+        "einthoven_residual_mv": residual,
+    }

@@ -1,0 +1,249 @@
+"""Pictures of the report. Real recordings appear as aggregate counts only, and small counts not at all."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+REAL = "#6b7785"
+SYNTHETIC = "#0b7a75"
+ACCENT = "#c2410c"
+GRID = "#e3e7eb"
+INK = "#24303a"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": "#9aa5b1",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "einthoven",
+}
+ECG_DPI = 110
+NOT_PRINTED = "not shown: fewer than {} real recordings"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A measured feature whose distribution is drawn."""
+
+    column: str
+    label: str
+    low: float
+    high: float
+    bins: int = 24
+
+
+FEATURES = (
+    Feature("heart_rate_bpm", "heart rate (bpm)", 30, 190),
+    Feature("pr_ms", "PR interval (ms)", 80, 320),
+    Feature("qrs_ms", "QRS duration (ms)", 50, 210),
+    Feature("qtc_ms", "QTc, Fridericia (ms)", 300, 560),
+    Feature("axis_deg", "QRS axis (degree)", -180, 180),
+    Feature("age_years", "age (years)", 0, 95, 19),
+)
+
+
+def svg(figure: Figure) -> str:
+    """A figure as a data URI: sharp at any size, nothing to fetch, same bytes for the same data."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def png(figure: Figure) -> str:
+    """A figure as a PNG data URI with a palette: ECG paper has few colours and very many lines."""
+    buffer, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=ECG_DPI)
+    Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+
+
+def suppressed(counts: np.ndarray, smallest: int) -> np.ndarray:
+    """Counts of real recordings with every count below `smallest` set to zero."""
+    return np.where(counts < smallest, 0, counts)
+
+
+def draw_heart_rate(asked: np.ndarray, delivered: np.ndarray, irregular: np.ndarray) -> Figure:
+    """Heart rate asked for against heart rate measured; irregular rhythms are marked."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 4.4))
+        axes = figure.add_subplot()
+        both = np.concatenate([asked, delivered])
+        low, high = (
+            (float(np.floor(both.min() / 10) * 10), float(np.ceil(both.max() / 10) * 10))
+            if len(both)
+            else (40.0, 120.0)
+        )
+        axes.plot([low, high], [low, high], color=ACCENT, linewidth=1, label="delivered = asked")
+        for mask, label, marker, fill in (
+            (~irregular, "regular rhythm", "o", SYNTHETIC),
+            (irregular, "irregular rhythm", "^", "#8a5a00"),
+        ):
+            if mask.any():
+                axes.scatter(
+                    asked[mask], delivered[mask], s=16, alpha=0.55, marker=marker, color=fill, linewidths=0, label=label
+                )
+        axes.set(
+            xlabel="asked for (bpm)", ylabel="measured on the generated ECG (bpm)", xlim=(low, high), ylim=(low, high)
+        )
+        axes.set_aspect("equal")
+        axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def draw_distributions(
+    real: Mapping[str, np.ndarray], synthetic: Mapping[str, np.ndarray], smallest: int, origin: str
+) -> tuple[Figure, int]:
+    """Histograms of measured features, real (training) against synthetic.
+
+    Args:
+        real, synthetic: column to (rows,) array; NaN for missing.
+        origin: what the real side is, for the legend.
+        smallest: bins that hold fewer real recordings are left out, and so do not add to the shares.
+
+    Returns:
+        The figure, and how many non-empty bins were suppressed.
+    """
+    hidden = 0
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+        for axes, feature in zip(figure.subplots(2, 3).flat, FEATURES, strict=True):
+            edges = np.linspace(feature.low, feature.high, feature.bins + 1)
+            of_real = _counts(real[feature.column], edges)
+            shown = suppressed(of_real, smallest)
+            hidden += int(((of_real > 0) & (shown == 0)).sum())
+            of_synthetic = _counts(synthetic[feature.column], edges)
+            axes.stairs(_shares(shown), edges, fill=True, color=REAL, alpha=0.35, label=origin)
+            axes.stairs(_shares(of_synthetic), edges, color=SYNTHETIC, linewidth=1.6, label="synthetic")
+            axes.set(xlabel=feature.label, yticks=[], xlim=(feature.low, feature.high))
+            axes.grid(visible=False, axis="y")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=2, fontsize=9)
+        figure.supylabel("share of ECGs", fontsize=9)
+    return figure, hidden
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    finite = values[np.isfinite(values)]
+    return np.histogram(np.clip(finite, edges[0], edges[-1]), edges)[0]
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    return counts / max(1, counts.sum())
+
+
+def draw_prevalence(
+    names: Sequence[str], real: Sequence[float | None], synthetic: Sequence[float], smallest: int, origin: str
+) -> Figure:
+    """Share of ECGs per statement, real (training) against synthetic; None for a suppressed real count."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 1.2 + 0.36 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        rows = np.arange(len(names))
+        axes.barh(rows - 0.19, [value or 0 for value in real], 0.36, color=REAL, alpha=0.55, label=origin)
+        axes.barh(rows + 0.19, synthetic, 0.36, color=SYNTHETIC, label="synthetic")
+        for row, value in enumerate(real):
+            if value is None:
+                axes.text(0, row - 0.19, "  " + NOT_PRINTED.format(smallest), va="center", fontsize=7, color=REAL)
+        axes.set_yticks(rows, [_shortened(name, 30) for name in names])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
+        axes.set_xlabel("share of ECGs with the statement")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=8)
+    return figure
+
+
+def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> Figure:
+    """One metric for several subjects as dots with their 95 % intervals; real data alone is the line to beat."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        ends: list[float] = []
+        for position, row in enumerate(rows):
+            value, subject = float(row["value"] or 0.0), str(row["subject"])
+            low = value if row["low"] is None else float(row["low"])
+            high = value if row["high"] is None else float(row["high"])
+            colour = SYNTHETIC if "synthetic" in subject else REAL
+            axes.plot([low, high], [position, position], color=colour, linewidth=3, alpha=0.35, solid_capstyle="round")
+            axes.plot(value, position, "o", color=colour, markersize=7)
+            axes.annotate(
+                f"{value:.3f}", (value, position), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
+            )
+            ends += [low, high]
+        margin = 0.08 * (max(ends) - min(ends) or 1.0)
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
+        axes.set_yticks(range(len(rows)), [_shortened(str(row["subject"])) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.7)
+        axes.grid(visible=False, axis="y")
+        axes.set_title(title)
+    return figure
+
+
+def draw_curves(curves: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]]) -> Figure:
+    """Training curves: stage to loss name to (steps, values); losses on a logarithmic axis."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 3.1), layout="constrained")
+        for axes, (stage, losses) in zip(
+            np.atleast_1d(figure.subplots(1, len(curves))).flat, curves.items(), strict=True
+        ):
+            _curves(axes, losses)
+            axes.set_title(stage)
+            axes.set_xlabel("optimiser step")
+    return figure
+
+
+def _curves(axes: Axes, losses: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    palette = (SYNTHETIC, ACCENT, "#3b5bdb", REAL, "#8a5a00", "#a21caf", "#15803d", "#0e7490")
+    for index, (name, (steps, values)) in enumerate(losses.items()):
+        marker = "o" if len(steps) < 3 else None
+        axes.plot(steps, values, label=name, color=palette[index % len(palette)], linewidth=1.4, marker=marker)
+    if all(min(values) > 0 for _, values in losses.values()):
+        axes.set_yscale("log")
+    axes.legend(fontsize=7.5)
+
+
+def draw_fit(classes: Sequence[str], leads: Sequence[str], r2: np.ndarray) -> Figure:
+    """Goodness of the simulator's fit to mean beats: R² (classes, leads)."""
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(6.4, 1.0 + 0.34 * len(classes)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(np.clip(r2, 0, 1), vmin=0, vmax=1, cmap="YlGn", aspect="auto")
+        axes.set_xticks(range(len(leads)), list(leads))
+        axes.set_yticks(range(len(classes)), [_shortened(name) for name in classes])
+        for row, column in np.ndindex(r2.shape):
+            text = f"{r2[row, column]:.2f}" if np.isfinite(r2[row, column]) else "–"
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="white" if r2[row, column] > 0.75 else INK,
+            )
+    return figure
+
+
+def _shortened(name: str, longest: int = 44) -> str:
+    return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -1,0 +1,223 @@
+"""The training loop that runs in every Ray Train worker.
+
+Batches are a pure function of (seed, step), noise of (seed, step, worker): so a run that was killed and resumed from a
+checkpoint sees exactly what an uninterrupted one sees, and a checkpoint needs no random state.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from tasks.settings import TrainingSettings
+from tasks.training_progress import Progress, append_progress
+from tasks.training_stages import STAGES, TrainingStage
+
+STATE_FILE = "state.pt"
+VALIDATION_ROWS = 256
+"""At most this many validation recordings are scored at a checkpoint."""
+
+
+def train_network(job: dict[str, Any]) -> None:
+    """Train one stage to its last step.
+
+    Args:
+        job: stage (name), settings (of training, as JSON values), staging and recordings (folders), facts (what the driver
+            found out about the data), threads (CPU threads of this worker).
+    """
+    settings = TrainingSettings.model_validate(job["settings"])
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(step_seed(settings.seed, 0, 0))
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    device = ray.train.torch.get_device()
+    stage = STAGES[job["stage"]](Path(job["staging"]), Path(job["recordings"]), settings, job["facts"])
+    stage.objective.to(device)
+    average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
+    optimiser = torch.optim.AdamW(
+        stage.learner.parameters(), lr=stage.settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
+    )
+    start = load_checkpoint(stage, optimiser, average)
+    if settings.compile:
+        stage.objective.compile(dynamic=True)
+    objective = ray.train.torch.prepare_model(stage.objective)
+    losses: dict[str, Tensor] = {}
+    began = time.monotonic()
+
+    for step in range(start, stage.settings.steps):
+        rate = learning_rate(step, stage.settings.steps, stage.settings.learning_rate, settings.warmup_share)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        rows = batch_rows(settings.seed, step, stage.training_rows, stage.settings.batch_size)[rank::workers]
+        torch.manual_seed(step_seed(settings.seed, step + 1, rank))
+        with autocast(device, settings):
+            losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate")
+        optimiser.step()
+        if average:
+            average.update(stage.learner, step)
+
+        done, last = step + 1, step + 1 == stage.settings.steps
+        checkpoint_due = last or done % settings.checkpoint_every_steps == 0
+        if not (checkpoint_due or done % settings.report_every_steps == 0 or step == start):
+            continue
+        entry = Progress(
+            stage=job["stage"],
+            step=done,
+            steps=stage.settings.steps,
+            losses=mean_over_workers(losses),
+            learning_rate=rate,
+            steps_per_s=(done - start) / (time.monotonic() - began),
+            worker_pid=os.getpid(),
+        )
+        if checkpoint_due:
+            entry.losses["validation"] = validate(stage, average, device, settings)
+            if last and rank == 0:
+                finish(stage, average, device)
+        if rank == 0:
+            append_progress(Path(job["staging"]), entry)
+        if checkpoint_due:
+            save_checkpoint(done, stage, optimiser, average, entry.losses, first=rank == 0)
+
+
+def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
+    """The rows of a step's batch: the data is gone through in a new order each epoch, without leaving anything out."""
+    places = step * batch_size + np.arange(batch_size)
+    return np.array([_epoch_order(seed, int(place // rows), rows)[place % rows] for place in places], dtype=np.int64)
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for the noise of one worker at one step."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
+    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    warmup = max(1, round(steps * warmup_share))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
+    """bf16 where the settings ask for it, on CPU and GPU alike."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+class Average:
+    """Exponential moving average of a network's weights; the average is what generates."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = [parameter.detach().clone() for parameter in network.parameters()]
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network; faster in the first steps, when the average is still mostly initialisation."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in network.parameters()], 1 - decay)
+
+    def swap(self, network: nn.Module) -> None:
+        """Exchange the network's weights with the average; twice is as before."""
+        for parameter, kept in zip(network.parameters(), self.weights, strict=True):
+            now = parameter.detach().clone()
+            parameter.data.copy_(kept)
+            kept.copy_(now)
+
+
+@torch.no_grad()
+def validate(stage: TrainingStage, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
+    """Loss of the averaged weights on the validation split, with the same noise every time."""
+    if average:
+        average.swap(stage.learner)
+    torch.manual_seed(settings.seed)
+    losses = []
+    for rows in torch.arange(min(stage.validation_rows, VALIDATION_ROWS)).split(64):
+        with autocast(device, settings):
+            losses.append(float(stage.objective(**stage.batch("validation", rows, device))["loss"]) * len(rows))
+    if average:
+        average.swap(stage.learner)
+    return sum(losses) / min(stage.validation_rows, VALIDATION_ROWS)
+
+
+def finish(stage: TrainingStage, average: Average | None, device: torch.device) -> None:
+    """Let the stage save its result, made of the averaged weights where there is an average."""
+    if average:
+        average.swap(stage.learner)
+    stage.finish(device)
+    if average:
+        average.swap(stage.learner)
+
+
+def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Each loss averaged over the workers; the same on all of them."""
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.all_reduce(values)
+        values /= torch.distributed.get_world_size()
+    return dict(zip(losses, values.tolist(), strict=True))
+
+
+def load_checkpoint(stage: TrainingStage, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
+    """Restore the latest checkpoint of this run, if there is one.
+
+    Returns:
+        The step to go on with.
+    """
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return 0
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
+    stage.learner.load_state_dict(state["learner"])
+    optimiser.load_state_dict(state["optimiser"])
+    if average:
+        for kept, saved in zip(average.weights, state["average"], strict=True):
+            kept.copy_(saved)
+    return int(state["step"])
+
+
+def save_checkpoint(
+    step: int,
+    stage: TrainingStage,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    losses: dict[str, float],
+    first: bool,
+) -> None:
+    """Report the losses to Ray Train; the first worker adds a checkpoint."""
+    metrics = {"step": step, **losses}
+    if not first:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        state = {
+            "step": step,
+            "learner": stage.learner.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "average": average.weights if average else [],
+        }
+        torch.save(state, Path(folder) / STATE_FILE)
+        (Path(folder) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

@@ -1,0 +1,172 @@
+"""The two stages of training: what each learns, from which batches, and what it leaves behind.
+
+Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser. Both run in the same loop (`tasks.training_loop`),
+which asks a stage for an objective (a module whose forward pass returns losses), batches, and what to save at the end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.autoencoder import Autoencoder, AutoencoderObjective
+from models.beat_decoder import BeatDecoder
+from models.beats import beat_samples, beats_on_grid
+from models.denoiser import Denoiser
+from models.diffusion import DiffusionObjective
+from models.physics import BeatEquation, BeatPhysics, WaveFit
+from tasks.settings import AutoencoderTraining, DiffusionTraining, TrainingSettings
+from tasks.training_data import beat_windows, load_split
+
+AUTOENCODER_FILE: Final = "autoencoder.safetensors"
+BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
+DENOISER_FILE: Final = "denoiser.safetensors"
+WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
+LATENTS: Final = "_latents/latents.safetensors"
+
+
+class TrainingStage(Protocol):
+    """What the training loop needs to know of a stage."""
+
+    settings: AutoencoderTraining | DiffusionTraining
+    objective: nn.Module
+    """Its forward pass takes a batch and returns the loss and its parts."""
+    learner: nn.Module
+    """The part of the objective that learns."""
+    ema_decay: float | None
+    training_rows: int
+    validation_rows: int
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Arguments of the objective for some rows of a split."""
+
+    def finish(self, device: torch.device) -> None:
+        """Save what the stage learned; called once, on the first worker, with the final weights in `learner`."""
+
+
+class AutoencoderStage:
+    """Stage 1: autoencoder and beat decoder on waveforms. Leaves their weights and the latents of all recordings."""
+
+    ema_decay = None
+
+    def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
+        self.staging, self.settings = staging, settings.autoencoder
+        self.rate_hz: int = facts["sampling_rate_hz"]
+        self.lead_scale = torch.tensor(facts["lead_scale_mv"])[:, None]
+        self.splits = {split: load_split(staging, recordings, split) for split in ("train", "validation")}
+        self.training_rows, self.validation_rows = len(self.splits["train"]), len(self.splits["validation"])
+        shape = self.settings.architecture
+        self.autoencoder = Autoencoder(shape)
+        self.beat_decoder = BeatDecoder(self.settings.beat_decoder, shape.latent_channels, shape.downsampling, self.rate_hz)
+        self.objective = AutoencoderObjective(
+            self.autoencoder,
+            self.beat_decoder,
+            self.settings.kl_weight,
+            self.settings.beat_weight,
+            self.settings.spectral_weight,
+        )
+        self.learner: nn.Module = self.objective
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Signals in lead standard deviations, the beat around the first R peak, and where all beats are."""
+        data = self.splits[split]
+        signal = data.millivolts(rows).to(device) / self.lead_scale.to(device)
+        r_peaks = data.r_peaks[rows].to(device)
+        before, _ = beat_samples(self.settings.beat_decoder, self.rate_hz)
+        return {
+            "signal": signal,
+            "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz, self.settings.beat_decoder),
+            "first_r": r_peaks[:, 0],
+            "windows": beat_windows(r_peaks, before),
+        }
+
+    def finish(self, device: torch.device) -> None:
+        """Save both networks and the latents (posterior means) of every recording, with their statistics."""
+        save_weights(self.autoencoder, self.staging / AUTOENCODER_FILE)
+        save_weights(self.beat_decoder, self.staging / BEAT_DECODER_FILE)
+        latents = {split: self._encode(split, device) for split in self.splits}
+        latents["mean"] = latents["train"].mean(dim=(0, 2))
+        latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
+        save_tensors(latents, self.staging / LATENTS)
+
+    @torch.inference_mode()
+    def _encode(self, split: str, device: torch.device, at_once: int = 128) -> Tensor:
+        rows = torch.arange(len(self.splits[split]))
+        scale = self.lead_scale.to(device)
+        encoded = []
+        for some in rows.split(at_once):
+            mean, _ = self.autoencoder.encode(self.splits[split].millivolts(some).to(device) / scale)
+            encoded.append(mean.float().cpu())
+        return torch.cat(encoded)
+
+
+class DenoiserStage:
+    """Stage 2: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
+
+    def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
+        self.staging, self.settings = staging, settings.diffusion
+        self.ema_decay: float | None = self.settings.ema_decay
+        saved = load_file(staging / LATENTS)
+        mean, std = saved["mean"], saved["std"]
+        self.latents = {split: (saved[split] - mean[:, None]) / std[:, None] for split in ("train", "validation")}
+        self.splits = {split: load_split(staging, recordings, split, waveforms=False) for split in self.latents}
+        self.training_rows, self.validation_rows = len(self.splits["train"]), len(self.splits["validation"])
+        shape = settings.autoencoder.architecture
+        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels)
+        self.learner: nn.Module = self.denoiser
+
+        physics = None
+        if weights := self.settings.physics.weights():
+            beat_shape = settings.autoencoder.beat_decoder
+            beat_decoder = BeatDecoder(beat_shape, shape.latent_channels, shape.downsampling, facts["sampling_rate_hz"])
+            beat_decoder.load_state_dict(load_file(staging / BEAT_DECODER_FILE))
+            equation = BeatEquation(beat_shape, WaveFit(**load_file(staging / WAVE_FIT_FILE)))
+            physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts["lead_scale_mv"]), weights)
+        self.objective = DiffusionObjective(
+            self.denoiser,
+            self.settings.timesteps,
+            self.settings.condition_dropout,
+            self.settings.unconditional,
+            physics,
+        )
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Latents with their conditions, simulator classes and heart rates."""
+        data = self.splits[split]
+        condition = data.condition[rows] if self.experience else data.condition[rows].without_knowledge()
+        return {
+            "latents": self.latents[split][rows].to(device),
+            "condition": condition.to(device),
+            "wave_class": data.wave_class[rows].to(device),
+            "omega": data.omega[rows].to(device),
+        }
+
+    @property
+    def experience(self) -> bool:
+        """Whether retrieved knowledge entries are shown."""
+        return self.settings.experience
+
+    def finish(self, device: torch.device) -> None:
+        """Save the denoiser."""
+        save_weights(self.denoiser, self.staging / DENOISER_FILE)
+
+
+STAGES: Final[dict[str, type[AutoencoderStage | DenoiserStage]]] = {"autoencoder": AutoencoderStage, "denoiser": DenoiserStage}
+"""Stages by name, in the order in which they run."""
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Save a network's weights; the file appears whole or not at all."""
+    save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Save tensors as safetensors; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(tensors, partial)
+    partial.replace(path)
