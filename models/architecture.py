@@ -28,14 +28,18 @@ class BeatDecoderArchitecture(Architecture):
     width: int = Field(96, ge=8, description="Hidden channels.")
     before_r_s: float = Field(0.2, gt=0, description="Beat window before the first R peak, in seconds.")
     after_r_s: float = Field(0.4, gt=0, description="Beat window after the first R peak, in seconds.")
-    grid_hz: int = Field(500, ge=50, description="Beat grid in Hz; explicit Euler errs by 19 % at 100 and 3.8 % at 500.")
+    grid_hz: int = Field(
+        500, ge=50, description="Beat grid in Hz; explicit Euler errs by 19 % at 100 and 3.8 % at 500."
+    )
 
 
 class DenoiserArchitecture(Architecture):
     """Conditional 1-D U-Net over the latent, with cross-attention to the condition tokens."""
 
     width: int = Field(80, ge=16, description="Channels of the first level.")
-    multipliers: tuple[int, ...] = Field((1, 2, 2), description="Channel multiplier per level; each level halves the length.")
+    multipliers: tuple[int, ...] = Field(
+        (1, 2, 2), description="Channel multiplier per level; each level halves the length."
+    )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     heads: int = Field(4, ge=1, description="Attention heads.")
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
@@ -51,7 +55,9 @@ class GeneratorConfig(Architecture):
     denoiser: DenoiserArchitecture
     sampling_rate_hz: int = Field(ge=1, description="Sampling rate of the recordings, in Hz.")
     samples: int = Field(ge=8, description="Samples of a recording.")
-    lead_scale_mv: tuple[float, ...] = Field(description="Standard deviation of each independent lead over training data, in mV.")
+    lead_scale_mv: tuple[float, ...] = Field(
+        description="Standard deviation of each independent lead over training data, in mV."
+    )
     latent_mean: tuple[float, ...] = Field(description="Mean of each latent channel over training data.")
     latent_std: tuple[float, ...] = Field(description="Standard deviation of each latent channel over training data.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")

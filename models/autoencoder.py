@@ -48,7 +48,9 @@ class Autoencoder(nn.Module):
         self.downsampling = architecture.downsampling
         levels = architecture.downsampling.bit_length() - 1
         if 2**levels != architecture.downsampling or levels < 1:
-            raise ValueError(f"autoencoder downsampling must be a power of two from 2 on, got {architecture.downsampling}")
+            raise ValueError(
+                f"autoencoder downsampling must be a power of two from 2 on, got {architecture.downsampling}"
+            )
         widths = [min(architecture.width * 2**level, 2 * architecture.width) for level in range(levels)]
 
         down: list[nn.Module] = [nn.Conv1d(LEADS, widths[0], 6, stride=2, padding=2)]
@@ -57,7 +59,10 @@ class Autoencoder(nn.Module):
             if following:
                 down += [nn.Conv1d(width, following, 4, stride=2, padding=1)]
         self.encoder = nn.Sequential(
-            *down, nn.GroupNorm(8, widths[-1]), nn.SiLU(), nn.Conv1d(widths[-1], 2 * architecture.latent_channels, 3, padding=1)
+            *down,
+            nn.GroupNorm(8, widths[-1]),
+            nn.SiLU(),
+            nn.Conv1d(widths[-1], 2 * architecture.latent_channels, 3, padding=1),
         )
 
         up: list[nn.Module] = [nn.Conv1d(architecture.latent_channels, widths[-1], 3, padding=1)]
@@ -90,7 +95,12 @@ class AutoencoderObjective(nn.Module):
     """Autoencoder and beat decoder trained together; the forward pass returns the loss and its parts."""
 
     def __init__(
-        self, autoencoder: Autoencoder, beat_decoder: BeatDecoder, kl_weight: float, beat_weight: float, spectral_weight: float
+        self,
+        autoencoder: Autoencoder,
+        beat_decoder: BeatDecoder,
+        kl_weight: float,
+        beat_weight: float,
+        spectral_weight: float,
     ) -> None:
         super().__init__()
         self.autoencoder, self.beat_decoder = autoencoder, beat_decoder
@@ -115,5 +125,10 @@ class AutoencoderObjective(nn.Module):
         beat_error = F.mse_loss(decoded.beat.float(), beat)
         place = F.cross_entropy(decoded.place, first_r)
         spectral = spectral_distance(restored, signal, windows, self.beat_decoder.before + self.beat_decoder.after)
-        loss = full + self.kl_weight * divergence + self.beat_weight * (beat_error + 0.1 * place) + self.spectral_weight * spectral
+        loss = (
+            full
+            + self.kl_weight * divergence
+            + self.beat_weight * (beat_error + 0.1 * place)
+            + self.spectral_weight * spectral
+        )
         return {"loss": loss, "full": full, "kl": divergence, "beat": beat_error, "place": place, "spectral": spectral}

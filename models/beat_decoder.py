@@ -1,8 +1,8 @@
 """From a latent to one canonical beat: the beat around the first R peak, on the fine grid.
 
 The decoder first says where the first R peak is (a soft distribution over samples), then cuts feature maps around that
-place by correlation, so that where and what are learned separately; every step is differentiable, so that physics terms on
-the beat reach whatever made the latent.
+place by correlation, so that where and what are learned separately. Every step is differentiable, so that physics terms
+on the beat reach whatever made the latent.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class BeatDecoder(nn.Module):
         rate_hz: sampling rate of the recordings.
     """
 
-    def __init__(self, architecture: BeatDecoderArchitecture, latent_channels: int, downsampling: int, rate_hz: int) -> None:
+    def __init__(
+        self, architecture: BeatDecoderArchitecture, latent_channels: int, downsampling: int, rate_hz: int
+    ) -> None:
         super().__init__()
         width = architecture.width
         self.features = 32
@@ -64,22 +66,29 @@ class BeatDecoder(nn.Module):
         self.before, self.after = beat_samples(architecture, rate_hz)
         self.margin = round(MARGIN_S * rate_hz)
         self.trunk = nn.Sequential(
-            nn.Conv1d(latent_channels + 1, width, 3, padding=1), *[DilatedBlock(width, dilation) for dilation in (1, 2, 4, 8, 1)]
+            nn.Conv1d(latent_channels + 1, width, 3, padding=1),
+            *[DilatedBlock(width, dilation) for dilation in (1, 2, 4, 8, 1)],
         )
         self.place = nn.ConvTranspose1d(width, 1, downsampling, stride=downsampling)
         self.maps = nn.ConvTranspose1d(width, self.features, downsampling, stride=downsampling)
         self.head = nn.Sequential(
-            nn.Conv1d(self.features, width, 5, padding=2), nn.SiLU(), nn.Conv1d(width, len(INDEPENDENT_LEADS), 5, padding=2)
+            nn.Conv1d(self.features, width, 5, padding=2),
+            nn.SiLU(),
+            nn.Conv1d(width, len(INDEPENDENT_LEADS), 5, padding=2),
         )
 
     def forward(self, latent: Tensor) -> DecodedBeat:
         """(B, latent_channels, T) to a `DecodedBeat`."""
-        position = torch.linspace(0, 1, latent.shape[-1], device=latent.device, dtype=latent.dtype).expand(len(latent), 1, -1)
+        position = torch.linspace(0, 1, latent.shape[-1], device=latent.device, dtype=latent.dtype).expand(
+            len(latent), 1, -1
+        )
         trunk = self.trunk(torch.cat([latent, position], dim=1))
         place = self.place(trunk)[:, 0].float()
         around = self._cut_around(self.maps(trunk).float(), place.softmax(dim=-1))
         beat = upsample(self.head(around).float(), self.factor)
-        return DecodedBeat(beat[..., self.margin * self.factor : (self.margin + self.before + self.after) * self.factor], place)
+        return DecodedBeat(
+            beat[..., self.margin * self.factor : (self.margin + self.before + self.after) * self.factor], place
+        )
 
     def _cut_around(self, maps: Tensor, place: Tensor) -> Tensor:
         """w[k] = Σ_p place[p] · maps[p + k], for k over the beat and its margins: a correlation, done by FFT."""

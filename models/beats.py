@@ -1,7 +1,8 @@
 """Single beats of a recording: where they are, cut out, resampled to a fine grid, and their spectra.
 
-A beat is the window from 0.2 s before to 0.4 s after an R peak (SE-Diff, arXiv 2511.09895). The fine grid exists because
-a difference quotient at 100 Hz misses the slope of a QRS complex; recordings are band-limited, so resampling is exact.
+A beat is the window from 0.2 s before to 0.4 s after an R peak (SE-Diff, arXiv 2511.09895). The fine grid exists
+because a difference quotient at 100 Hz misses the slope of a QRS complex; recordings are band-limited, so resampling is
+exact.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def grid_factor(rate_hz: int, grid_hz: int) -> int:
         ValueError: the grid is not a whole multiple of the sampling rate.
     """
     if grid_hz % rate_hz:
-        raise ValueError(f"beat grid {grid_hz} Hz is not a multiple of the sampling rate {rate_hz} Hz; set beat_decoder.grid_hz to one")
+        raise ValueError(
+            f"beat_decoder.grid_hz {grid_hz} is not a multiple of the sampling rate, {rate_hz} Hz; set it to one"
+        )
     return grid_hz // rate_hz
 
 
@@ -106,7 +109,9 @@ def spectral_distance(restored: Tensor, signal: Tensor, windows: Tensor, length:
     """
     if not len(windows):
         return restored.sum() * 0.0
-    difference = log_spectrum(cut_windows(restored, windows, length)) - log_spectrum(cut_windows(signal, windows, length))
+    difference = log_spectrum(cut_windows(restored, windows, length)) - log_spectrum(
+        cut_windows(signal, windows, length)
+    )
     return difference.square().mean()
 
 

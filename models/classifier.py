@@ -1,8 +1,8 @@
 """The reference classifier: which diagnostic superclasses an ECG shows, and the features that FID compares.
 
 A residual 1-D convolutional network after xresnet1d, the strongest family of the PTB-XL benchmark (Strodthoff et al.,
-"Deep learning for ECG analysis: benchmarks and insights from PTB-XL", IEEE JBHI 25:1519-1528, 2021), cut down to train in
-seconds on a processor. As there, it is trained on short random crops and read out as the mean over the recording.
+"Deep learning for ECG analysis: benchmarks and insights from PTB-XL", IEEE JBHI 25:1519-1528, 2021), cut down to
+train in seconds on a processor. As there, it is trained on random crops and read out as the mean over the recording.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architecture import ClassifierArchitecture
+from models.classes import SUPERCLASSES
 from models.leads import INDEPENDENT_LEADS
-
-SUPERCLASSES: Final = ("NORM", "MI", "STTC", "CD", "HYP")
-"""Diagnostic superclasses of PTB-XL, in the order of the classifier's outputs."""
 
 CROP_S: Final = 2.5
 """Length of a training crop in seconds, as in the PTB-XL benchmark."""
@@ -153,7 +151,14 @@ def train_classifier(
 def classify(
     model: EcgClassifier, signal: np.ndarray, rate_hz: int, batch_size: int = 128
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (n, 5) and features (n, features) of ECGs (n, 8, samples) in mV, averaged over half-overlapping crops."""
+    """Read a classifier out, averaging over half-overlapping crops.
+
+    Args:
+        signal: (n, 8, samples), mV.
+
+    Returns:
+        Probabilities (n, 5) in the order of `SUPERCLASSES`, and penultimate features (n, features).
+    """
     samples = signal.shape[2]
     length = min(round(CROP_S * rate_hz), samples)
     starts = sorted({*range(0, samples - length + 1, max(length // 2, 1)), samples - length})

@@ -49,7 +49,7 @@ class ConditionTensors:
         tokens = 1 + self.statements.shape[1] + self.knowledge.shape[1] + len(NUMBERS)
         if self.present.shape != (rows, tokens) or self.numbers.shape != (rows, len(NUMBERS)):
             raise ValueError(
-                f"{rows} conditions of {tokens} tokens need present ({rows}, {tokens}) and numbers ({rows}, {len(NUMBERS)}), "
+                f"{rows} conditions of {tokens} tokens need present {(rows, tokens)}, numbers {(rows, len(NUMBERS))}, "
                 f"got {tuple(self.present.shape)} and {tuple(self.numbers.shape)}"
             )
 
@@ -142,7 +142,10 @@ class ConditionEncoder(nn.Module):
         self.text = nn.Linear(TEXT_SIZE, token_width)
         self.fourier = FourierFeatures(octaves)
         self.number = nn.ModuleDict(
-            {name: nn.Sequential(nn.Linear(2 * octaves, token_width), nn.SiLU(), nn.Linear(token_width, token_width)) for name in NUMBERS}
+            {
+                name: nn.Sequential(nn.Linear(2 * octaves, token_width), nn.SiLU(), nn.Linear(token_width, token_width))
+                for name in NUMBERS
+            }
         )
         self.field = nn.Embedding(len(FIELDS), token_width)
         self.null = nn.Embedding(len(FIELDS), token_width)

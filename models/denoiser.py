@@ -1,7 +1,8 @@
 """Conditional denoiser: a 1-D U-Net over the latent with cross-attention to the condition tokens.
 
-Each residual block is modulated by the time step and the pooled condition (scale and shift after group normalisation, as in
-Dhariwal and Nichol 2021); each level also attends to the tokens one by one. It predicts v (see `models.diffusion`).
+Each residual block is modulated by the time step and the pooled condition (scale and shift after group normalisation,
+as in Dhariwal and Nichol 2021); each level also attends to the tokens one by one. It predicts v (see
+`models.diffusion`).
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Attention(nn.Module):
         """(B, C, T), optionally tokens (B, N, context) with mask (B, N), to (B, C, T)."""
         normed = self.norm(x).transpose(1, 2)
         query = self._split(self.query(normed))
-        key, value = (self._split(part) for part in self.key_value(normed if tokens is None else tokens).chunk(2, dim=-1))
+        key, value = (
+            self._split(part) for part in self.key_value(normed if tokens is None else tokens).chunk(2, dim=-1)
+        )
         # Written out: with a dozen tokens this is several times faster on CPUs than the fused kernel.
         scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
         if mask is not None:

@@ -1,8 +1,8 @@
 """The diffusion objective and the sampler.
 
 Latents are noised with a cosine schedule rescaled to zero terminal signal-to-noise ratio (Lin et al. 2024), so that
-sampling starts from what training ended with; the network predicts v = √ᾱ ε − √(1−ᾱ) x0 (Salimans and Ho 2022), which is
-well defined there. Schedule, noising and solver are those of `diffusers`.
+sampling starts from what training ended with; the network predicts v = √ᾱ ε − √(1−ᾱ) x0 (Salimans and Ho 2022), which
+is well defined there. Schedule, noising and solver are those of `diffusers`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 
 from models.conditioning import ConditionTensors
@@ -46,6 +46,12 @@ def signal_share(schedule: DDIMScheduler, steps: Tensor) -> Tensor:
     return schedule.alphas_cumprod.to(steps.device)[steps]
 
 
+def noised(schedule: DDIMScheduler, clean: Tensor, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Noisy latents x_t = √ᾱ x0 + √(1−ᾱ) ε and the v to predict from them, both (B, C, T)."""
+    noisy = schedule.add_noise(clean, noise, steps)  # type: ignore[arg-type]  # takes any integer tensor
+    return noisy, schedule.get_velocity(clean, noise, steps)  # type: ignore[arg-type]
+
+
 def clean_estimate(schedule: DDIMScheduler, noisy: Tensor, velocity: Tensor, steps: Tensor) -> Tensor:
     """x̂0 = √ᾱ x_t − √(1−ᾱ) v."""
     alpha = signal_share(schedule, steps)[:, None, None]
@@ -74,7 +80,7 @@ def solve(denoise: Denoise, noise: Tensor, schedule: DDIMScheduler, steps: int) 
     latents = noise
     for step in schedule.timesteps:
         velocity = denoise(latents, step.expand(len(latents)))
-        latents = schedule.step(velocity, step, latents, eta=0.0).prev_sample
+        (latents, *_) = schedule.step(velocity, step, latents, eta=0.0, return_dict=False)
     return latents
 
 
@@ -90,14 +96,21 @@ class DiffusionObjective(nn.Module):
     """
 
     def __init__(
-        self, denoiser: Denoiser, timesteps: int, condition_dropout: float, unconditional: float, physics: BeatPhysics | None
+        self,
+        denoiser: Denoiser,
+        timesteps: int,
+        condition_dropout: float,
+        unconditional: float,
+        physics: BeatPhysics | None,
     ) -> None:
         super().__init__()
         self.denoiser, self.physics = denoiser, physics
-        self.schedule = noise_schedule(timesteps)
+        self.timesteps, self.schedule = timesteps, noise_schedule(timesteps)
         self.condition_dropout, self.unconditional = condition_dropout, unconditional
 
-    def forward(self, latents: Tensor, condition: ConditionTensors, wave_class: Tensor, omega: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, latents: Tensor, condition: ConditionTensors, wave_class: Tensor, omega: Tensor
+    ) -> dict[str, Tensor]:
         """Losses of a batch.
 
         Args:
@@ -107,9 +120,8 @@ class DiffusionObjective(nn.Module):
             omega: (B,) angular heart rate in radians per second.
         """
         noise = torch.randn_like(latents)
-        steps = stratified_timesteps(len(latents), self.schedule.config.num_train_timesteps, latents.device)
-        noisy = self.schedule.add_noise(latents, noise, steps)
-        wanted = self.schedule.get_velocity(latents, noise, steps)
+        steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
+        noisy, wanted = noised(self.schedule, latents, noise, steps)
         predicted = self.denoiser(noisy, steps, condition.dropped(self.condition_dropout, self.unconditional)).float()
         losses = {"denoising": F.mse_loss(predicted, wanted)}
         loss = losses["denoising"]

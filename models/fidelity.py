@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 
 import numpy as np
 from scipy.linalg import eigh
@@ -105,8 +106,7 @@ def spectral_descriptors(signal: np.ndarray, rate_hz: int) -> np.ndarray:
     frequency = np.fft.rfftfreq(signal.shape[2], 1 / rate_hz)
     edges = [edge for edge in SPECTRAL_EDGES_HZ if edge <= rate_hz / 2]
     bands = [
-        power[:, :, (frequency >= low) & (frequency < high)].mean(axis=2)
-        for low, high in zip(edges, edges[1:], strict=False)
+        power[:, :, (frequency >= low) & (frequency < high)].mean(axis=2) for low, high in itertools.pairwise(edges)
     ]
     spread = [centred.std(axis=2), np.abs(np.diff(signal, axis=2)).mean(axis=2)]
     return np.log(np.concatenate([*bands, *spread], axis=1).astype(np.float64) + 1e-8)
@@ -141,7 +141,7 @@ def discriminator_scores(real: np.ndarray, synthetic: np.ndarray, groups: np.nda
 
 
 def distribution_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Wasserstein-1 distance between two samples of one number, in its unit; NaN for fewer than ten values in either."""
+    """Wasserstein-1 distance between two samples of a number, in its unit; NaN for fewer than ten values in either."""
     first, second = first[np.isfinite(first)], second[np.isfinite(second)]
     if min(len(first), len(second)) < FEWEST_FOR_DISTANCE:
         return float("nan")

@@ -12,7 +12,7 @@ from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
 from models.conditioning import ConditionTensors
 from models.denoiser import Denoiser
-from models.diffusion import initial_noise, noise_schedule, solve
+from models.diffusion import initial_noise, noise_schedule, noised, solve
 
 
 class Generator(nn.Module):
@@ -51,7 +51,9 @@ class Generator(nn.Module):
         return self.config.autoencoder.latent_channels, -(-self.config.samples // self.config.autoencoder.downsampling)
 
     @torch.inference_mode()
-    def sample(self, condition: ConditionTensors, seeds: Sequence[int], steps: int = 16, guidance: float = 2.0) -> Tensor:
+    def sample(
+        self, condition: ConditionTensors, seeds: Sequence[int], steps: int = 16, guidance: float = 2.0
+    ) -> Tensor:
         """Generate ECGs.
 
         Each row starts from noise of its own seed. Matrix kernels may round differently for different batch sizes, so
@@ -78,7 +80,9 @@ class Generator(nn.Module):
         generated = []
         for first in range(0, len(seeds), at_once):
             rows = [min(first + offset, len(seeds) - 1) for offset in range(at_once)]
-            signal = self._sample_rows(condition[rows].to(self.device), [int(seeds[row]) for row in rows], steps, guidance)
+            signal = self._sample_rows(
+                condition[rows].to(self.device), [int(seeds[row]) for row in rows], steps, guidance
+            )
             generated.append(signal[: len(seeds) - first].cpu())
         return torch.cat(generated)
 
@@ -107,7 +111,9 @@ class Generator(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Standardised latents (B, channels, T) to (B, 8, samples) in mV."""
-        return self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
+        return (
+            self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
+        )
 
     @torch.inference_mode()
     def reconstruct(self, signal_mv: Tensor) -> Tensor:
@@ -133,12 +139,13 @@ class Generator(nn.Module):
         """
         schedule = noise_schedule(self.config.timesteps)
         latents = self.encode(signal_mv)
-        condition = condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
+        condition = (
+            condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
+        )
         losses = []
         for offset, step in enumerate(steps):
             noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
             time = torch.full((len(latents),), step, device=self.device)
-            noisy = schedule.add_noise(latents, noise, time)
-            wanted = schedule.get_velocity(latents, noise, time)
+            noisy, wanted = noised(schedule, latents, noise, time)
             losses.append((self._velocity(noisy, time, condition) - wanted).square().mean(dim=(1, 2)))
         return torch.stack(losses).mean(dim=0).cpu()

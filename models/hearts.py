@@ -15,7 +15,7 @@ from torch import Tensor
 from models.dipole import DOWER, Wave, WaveKind, rotation
 from models.programs import ECTOPIC_BEATS, Program
 
-RATE_EXPONENT: dict[WaveKind, float] = {"P": 0.15, "QRS": 0.0, "T": 1.0 / 3.0}
+RATE_EXPONENT: dict[WaveKind, float] = {"P": 0.2, "QRS": 0.0, "T": 1.0 / 3.0}
 """Centre and width of a wave go with RR (in seconds) to this power: the QRS complex hardly depends on the heart rate, the T
 wave follows Fridericia's cube root."""
 KINDS: tuple[WaveKind, ...] = ("P", "QRS", "T")
@@ -102,7 +102,7 @@ def draw_anatomy(age_years: Tensor, sex: Tensor, generator: torch.Generator) -> 
     def normal(*shape: int) -> Tensor:
         return torch.randn(batch, *shape, generator=generator)
 
-    frontal = torch.deg2rad(4.0 - 5.0 * decades + 17.0 * normal())
+    frontal = torch.deg2rad(12.0 - 5.0 * decades + 16.0 * normal())
     turned = rotation(frontal, torch.deg2rad(10.0 * normal()), torch.deg2rad(7.0 * normal()))
     size = torch.stack([torch.zeros(batch), -0.10 * female - 0.02 * decades, -0.15 * female - 0.04 * decades], dim=1)
     length = torch.stack([torch.zeros(batch), -0.04 * female, 0.03 * female + 0.005 * decades], dim=1)
@@ -167,7 +167,7 @@ def draw_hearts(
         fibrillation=fibrillation,
         fibrillation_mv=torch.where(fibrillation, 0.03 + 0.06 * torch.rand(batch, generator=generator), 0.0),
         wander_mv=0.03 * torch.exp(0.7 * torch.randn(batch, generator=generator)).clamp(0.2, 4.0),
-        noise_mv=0.010 * torch.exp(0.4 * torch.randn(batch, generator=generator)).clamp(0.4, 2.5),
+        noise_mv=0.009 * torch.exp(0.4 * torch.randn(batch, generator=generator)).clamp(0.4, 2.5),
     )
 
 

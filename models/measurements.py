@@ -13,7 +13,7 @@ from scipy.ndimage import uniform_filter1d
 from models.delineation import Boundaries, delineate, pr_level
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES, STANDARD_LEADS, to_twelve_leads
 from models.median_beats import GRID_HZ, MedianBeats, median_beats
-from models.r_peaks import detect_r_peaks
+from models.r_peaks import detect_r_peaks, locate_r_peaks
 
 __all__ = ["SCALAR_FEATURES", "detect_r_peaks", "measure", "quality_flags"]
 
@@ -68,7 +68,7 @@ def _measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
     measured |= {name: np.full((batch, len(STANDARD_LEADS)), np.nan) for name in LEAD_FEATURES}
     measured["p_present"] = np.zeros(batch, dtype=bool)
     clean = np.nan_to_num(signal, posinf=0.0, neginf=0.0)
-    r_peaks = detect_r_peaks(clean, rate_hz)
+    r_peaks = locate_r_peaks(clean, rate_hz)
     measured["r_peaks"][:] = [len(peaks) for peaks in r_peaks]
     beats = median_beats(clean, r_peaks, rate_hz)
     if not len(beats.rows):

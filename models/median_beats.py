@@ -47,7 +47,7 @@ def median_beats(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) 
 
     Args:
         signal: (batch, 8, samples) mV.
-        r_peaks: sample indices per recording, from `models.r_peaks.detect_r_peaks`.
+        r_peaks: positions in samples per recording, from `models.r_peaks.locate_r_peaks`.
         rate_hz: sampling rate of `signal`.
     """
     before, after, slack = round(BEFORE_R_S * rate_hz), round(AFTER_R_S * rate_hz), round(ALIGN_S * rate_hz)
@@ -60,7 +60,7 @@ def median_beats(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) 
     centre = before + slack
     level = slice(centre - round(PR_SEGMENT_S[0] * rate_hz), centre - round(PR_SEGMENT_S[1] * rate_hz))
     for position, row in enumerate(rows):
-        peaks = r_peaks[row]
+        peaks = np.rint(r_peaks[row]).astype(np.int64)
         whole = peaks[(peaks >= centre) & (peaks < signal.shape[2] - after - slack)]
         # A recording too short for two whole beats is measured on cut ones, their edges repeated.
         index = np.clip((whole if len(whole) >= 2 else peaks)[:, None] + offsets, 0, signal.shape[2] - 1)

@@ -32,8 +32,8 @@ def mean_beats(signal: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray
         signal: (n, 8, samples), mV.
 
     Returns:
-        Mean beats (n, 8, beat samples) in mV without their own mean, and rhythm (n, 2): log RR in seconds and RR spread over
-        RR. A recording without a whole beat is represented by its zero-mean first window and the rhythm (0, 0).
+        Mean beats (n, 8, beat samples) in mV without their own mean, and rhythm (n, 2): log RR in seconds and RR spread
+        over RR. A recording without a whole beat is represented by its first window and the rhythm (0, 0).
     """
     before, after = round(BEFORE_R_S * rate_hz), round(AFTER_R_S * rate_hz)
     window = np.arange(-before, after)
@@ -79,9 +79,20 @@ def neighbour_distances(queries: np.ndarray, pool: np.ndarray, neighbours: int) 
     return NearestNeighbors(n_neighbors=count).fit(pool).kneighbors(queries)[0]
 
 
+def nearest_distance(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """DCR: distance to the closest record of a pool, (n,)."""
+    return neighbour_distances(queries, pool, 1)[:, 0]
+
+
+def nearest_ratio(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """NNDR: distance to the nearest over that to the second nearest record of a pool, (n,); near 0 for a copy."""
+    distances = neighbour_distances(queries, pool, 2)
+    return distances[:, 0] / np.maximum(distances[:, -1], 1e-12)
+
+
 def distance_score(queries: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     """Distance attack: minus the distance to the nearest synthetic ECG (GAN-Leaks, Chen et al., CCS 2020)."""
-    return -neighbour_distances(queries, synthetic, 1)[:, 0]
+    return -nearest_distance(queries, synthetic)
 
 
 def density_ratio_score(
@@ -98,7 +109,7 @@ def density_ratio_score(
     usable = max(1, min(neighbours, len(synthetic), len(reference)))
     to_reference = neighbour_distances(queries, reference, usable)[:, -1]
     # The nearest synthetic ECG alone: a single memorised copy must be enough to be found.
-    to_synthetic = neighbour_distances(queries, synthetic, 1)[:, 0]
+    to_synthetic = nearest_distance(queries, synthetic)
     return queries.shape[1] * (np.log(to_reference + 1e-9) - np.log(to_synthetic + 1e-9))
 
 
@@ -131,7 +142,7 @@ def judge(rounds: list[Suspects], samples: int, seed: int) -> Attack:
     """Success of an attack, averaged over rounds that had different reference data.
 
     Args:
-        rounds: scores are compared within a round only; all rounds hold the same members, their non-members are disjoint.
+        rounds: scores are compared within a round only; rounds share their members, their non-members are disjoint.
         samples: bootstrap resamples.
     """
     everyone = np.concatenate([one.patients for one in rounds])

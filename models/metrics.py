@@ -92,24 +92,41 @@ def auc(positive: np.ndarray, scores: np.ndarray, patients: np.ndarray, samples:
     return percentile_interval(value, weighted_auc(positive, scores, patient_weights(patients, samples, seed)))
 
 
-def macro_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, samples: int, seed: int) -> Estimate:
-    """Mean area under the ROC curve over the classes that have both positives and negatives.
+def weighted_macro_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean area under the ROC curve over the classes that have both positives and negatives, for many weightings.
 
     Args:
         labels: (n, classes) bool.
         scores: (n, classes).
-        patients: (n,).
+        weights: (samples, n). A resample may miss a rare class: its mean is over the classes that it has.
+
+    Returns:
+        (samples,); NaN where no class has both.
     """
-    usable = np.flatnonzero(labels.any(axis=0) & ~labels.all(axis=0)) if len(labels) else np.empty(0, int)
-    if len(usable) == 0:
+    areas = np.stack([weighted_auc(labels[:, one], scores[:, one], weights) for one in range(labels.shape[1])])
+    known = np.isfinite(areas)
+    total, count = np.where(known, areas, 0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full(areas.shape[1], np.nan), where=count > 0)
+
+
+def macro_auc(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray, samples: int, seed: int) -> Estimate:
+    """`weighted_macro_auc` of (n, classes) labels and scores with its interval over patients (n,)."""
+    if len(labels) == 0:
         return UNKNOWN
     weights = np.vstack([np.ones(len(labels)), patient_weights(patients, samples, seed)])
-    areas = np.stack([weighted_auc(labels[:, one], scores[:, one], weights) for one in usable])
-    # A resample may miss a rare class: its mean is over the classes it has.
-    present = np.isfinite(areas).any(axis=0)
-    means = np.full(areas.shape[1], np.nan)
-    means[present] = np.nanmean(areas[:, present], axis=0)
-    return percentile_interval(means[0], means[1:])
+    areas = weighted_macro_auc(labels, scores, weights)
+    return percentile_interval(float(areas[0]), areas[1:])
+
+
+def macro_auc_gain(
+    labels: np.ndarray, scores: np.ndarray, baseline: np.ndarray, patients: np.ndarray, samples: int, seed: int
+) -> Estimate:
+    """Macro AUC of `scores` minus that of `baseline` on the same resamples: surer than comparing two intervals."""
+    if len(labels) == 0:
+        return UNKNOWN
+    weights = np.vstack([np.ones(len(labels)), patient_weights(patients, samples, seed)])
+    gains = weighted_macro_auc(labels, scores, weights) - weighted_macro_auc(labels, baseline, weights)
+    return percentile_interval(float(gains[0]), gains[1:])
 
 
 def best_thresholds(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -174,8 +191,16 @@ def mean_estimate(values: np.ndarray, groups: np.ndarray, samples: int, seed: in
     )
 
 
+def median_estimate(values: np.ndarray, samples: int, seed: int) -> Estimate:
+    """A median with its interval, of independent values (n,)."""
+    if len(values) == 0:
+        return UNKNOWN
+    drawn = np.random.default_rng(seed).integers(len(values), size=(samples, len(values)))
+    return percentile_interval(float(np.median(values)), np.median(values[drawn], axis=1))
+
+
 def wilson(successes: int, trials: int) -> Estimate:
-    """A share with its 95 % score interval (Wilson, JASA 22:209-212, 1927); honest for few trials and for 0 successes."""
+    """A share with its 95 % score interval (Wilson, JASA 22:209-212, 1927), sound for few trials and no successes."""
     if trials == 0:
         return UNKNOWN
     z = float(norm.ppf(0.975))

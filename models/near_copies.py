@@ -1,9 +1,9 @@
 """Is a synthetic ECG a copy of a training recording, perhaps shifted, scaled or with noise added?
 
 Two recordings are compared by their largest normalised cross-correlation over lags, all eight leads at once: a copy
-keeps one time shift and one gain over all leads and ten seconds, while two people, or two tracings of one person, differ in
-the sequence of RR intervals even when their beats look alike. Signals are limited to 0.5-40 Hz first, so that neither
-baseline wander nor added high-frequency noise hides a copy.
+keeps one time shift and one gain over all leads and ten seconds, while two people, or two tracings of one person,
+differ in the sequence of RR intervals even when their beats look alike. Signals are limited to 0.5-40 Hz first, so
+that neither baseline wander nor added high-frequency noise hides a copy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> 
         pool: (m, leads, samples).
 
     Returns:
-        Correlation in −1 … 1 and index in the pool, both (n,); the correlation is NaN for an empty pool or a flat query.
+        Correlation in −1 … 1 and index in the pool, both (n,); NaN and −1 for an empty pool, NaN for a flat query.
     """
     if len(pool) == 0 or len(queries) == 0:
         return np.full(len(queries), np.nan), np.full(len(queries), -1)
@@ -59,6 +59,21 @@ def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> 
         index[rows] = correlation.argmax(axis=1)
         best[rows] = correlation.max(axis=1)
     return np.where(np.isfinite(best), best, np.nan), index
+
+
+def closest_beat_correlation(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
+    """Largest correlation of each mean beat with those of a pool, all leads at once, without shifting.
+
+    Args:
+        queries: (n, leads, beat samples), zero mean per lead, aligned at the R peak.
+        pool: (m, leads, beat samples), at least one.
+
+    Returns:
+        (n,) in −1 … 1; 0 for a flat beat.
+    """
+    flat = [each.reshape(len(each), -1) for each in (queries, pool)]
+    one, two = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-9) for each in flat)
+    return (one @ two.T).max(axis=1)
 
 
 def _overlap_energy(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:

@@ -5,9 +5,9 @@ SE-Diff (arXiv 2511.09895) adds to the diffusion loss, on the beat h decoded fro
     L_Euler = mean over lead, l of ( (h_{l+1} − h_l)/Δt − f_z(θ_l; η) )²
     L_inter = mean over derived lead y, l of ( (h^y_{l+1} − h^y_l)/Δt − β f_z(·; η_I) − γ f_z(·; η_II) )²
 
-with η the wave parameters of the patient's class, fitted per lead on mean beats. Here h is in mV on the fine beat grid, Δt in
-seconds, and f_z is evaluated half-way between two grid points, which makes the difference quotient second-order accurate.
-Residuals are divided by the typical slope of each lead, so that all leads count alike.
+with η the wave parameters of the patient's class, fitted per lead on mean beats. Here h is in mV on the fine beat grid,
+Δt in seconds, and f_z is evaluated half-way between two grid points, which makes the difference quotient second-order
+accurate. Residuals are divided by the typical slope of each lead, so that all leads count alike.
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ class BeatEquation(nn.Module):
         return (residual / self.slope_scale).square().mean(dim=(1, 2))
 
     def inter_lead(self, residual: Tensor) -> Tensor:
-        """L_inter of each row, (B,): the derived limb leads must obey the combined equation of the leads they derive from.
+        """L_inter of each row, (B,): a derived limb lead must obey the combined equation of the leads it derives from.
 
-        Since derived leads are computed from I and II, their residual is the same combination of the residuals of I and II.
+        Since derived leads are computed from I and II, their residual is the same combination of those of I and II.
         """
         scale = self.slope_scale[:, :2].mean()
         return (self.limb_leads @ residual / scale).square().mean(dim=(1, 2))
@@ -138,8 +138,8 @@ class BeatEquation(nn.Module):
 class BeatPhysics(nn.Module):
     """L_Euler and L_inter of the beat decoded from a clean-latent estimate. Nothing in here learns.
 
-    Each row counts by ᾱ_t, the share of signal in what the denoiser saw: where there was only noise, its clean estimate is a
-    mean over many ECGs, which obeys no single beat's equation.
+    Each row counts by ᾱ_t, the share of signal in what the denoiser saw: where there was only noise, its clean estimate
+    is a mean over many ECGs, which obeys no single beat's equation.
 
     Args:
         beat_decoder: frozen; gradients flow through it to the latent.

@@ -6,12 +6,21 @@ measured 12-lead features fall where textbooks and PTB-XL's medians put them; te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from models.dipole import ADULT_P, ADULT_QRS, ADULT_T, Wave
 
-NORMAL: Final = (*ADULT_P, *ADULT_QRS, *ADULT_T)
+
+
+def _scaled(waves: tuple[Wave, ...], x: float, y: float, z: float) -> tuple[Wave, ...]:
+    return tuple(replace(wave, x=wave.x * x, y=wave.y * y, z=wave.z * z) for wave in waves)
+
+
+# The published adult has T waves of 1 mV in V3 and an R of 0.4 mV in V1; PTB-XL's healthy have 0.46 and 0.15 mV.
+QRS: Final = tuple(replace(wave, z=wave.z * 0.7) if wave.z < 0 else wave for wave in ADULT_QRS)
+T: Final = _scaled(ADULT_T, 0.75, 1.2, 0.45)
+NORMAL: Final = (*ADULT_P, *QRS, *T)
 
 
 @dataclass(frozen=True)
@@ -36,36 +45,30 @@ class Program:
     lesion: tuple[Wave, ...] = ()
     heart_rate_bpm: tuple[float, float] = (60.0, 95.0)
     severity: tuple[float, float] = (0.75, 1.35)
-    rr_variability: float = 0.035
-    p_delay_s: tuple[float, float] = (-0.01, 0.02)
+    rr_variability: float = 0.03
+    p_delay_s: tuple[float, float] = (0.0, 0.03)
     amplitude: tuple[float, float] = (1.0, 1.0)
     ectopic_share: tuple[float, float] = (0.0, 0.0)
     fibrillation: bool = False
 
 
-def _scaled(waves: tuple[Wave, ...], factor: float) -> tuple[Wave, ...]:
-    return tuple(
-        Wave(wave.kind, wave.centre_s, wave.width_s, wave.x * factor, wave.y * factor, wave.z * factor) for wave in waves
-    )
-
-
 # Left bundle branch block: one slow front from right to left and back; a notched plateau; ST and T against the QRS.
 LEFT_BLOCK_QRS: Final = (
-    Wave("QRS", -0.040, 0.012, 0.30, 0.10, 0.10),
-    Wave("QRS", -0.010, 0.015, 0.85, 0.05, 0.55),
-    Wave("QRS", 0.025, 0.016, 0.70, -0.22, 0.80),
-    Wave("QRS", 0.055, 0.013, 0.35, -0.15, 0.30),
+    Wave("QRS", -0.034, 0.010, 0.32, 0.10, 0.08),
+    Wave("QRS", -0.010, 0.013, 0.85, 0.05, 0.60),
+    Wave("QRS", 0.022, 0.014, 0.72, -0.22, 0.85),
+    Wave("QRS", 0.045, 0.010, 0.35, -0.15, 0.30),
 )
 LEFT_BLOCK_T: Final = (
-    Wave("T", 0.12, 0.040, -0.10, 0.02, -0.22),
-    Wave("T", 0.19, 0.045, -0.18, 0.05, -0.30),
-    Wave("T", 0.26, 0.038, -0.34, 0.10, -0.52),
+    Wave("T", 0.12, 0.040, -0.08, 0.02, -0.15),
+    Wave("T", 0.19, 0.045, -0.15, 0.05, -0.26),
+    Wave("T", 0.26, 0.038, -0.32, 0.10, -0.56),
 )
 # Right bundle branch block: a normal start, then the right ventricle late and alone: right and forward.
 RIGHT_BLOCK: Final = (
-    Wave("QRS", 0.048, 0.012, -0.35, 0.02, -0.62),
-    Wave("QRS", 0.076, 0.014, -0.26, 0.02, -0.45),
-    Wave("T", 0.255, 0.045, 0.05, 0.0, 0.42),
+    Wave("QRS", 0.036, 0.012, -0.38, 0.03, -0.66),
+    Wave("QRS", 0.060, 0.014, -0.36, 0.04, -0.62),
+    Wave("T", 0.250, 0.040, -0.02, 0.0, 0.34),
 )
 # Transmural injury: the ST vector points at the injured wall, reciprocal leads see it from behind.
 INFERIOR_INJURY: Final = (
@@ -78,9 +81,9 @@ INFERIOR_INJURY: Final = (
 ANTERIOR_INJURY: Final = (
     Wave("QRS", -0.024, 0.009, -0.05, 0.0, 0.42),
     Wave("QRS", -0.004, 0.010, -0.10, 0.0, 0.16),
-    Wave("T", 0.085, 0.035, 0.05, -0.05, -0.17),
-    Wave("T", 0.150, 0.045, 0.06, -0.06, -0.19),
-    Wave("T", 0.225, 0.045, 0.05, -0.04, -0.10),
+    Wave("T", 0.085, 0.035, 0.05, -0.09, -0.13),
+    Wave("T", 0.150, 0.045, 0.06, -0.10, -0.15),
+    Wave("T", 0.225, 0.045, 0.05, -0.08, -0.10),
 )
 # Subendocardial ischaemia: the ST vector points away from the left ventricle's apex; T flattens or inverts.
 ISCHAEMIA: Final = (
@@ -118,22 +121,22 @@ PROGRAMS: Final[dict[str, Program]] = {
     program.name: program
     for program in (
         Program("normal sinus rhythm"),
-        Program("sinus bradycardia", heart_rate_bpm=(40.0, 57.0), rr_variability=0.045),
-        Program("sinus tachycardia", heart_rate_bpm=(103.0, 140.0), rr_variability=0.015),
+        Program("sinus bradycardia", heart_rate_bpm=(40.0, 57.0), rr_variability=0.035),
+        Program("sinus tachycardia", heart_rate_bpm=(103.0, 140.0), rr_variability=0.015, p_delay_s=(-0.01, 0.01)),
         Program(
             "atrial fibrillation",
-            waves=(*ADULT_QRS, *_scaled(ADULT_T, 0.6)),
+            waves=(*QRS, *_scaled(T, 0.5, 0.5, 0.7)),
             heart_rate_bpm=(60.0, 135.0),
             rr_variability=0.21,
             fibrillation=True,
         ),
         Program("left bundle branch block", waves=(*ADULT_P, *LEFT_BLOCK_QRS, *LEFT_BLOCK_T), severity=(1.0, 1.0)),
-        Program("right bundle branch block", lesion=RIGHT_BLOCK),
-        Program("first-degree AV block", heart_rate_bpm=(52.0, 88.0), p_delay_s=(0.075, 0.14)),
+        Program("right bundle branch block", lesion=RIGHT_BLOCK, severity=(0.9, 1.3)),
+        Program("first-degree AV block", heart_rate_bpm=(52.0, 88.0), p_delay_s=(0.06, 0.13)),
         Program("inferior ST elevation", lesion=INFERIOR_INJURY, heart_rate_bpm=(55.0, 95.0)),
         Program("anterior ST elevation", lesion=ANTERIOR_INJURY, heart_rate_bpm=(65.0, 105.0)),
         Program("left ventricular hypertrophy", lesion=STRAIN, amplitude=(1.5, 2.0)),
-        Program("premature ventricular complexes", ectopic_share=(0.1, 0.25)),
+        Program("premature ventricular complexes", ectopic_share=(0.05, 0.15)),
         Program("ST depression", lesion=ISCHAEMIA, heart_rate_bpm=(65.0, 110.0)),
     )
 }

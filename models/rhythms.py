@@ -46,7 +46,7 @@ def draw_beats(
 ) -> Beats:
     """Draw the beats of each recording.
 
-    The median RR interval of regular rhythms is 60 / heart rate exactly, so that the rate asked for is the rate measured.
+    The median RR interval inside the recording is 60 / heart rate, so that the rate asked for is the rate measured.
 
     Args:
         heart_rate_bpm: (batch,).
@@ -74,17 +74,35 @@ def draw_beats(
         factors.append(factor)
         time = time + mean_rr * factor
     factor = torch.stack(factors, dim=1)
-    inside = (torch.stack(times, dim=1) > -mean_rr[:, None]) & (torch.stack(times, dim=1) < duration_s)
-    middle = torch.where(inside, factor, torch.nan).nanmedian(dim=1, keepdim=True).values
-    factor = factor / middle.nan_to_num(nan=1.0)
     ectopic = _ectopic(batch, count, ectopic_share, generator)
+    if ectopic_share is not None:
+        # A recording of somebody with ectopic beats shows at least one.
+        chosen = duration_s * (0.2 + 0.6 * torch.rand(batch, generator=generator))
+        time_s = torch.stack(times, dim=1)
+        nearest = (time_s - chosen[:, None]).abs().argmin(dim=1)
+        shown = (ectopic & (time_s > 0.1 * duration_s) & (time_s < 0.9 * duration_s)).any(dim=1) | (ectopic_share == 0)
+        rows = (~shown).nonzero()[:, 0]
+        ectopic[rows] = False
+        ectopic[rows, nearest[rows]] = True
     early = torch.where(ectopic, 0.62 + 0.1 * torch.rand(batch, count, generator=generator), 1.0)
     # The interval into a premature beat is short, the one after it makes up for it.
     into = early + torch.roll(1.0 - early, 1, dims=1)
     rr_s = (mean_rr[:, None] * factor * into).clamp_min(SHORTEST_RR_S)
     r_time_s = start[:, None] + torch.cumsum(rr_s, dim=1)
+    r_time_s, rr_s = _pace(r_time_s, rr_s, mean_rr, duration_s)
     breath = torch.cos(2 * math.pi * tones[:, -1:] * r_time_s + phases[:, -1:])
     return Beats(r_time_s, rr_s, ectopic, breath)
+
+
+def _pace(r_time_s: Tensor, rr_s: Tensor, median_rr_s: Tensor, duration_s: float) -> tuple[Tensor, Tensor]:
+    """Stretch time about the middle of the recording until the median RR inside it is the one asked for."""
+    for _ in range(4):  # stretching moves beats over the edges; the set of beats inside settles quickly
+        inside = (r_time_s[:, 1:] < duration_s) & (r_time_s[:, :-1] > 0)
+        median = torch.where(inside, rr_s[:, 1:], torch.nan).nanquantile(0.5, dim=1)
+        factor = (median_rr_s / median).nan_to_num(nan=1.0)[:, None]
+        rr_s = rr_s * factor
+        r_time_s = (r_time_s - 0.5 * duration_s) * factor + 0.5 * duration_s
+    return r_time_s, rr_s
 
 
 def _respiratory_tones(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -48,8 +48,10 @@ def simulate(hearts: Hearts, generator: torch.Generator, rate_hz: float = 100.0,
         hearts.heart_rate_bpm, hearts.rr_variability, duration_s, generator, hearts.fibrillation, hearts.ectopic_share
     )
     signal = to_leads(dipole_signal(hearts, beats, rate_hz, samples))
-    if bool(hearts.fibrillation.any()):
-        signal = signal + to_leads(fibrillation_waves(hearts.fibrillation_mv, rate_hz, samples, generator))
+    atria = hearts.fibrillation.nonzero()[:, 0]
+    if len(atria):
+        waves = fibrillation_waves(hearts.fibrillation_mv[atria], rate_hz, samples, generator)
+        signal = signal.index_add(0, atria, to_leads(waves))
     signal = signal * hearts.lead_gain[..., None]
     signal = signal + baseline_wander(hearts.wander_mv, leads, samples, rate_hz, generator)
     return signal + muscle_noise(hearts.noise_mv, leads, samples, rate_hz, generator)
@@ -79,12 +81,14 @@ def _dipole(hearts: Hearts, beats: Beats, rows: slice, rate_hz: float, samples: 
     conducted, early = ~ectopic[recording, number], ectopic[recording, number]
     beat = seconds.new_zeros(len(seconds), 3, length)
     waves = (hearts.amplitude, hearts.centre_s, hearts.width_s, hearts.exponent)
-    beat = beat.index_put((conducted.nonzero()[:, 0],), _beats(*waves, rows, recording[conducted], pace[conducted], seconds[conducted]))
+    sinus = _beats(*waves, rows, recording[conducted], pace[conducted], seconds[conducted])
+    beat = beat.index_add(0, conducted.nonzero()[:, 0], sinus)
     if bool(early.any()):
         waves = (hearts.ectopic_amplitude, hearts.ectopic_centre_s, hearts.ectopic_width_s, hearts.ectopic_exponent)
-        beat = beat.index_put((early.nonzero()[:, 0],), _beats(*waves, rows, recording[early], pace[early], seconds[early]))
+        ventricular = _beats(*waves, rows, recording[early], pace[early], seconds[early])
+        beat = beat.index_add(0, early.nonzero()[:, 0], ventricular)
     beat = beat * (1.0 + BREATHING * beats.respiration[rows][recording, number])[:, None, None]
-    # One spare second on either side takes what reaches over the edges of the recording.
+    # A spare window on either side takes what reaches over the edges of the recording.
     padded = beat.new_zeros(batch, 3, samples + 2 * length)
     place = (first[:, None] + offset + length)[:, None].expand(-1, 3, -1)
     row = recording[:, None, None].expand_as(place)
@@ -99,4 +103,4 @@ def _beats(
     scale = pace[:, None] ** exponent[rows][recording]
     centre, width = centre_s[rows][recording] * scale, width_s[rows][recording] * scale
     distance = (seconds[:, None] - centre[..., None]) / width[..., None]
-    return amplitude[rows][recording].mT @ torch.exp(-0.5 * distance**2)
+    return amplitude[rows][recording].mT @ torch.exp(distance * distance * -0.5)

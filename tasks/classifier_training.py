@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
-from models.leads import LEAD_COLUMNS
+from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
-from warehouse.waveforms import from_lead_columns
 
 if TYPE_CHECKING:
     from models.classifier import EcgClassifier
+    from tasks.ecg_sets import EcgSet
 
 STAGE = Stage("train reference classifier", "classifier", code_version=1)
 SHAPING = ("seed", "classifier", "use_gpu", "classifier_steps", "batch_size", "learning_rate")
@@ -38,7 +37,7 @@ class EvaluationError(EinthovenError):
     """A cohort cannot be evaluated with the recordings at hand."""
 
 
-@task(name="train reference classifier")
+@task(name="train reference classifier", cache_policy=NO_CACHE)
 def train_reference_classifier(
     settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, uri: str
 ) -> Reference:
@@ -103,23 +102,23 @@ def fit_and_predict(
         folder: where to save the classifier, or None.
 
     Returns:
-        seconds, examples, loss (of the last steps), and probabilities: split name to (n, 5).
+        seconds, examples, loss (of the last steps), and probabilities: split name to (n, 5), one row per recording.
     """
     import torch
 
-    from models.classifier import ClassifierTraining, classify, train_classifier
+    from models.classifier import ClassifierTraining, train_classifier
 
     torch.set_num_threads(1)  # more threads would round differently, and the other classifiers train meanwhile
     logger = run_logger()
     store = Store(uri)
     sets = []
     if trained_on != "synthetic":
-        sets.append(labelled(read_split(store, recordings, "train")))
+        sets.append(read_recordings(store, recordings, "train").labelled)
     if trained_on != "real":
         if cohort is None:
             raise EvaluationError(f"training on {trained_on} needs a cohort")
-        sets.append(labelled(store.read(cohort, "cohorts", ["superclasses", *LEAD_COLUMNS])))
-    signal, labels = (np.concatenate(parts) for parts in zip(*sets, strict=True))
+        sets.append(read_cohort(store, cohort).labelled)
+    signal, labels = np.concatenate([one.signal for one in sets]), np.concatenate([one.labels for one in sets])
     if len(signal) == 0:
         raise EvaluationError(f"{recordings}: no ECG to train on ({trained_on}) has a diagnostic superclass")
     rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
@@ -146,40 +145,23 @@ def fit_and_predict(
     model = train_classifier(signal, labels, settings.classifier, training, rate_hz, device, progress)
     if folder:
         save_classifier(Path(folder), model, rate_hz)
-    predicted = {
-        split: classify(model, from_lead_columns(read_split(store, recordings, split)), rate_hz)[0]
-        for split in ("validation", "test")
-    }
+    validation, test = (read_recordings(store, recordings, split) for split in ("validation", "test"))
     return {
         "seconds": round(time.monotonic() - started, 1),
         "examples": len(signal),
         "loss": float(np.mean(losses[-20:])),
-        "probabilities": predicted,
+        "probabilities": predict_real(model, validation, test, rate_hz),
     }
 
 
-def read_split(store: Store, recordings: Reference, split: str, columns: list[str] | None = None) -> pa.Table:
-    """The recordings of one split, with their leads unless other columns are named."""
-    wanted = columns or ["patient_key", "superclasses", *LEAD_COLUMNS]
-    table = store.read(recordings, "recordings", [*wanted, "split"])
-    return table.filter(pc.equal(table["split"], split)).drop_columns(["split"])
+def predict_real(model: EcgClassifier, validation: EcgSet, test: EcgSet, rate_hz: int) -> dict[str, np.ndarray]:
+    """Probabilities (n, 5) of all recordings of the validation and test splits."""
+    from models.classifier import classify
 
-
-def superclass_labels(table: pa.Table) -> np.ndarray:
-    """(rows, 5) bool: which diagnostic superclasses each row has, in the order of `SUPERCLASSES`."""
-    from models.classifier import SUPERCLASSES
-
-    held = table.column("superclasses").to_pylist()
-    return np.array([[name in (each or []) for name in SUPERCLASSES] for each in held], dtype=bool).reshape(
-        -1, len(SUPERCLASSES)
-    )
-
-
-def labelled(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Signals and labels of the ECGs that have a diagnostic superclass; the others say nothing about any of them."""
-    labels = superclass_labels(table)
-    kept = labels.any(axis=1)
-    return from_lead_columns(table.filter(pa.array(kept))), labels[kept]
+    return {
+        "validation": classify(model, validation.signal, rate_hz)[0],
+        "test": classify(model, test.signal, rate_hz)[0],
+    }
 
 
 def save_classifier(folder: Path, model: EcgClassifier, rate_hz: int) -> None:

@@ -1,13 +1,13 @@
 """Which conditions a cohort asks for: the training split's joint distribution, seen through groups of patients.
 
-A group is (statements, sex, age band) and is asked for only if at least `min_patients` training patients fit it: they have
-all its statements, its sex and their age in its band. A recording whose own group is smaller backs off: its rarest statement
-is dropped until the group is large enough; if one statement is left and still too rare, the age and then the sex are left
-open. So no combination that singles out a few patients is ever asked for. Numbers are drawn from a group's summary, never
-copied from a patient, and the report is written from the statements.
+A group is (statements, sex, age band) and is asked for only if at least `min_patients` training patients fit it: they
+have all its statements, its sex and their age in its band. A recording whose own group is smaller backs off: its rarest
+statement is dropped until the group is large enough; if one statement is left and still too rare, the age and then the
+sex are left open. So no combination that singles out a few patients is ever asked for. Numbers are drawn from a group's
+summary, never copied from a patient, and the report is written from the statements.
 
-The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger cohort
-begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
+The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger
+cohort begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
 """
 
 from __future__ import annotations
@@ -112,9 +112,12 @@ class PatientGroups:
     an open sex or band matches everybody.
     """
 
-    def __init__(self, recordings: pa.Table) -> None:
-        """Args:
-        recordings: rows of the `recordings` table; columns patient_key, statements, sex, age_years.
+    def __init__(self, recordings: pa.Table, patients: np.ndarray) -> None:
+        """Index recordings.
+
+        Args:
+            recordings: rows of the `recordings` table; columns statements, sex, age_years.
+            patients: (rows,) patient of each.
         """
         self.statements = [
             frozenset(each["code"] for each in found or []) for found in recordings.column("statements").to_pylist()
@@ -154,12 +157,12 @@ def design_cohort(training: pa.Table, settings: CohortSettings) -> CohortDesign:
     """Find the groups that a cohort may ask for.
 
     Args:
-        training: training rows of the `recordings` table; columns patient_key, statements, sex, age_years, heart_rate_bpm.
+        training: training rows of `recordings`; columns patient_key, statements, sex, age_years, heart_rate_bpm.
 
     Returns:
         The design; its groups are empty when no group is large enough.
     """
-    people = PatientGroups(training)
+    people = PatientGroups(training, training.column("patient_key").to_numpy(zero_copy_only=False))
     rates = training.column("heart_rate_bpm").to_numpy(zero_copy_only=False).astype(np.float64)
     weights: Counter[Choice] = Counter()
     members: dict[Choice, np.ndarray] = {}

@@ -130,7 +130,9 @@ def condition_from_text(
         ConditionError: a number is out of range, the sex is neither, or there is no text.
     """
     if not text.strip():
-        raise ConditionError("the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'")
+        raise ConditionError(
+            "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
+        )
     if age is not None and not 0 <= age <= 120:
         raise ConditionError(f"age {age:g} is not between 0 and 120 years")
     if heart_rate is not None and not 20 <= heart_rate <= 300:
@@ -162,7 +164,9 @@ def statements_in(text: str, embeddings: Embeddings, statement_facts: StatementF
         codes = list(statement_facts)
         described = np.array(embeddings.embed_documents([describe(code, statement_facts) for code in codes]))
         cosine = np.array(embeddings.embed_documents(phrases)) @ described.T
-        found += [codes[best] for row, best in zip(cosine, cosine.argmax(axis=1), strict=True) if row[best] >= SAME_MEANING]
+        found += [
+            codes[best] for row, best in zip(cosine, cosine.argmax(axis=1), strict=True) if row[best] >= SAME_MEANING
+        ]
     return list(dict.fromkeys(found))
 
 

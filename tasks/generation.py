@@ -1,7 +1,7 @@
 """Generation of a cohort: an actor pool of Ray Data, one Parquet file per part, each row from its own seed.
 
-A part is the unit of resumption: it appears whole or not at all, and a part that an interrupted run wrote is kept. Since a
-row depends on the cohort seed, its number, the recordings and the model only, the rows are the same however the work was
+A part is the unit of resumption: it appears whole or not at all, and a part that an interrupted run wrote is kept. A row
+depends on the cohort seed, its number, the recordings and the model only, so the rows are the same however the work was
 cut up.
 """
 
@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
+from models.classes import SUPERCLASSES
 from models.leads import einthoven_residual, to_twelve_leads
 from tasks.cohort_design import CohortDesign, design_cohort, row_seed
 from tasks.conditions import Condition, ConditionEmbedder, StatementFacts, describe
@@ -31,14 +33,13 @@ from warehouse.waveforms import from_lead_columns, to_lead_columns, to_measured_
 STAGE = Stage("generate cohort", "cohort", code_version=1)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
-SUPERCLASS_ORDER = ("NORM", "MI", "STTC", "CD", "HYP")
 
 
 class GenerationError(EinthovenError):
     """A cohort cannot be generated from this model and these recordings."""
 
 
-@task(name="generate ECGs")
+@task(name="generate ECGs", cache_policy=NO_CACHE)
 def generate_ecgs(
     settings: CohortSettings,
     model: Reference,
@@ -244,19 +245,20 @@ class PartWriter:
         """
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
         seeds = [row_seed(self.settings.seed, row) for row in numbers]
-        signals, entries = [], []
+        signals: list[np.ndarray] = []
+        entries: list[list[str]] = []
         for at in range(0, len(numbers), self.settings.batch_size):
             batch = slice(at, at + self.settings.batch_size)
             tensors, found = self.embedder(conditions[batch])
-            signal = self.generator.sample(
+            sampled = self.generator.sample(
                 tensors, seeds[batch], steps=self.settings.sampler_steps, guidance=self.settings.guidance
             )
-            signals.append(signal.numpy())
+            signals.append(sampled.numpy())
             entries.extend(found)
         signal = np.concatenate(signals)
         if bad := [row for row, each in zip(numbers, signal, strict=True) if not np.isfinite(each).all()]:
             raise GenerationError(
-                f"model {self.model_id} generated values that are not finite for {len(bad)} rows (first: row {bad[0]}); "
+                f"model {self.model_id} generated values that are not finite for {len(bad)} rows (first: {bad[0]}); "
                 "train it longer or lower cohort.guidance"
             )
         return cohort_table(
@@ -316,9 +318,9 @@ def cohort_table(
 
 
 def superclasses_of(statements: tuple[str, ...], statement_facts: StatementFacts) -> list[str]:
-    """Diagnostic superclasses of statements, without repeats, in the order NORM, MI, STTC, CD, HYP."""
+    """Diagnostic superclasses of statements, without repeats, in the order of `SUPERCLASSES`."""
     held = {statement_facts.get(code, {}).get("superclass") for code in statements}
-    return [name for name in SUPERCLASS_ORDER if name in held]
+    return [name for name in SUPERCLASSES if name in held]
 
 
 def _summary(folder: Path) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def show_release(store: Store, release: Reference, inputs: ReleaseInputs) -> Non
             f"{manifest.samples / manifest.sampling_rate_hz:g} s at {manifest.sampling_rate_hz} Hz. "
             f"The privacy audit passed.{badge}\n\n"
             f"- report: [{folder / 'report.html'}]({(folder / 'report.html').as_uri()})\n"
-            f"- dataset card: `{folder / 'README.md'}`\n- verify it: `einthoven verify {manifest.name}/{manifest.version}`\n"
+            f"- dataset card: `{folder / 'README.md'}`\n"
+            f"- verify it: `einthoven verify {manifest.name}/{manifest.version}`\n"
         ),
     )
     evaluation = metric_rows(store.read(inputs.evaluation, "evaluations"))

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib import pyplot
 
 from models.leads import INDEPENDENT_LEADS
 from tasks import report_figures as figures
@@ -73,7 +72,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         prevalence=prevalence_picture(content, real),
         aspects=by_aspect(content.evaluation),
         downstream=list(downstream_pictures(downstream)),
-        training=training_pictures(store.manifest(content.inputs.model).facts),
+        training=training_pictures(store.manifest(content.inputs.model).facts, content.statement_descriptions),
         generation=generation(content),
         limits=[limit.replace("`", "") for limit in LIMITS],
     )
@@ -96,27 +95,20 @@ def headline(content: ReleaseContent) -> list[tuple[str, str, str]]:
             f"{content.samples / content.sampling_rate_hz:g} s, 12 leads, µV",
         ),
     ]
-    for wanted, title in (("heart-rate mae", "Heart-rate error"), ("fid", "Fréchet distance")):
-        if row := _metric(content.evaluation, wanted):
-            reference = f"real against real: {number(row['reference'])}" if row["reference"] is not None else ""
-            cards.append(
-                (title, f"{number(row['value'])} {row['unit'] or ''}".strip(), reference or f"interval {interval(row)}")
-            )
+    for title, metric, subject, beside in (
+        ("Heart-rate error", "heart-rate MAE", "synthetic", ""),
+        ("Fréchet distance", "FID", "synthetic", "real against real"),
+        ("AUC, real + synthetic", "macro AUC", "real + synthetic", "real alone"),
+    ):
+        for row in content.evaluation:
+            if (row["metric"], row["subject"]) == (metric, subject) and row["value"] is not None:
+                compared = beside and row["reference"] is not None
+                against = f"{beside}: {number(row['reference'])}" if compared else f"interval {interval(row)}"
+                cards.append((title, f"{number(row['value'])} {row['unit'] or ''}".strip(), against))
     bounded = [row for row in content.audit if row["threshold"] is not None]
     kept = sum(row["passed"] is True for row in bounded)
     cards.append(("Privacy bounds kept", f"{kept} of {len(bounded)}", f"{len(content.audit)} measurements"))
     return cards
-
-
-def _metric(rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any] | None:
-    """The first synthetic metric of a name, however its words are joined."""
-    plain = name.replace("-", " ").replace("_", " ")
-    for row in rows:
-        if row["subject"].startswith("synthetic") and row["metric"].lower().replace("-", " ").replace(
-            "_", " "
-        ).startswith(plain):
-            return row
-    return None
 
 
 def example_ecgs(content: ReleaseContent) -> Iterator[Picture]:
@@ -133,9 +125,7 @@ def example_ecgs(content: ReleaseContent) -> Iterator[Picture]:
         about = content.cohort.slice(row, 1).to_pylist()[0]
         title = _sentence(about["condition"])
         subtitle = f"Synthetic · {_person(about)} · {_rate(about)} · {about['ecg_id']}"
-        figure = draw_ecg(signal, content.sampling_rate_hz, title, subtitle)
-        data = figures.png(figure)
-        pyplot.close(figure)
+        data = figures.png(draw_ecg(signal, content.sampling_rate_hz, title, subtitle))
         yield Picture(
             data,
             f"Generated 12-lead ECG on 25 mm/s paper: {title}, {_person(about)}, {_rate(about)}.",
@@ -234,16 +224,18 @@ def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str,
 
 
 def downstream_pictures(rows: list[dict[str, Any]]) -> Iterator[Picture]:
-    """One picture per downstream metric that was measured on several training sets."""
-    for metric, group in groupby(sorted(rows, key=lambda row: row["metric"]), key=lambda row: row["metric"]):
-        measured = [row for row in group if row["value"] is not None]
-        if 2 <= len(measured) <= 8:
+    """A picture per overall downstream metric; those of single classes stay in the table."""
+    for metric in dict.fromkeys(row["metric"] for row in rows if not row["metric"].startswith("AUC ")):
+        measured = [row for row in rows if row["metric"] == metric and row["value"] is not None]
+        if len(measured) > 1:
             values = "; ".join(f"{row['subject']} {number(row['value'])}" for row in measured)
             data = figures.svg(figures.draw_bars(metric, measured))
-            yield Picture(data, f"{metric} by training set: {values}.", "Bars are 95 % intervals.")
+            yield Picture(
+                data, f"{metric} by what was trained on: {values}.", "Tested on real recordings; 95 % intervals."
+            )
 
 
-def training_pictures(facts: Mapping[str, Any]) -> list[Picture]:
+def training_pictures(facts: Mapping[str, Any], descriptions: Mapping[str, str]) -> list[Picture]:
     """Loss curves and the simulator's goodness of fit, as far as the model recorded them."""
     pictures = []
     if curves := learning_curves(facts.get("history") or []):
@@ -256,9 +248,9 @@ def training_pictures(facts: Mapping[str, Any]) -> list[Picture]:
                 figures.svg(figures.draw_curves(curves)), f"Training losses, last values: {ends}.", "Training losses."
             )
         )
-    fit = facts.get("simulator_fit") or {}
-    if classes := [name for name, r2 in fit.items() if len(r2) == len(INDEPENDENT_LEADS)]:
-        r2 = np.array([fit[name] for name in classes], dtype=float)
+    if fit := facts.get("simulator_fit"):
+        r2 = np.array([[of_lead[lead] for lead in INDEPENDENT_LEADS] for of_lead in fit.values()], dtype=float)
+        classes = [descriptions.get(code, code) for code in fit]
         caption = "R² of the simulator's fit to the mean beat, per class and lead."
         alt = f"{caption} Median {np.nanmedian(r2):.2f}, lowest {np.nanmin(r2):.2f}."
         pictures.append(Picture(figures.svg(figures.draw_fit(classes, INDEPENDENT_LEADS, r2)), alt, caption))

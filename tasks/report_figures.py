@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +19,7 @@ SYNTHETIC = "#0b7a75"
 ACCENT = "#c2410c"
 GRID = "#e3e7eb"
 INK = "#24303a"
-STYLE = {
+STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.edgecolor": "#9aa5b1",
@@ -175,9 +176,9 @@ def draw_prevalence(
 
 
 def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> Figure:
-    """One metric for several subjects as dots with their 95 % intervals; real data alone is the line to beat."""
+    """One metric for several subjects as dots with 95 % intervals, and their common reference, if any, as a line."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.6, 0.9 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.6, 0.9 + 0.36 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         ends: list[float] = []
         for position, row in enumerate(rows):
@@ -191,6 +192,9 @@ def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> F
                 f"{value:.3f}", (value, position), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
             )
             ends += [low, high]
+        references = {row["reference"] for row in rows} - {None}
+        if len(references) == 1:
+            axes.axvline(float(references.pop() or 0.0), color=ACCENT, linewidth=1, zorder=1)
         margin = 0.08 * (max(ends) - min(ends) or 1.0)
         axes.set_xlim(min(ends) - margin, max(ends) + margin)
         axes.set_yticks(range(len(rows)), [_shortened(str(row["subject"])) for row in rows])

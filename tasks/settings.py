@@ -125,8 +125,16 @@ class KnowledgeSettings(Section):
     )
     min_claims: int = Field(2, ge=1, description="Surviving claims an entry needs.")
     min_support: float = Field(0.6, ge=0.5, le=1, description="Share of recordings that must satisfy a claim.")
-    max_new_tokens: int = Field(96, ge=16, description="Tokens the model may write per answer.")
+    findings: int = Field(4, ge=1, le=8, description="Findings that the model is asked for per entry.")
+    by_sex_and_age: bool = Field(
+        False, description="Also an entry per condition, sex and age band with enough patients."
+    )
+    temperature: float = Field(0.2, ge=0, le=2, description="Temperature of the model; 0 takes its likeliest words.")
     seed: int = Field(1, description="Seed of the local model's sampling.")
+    max_retries: int = operational(3, ge=0, description="Times a failed call of the model is tried again.")
+    retry_wait_s: float = operational(
+        2.0, ge=0, description="Wait before the first retry, in seconds; doubles each time."
+    )
     top_k: int = Field(3, ge=1, le=8, description="Entries retrieved per condition.")
     weights: RetrievalWeights = Field(default_factory=RetrievalWeights, description="Weights of retrieval.")
 
@@ -136,8 +144,12 @@ class PhysicsSettings(Section):
 
     simulator: bool = Field(True, description="Use the simulator ODE term L_Euler.")
     inter_lead: bool = Field(True, description="Use the limb-lead ODE term L_inter.")
-    simulator_weight: float = Field(0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes.")
-    inter_lead_weight: float = Field(0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes.")
+    simulator_weight: float = Field(
+        0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
+    )
+    inter_lead_weight: float = Field(
+        0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes."
+    )
     fit_steps: int = Field(
         300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
     )

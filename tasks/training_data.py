@@ -1,7 +1,7 @@
 """What the training workers read: waveforms from the Parquet of the recordings, and everything prepared once for them.
 
-The driver prepares, per split, which recordings are usable, their R peaks, their conditions and their simulator class, and
-saves it as safetensors in the staging folder; each worker reads that and the waveforms themselves.
+The driver prepares, per split, which recordings are usable, their R peaks, their conditions and their simulator class,
+and saves it as safetensors in the staging folder; each worker reads that and the waveforms themselves.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_metadata(folder: Path) -> pa.Table:
 
 
 def read_waveforms(folder: Path, rows: np.ndarray) -> Tensor:
-    """Waveforms of some rows of the recordings, in the order of `rows`, which must ascend: int16 (n, 8, samples) in µV."""
+    """Waveforms of some rows of the recordings; `rows` must ascend: int16 (n, 8, samples) in µV."""
     found, first = [], 0
     for part in sorted((folder / "recordings").glob("part-*.parquet")):
         here = rows[(rows >= first) & (rows < first + (count := pq.read_metadata(part).num_rows))] - first
@@ -96,7 +96,9 @@ def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, in
     """
     excluded: Counter[str] = Counter()
     kept: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for row, split, flags in zip(*(metadata[name].to_pylist() for name in ("row", "split", "quality_flags")), strict=True):
+    for row, split, flags in zip(
+        *(metadata[name].to_pylist() for name in ("row", "split", "quality_flags")), strict=True
+    ):
         if split not in kept:
             continue
         unusable = {prefix for prefix in UNUSABLE_FLAGS for flag in flags or [] if flag.startswith(prefix)}
@@ -105,7 +107,9 @@ def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, in
             kept[split].append(row)
     for split, rows in kept.items():
         if not rows:
-            raise TrainingError(f"no usable {split} recordings; check ingestion's folds and the quality flags {dict(excluded)}")
+            raise TrainingError(
+                f"no usable {split} recordings; check ingestion's folds and the quality flags {dict(excluded)}"
+            )
     return {split: np.array(rows, dtype=np.int64) for split, rows in kept.items()}, dict(excluded)
 
 
@@ -125,8 +129,8 @@ def padded_r_peaks(signal: Tensor, rate_hz: int, window: BeatDecoderArchitecture
 def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int = 20) -> tuple[list[str], np.ndarray]:
     """The simulator class of every recording.
 
-    A recording belongs to its main statement if at least `min_recordings` training recordings do; of the rest, to its first
-    superclass under the same rule; of the rest, to `EVERY_RECORDING`.
+    A recording belongs to its main statement if at least `min_recordings` training recordings do; of the rest, to its
+    first superclass under the same rule; of the rest, to `EVERY_RECORDING`.
 
     Args:
         metadata: the rows of the training and validation splits.
@@ -157,7 +161,13 @@ def prepared_file(staging: Path, split: str) -> Path:
 
 
 def save_split(
-    staging: Path, split: str, rows: np.ndarray, r_peaks: Tensor, omega: Tensor, wave_class: Tensor, condition: ConditionTensors
+    staging: Path,
+    split: str,
+    rows: np.ndarray,
+    r_peaks: Tensor,
+    omega: Tensor,
+    wave_class: Tensor,
+    condition: ConditionTensors,
 ) -> None:
     """Save a prepared split; the file appears whole or not at all."""
     path = prepared_file(staging, split)

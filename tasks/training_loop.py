@@ -34,8 +34,8 @@ def train_network(job: dict[str, Any]) -> None:
     """Train one stage to its last step.
 
     Args:
-        job: stage (name), settings (of training, as JSON values), staging and recordings (folders), facts (what the driver
-            found out about the data), threads (CPU threads of this worker).
+        job: stage (name), settings (of training, as JSON values), staging and recordings (folders), facts (what the
+            driver found out about the data), threads (CPU threads of this worker).
     """
     settings = TrainingSettings.model_validate(job["settings"])
     torch.set_num_threads(job["threads"])
@@ -43,24 +43,26 @@ def train_network(job: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
-    stage = STAGES[job["stage"]](Path(job["staging"]), Path(job["recordings"]), settings, job["facts"])
+    stage: TrainingStage = STAGES[job["stage"]](Path(job["staging"]), Path(job["recordings"]), settings, job["facts"])
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
     optimiser = torch.optim.AdamW(
-        stage.learner.parameters(), lr=stage.settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
+        stage.learner.parameters(),
+        lr=stage.schedule.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.99),
     )
     start = load_checkpoint(stage, optimiser, average)
     if settings.compile:
         stage.objective.compile(dynamic=True)
     objective = ray.train.torch.prepare_model(stage.objective)
-    losses: dict[str, Tensor] = {}
     began = time.monotonic()
 
-    for step in range(start, stage.settings.steps):
-        rate = learning_rate(step, stage.settings.steps, stage.settings.learning_rate, settings.warmup_share)
+    for step in range(start, stage.schedule.steps):
+        rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate, settings.warmup_share)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        rows = batch_rows(settings.seed, step, stage.training_rows, stage.settings.batch_size)[rank::workers]
+        rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
         with autocast(device, settings):
             losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
@@ -68,19 +70,21 @@ def train_network(job: dict[str, Any]) -> None:
         losses["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate")
+            raise FloatingPointError(
+                f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate"
+            )
         optimiser.step()
         if average:
             average.update(stage.learner, step)
 
-        done, last = step + 1, step + 1 == stage.settings.steps
+        done, last = step + 1, step + 1 == stage.schedule.steps
         checkpoint_due = last or done % settings.checkpoint_every_steps == 0
         if not (checkpoint_due or done % settings.report_every_steps == 0 or step == start):
             continue
         entry = Progress(
             stage=job["stage"],
             step=done,
-            steps=stage.settings.steps,
+            steps=stage.schedule.steps,
             losses=mean_over_workers(losses),
             learning_rate=rate,
             steps_per_s=(done - start) / (time.monotonic() - began),
@@ -152,13 +156,13 @@ def validate(stage: TrainingStage, average: Average | None, device: torch.device
     if average:
         average.swap(stage.learner)
     torch.manual_seed(settings.seed)
-    losses = []
-    for rows in torch.arange(min(stage.validation_rows, VALIDATION_ROWS)).split(64):
+    losses, scored = [], min(stage.rows["validation"], VALIDATION_ROWS)
+    for rows in torch.arange(scored).split(64):
         with autocast(device, settings):
             losses.append(float(stage.objective(**stage.batch("validation", rows, device))["loss"]) * len(rows))
     if average:
         average.swap(stage.learner)
-    return sum(losses) / min(stage.validation_rows, VALIDATION_ROWS)
+    return sum(losses) / scored
 
 
 def finish(stage: TrainingStage, average: Average | None, device: torch.device) -> None:

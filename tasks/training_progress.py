@@ -1,4 +1,4 @@
-"""Progress of training: the first worker appends to a file in the staging folder, the driver follows it into the run's log.
+"""Progress of training: the first worker appends to a file in the staging folder, the driver follows it into the log.
 
 The file also is the loss history: it survives kills, and a step that was repeated after one counts once.
 """
@@ -25,7 +25,9 @@ class Progress(BaseModel):
     stage: str = Field(description="autoencoder or denoiser.")
     step: int = Field(description="Optimiser steps done.")
     steps: int = Field(description="Optimiser steps in all.")
-    losses: dict[str, float] = Field(description="Loss of the last batch and its parts; at checkpoints also of validation.")
+    losses: dict[str, float] = Field(
+        description="Loss of the last batch and its parts; at checkpoints also of validation."
+    )
     learning_rate: float
     steps_per_s: float = Field(description="Since the worker started or resumed.")
     worker_pid: int = Field(description="Process of the first worker.")
@@ -34,7 +36,8 @@ class Progress(BaseModel):
         """One line for a person."""
         parts = ", ".join(f"{name} {value:.4f}" for name, value in self.losses.items())
         left = (self.steps - self.step) / self.steps_per_s if self.steps_per_s else 0
-        return f"{self.stage}: step {self.step:,}/{self.steps:,}, {parts}, {self.steps_per_s:.2f} steps/s, {left:.0f} s left"
+        place = f"{self.stage}: step {self.step:,}/{self.steps:,}"
+        return f"{place}, {parts}, {self.steps_per_s:.2f} steps/s, {left:.0f} s left"
 
 
 def append_progress(staging: Path, progress: Progress) -> None:
@@ -58,7 +61,7 @@ def read_progress(staging: Path, first_line: int = 0) -> list[Progress]:
 
 
 def loss_history(staging: Path, points: int = 200) -> list[dict[str, Any]]:
-    """At most `points` entries per stage, evenly spread, the last one among them; entries with a validation loss stay."""
+    """About `points` entries per stage, evenly spread, the last one among them; entries with a validation loss stay."""
     latest = {(entry.stage, entry.step): entry for entry in read_progress(staging)}
     history: list[dict[str, Any]] = []
     for stage in dict.fromkeys(name for name, _ in latest):
@@ -79,7 +82,9 @@ def loss_history(staging: Path, points: int = 200) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def following(staging: Path, logger: logging.Logger | logging.LoggerAdapter[Any], every_s: float = 10.0) -> Iterator[None]:
+def following(
+    staging: Path, logger: logging.Logger | logging.LoggerAdapter[Any], every_s: float = 10.0
+) -> Iterator[None]:
     """Log the latest entry every few seconds while the body runs, and once more at its end."""
     seen = len(read_progress(staging))
     done = threading.Event()

@@ -1,15 +1,17 @@
 """The two stages of training: what each learns, from which batches, and what it leaves behind.
 
-Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser. Both run in the same loop (`tasks.training_loop`),
+Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser. Both run in one loop (`tasks.training_loop`),
 which asks a stage for an objective (a module whose forward pass returns losses), batches, and what to save at the end.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -29,39 +31,47 @@ WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
 LATENTS: Final = "_latents/latents.safetensors"
 
 
-class TrainingStage(Protocol):
-    """What the training loop needs to know of a stage."""
+class TrainingStage(ABC):
+    """What the training loop needs to know of a stage.
 
-    settings: AutoencoderTraining | DiffusionTraining
+    Attributes:
+        schedule: steps, batch size and learning rate among the stage's settings.
+        objective: module whose forward pass takes a batch and returns the loss and its parts.
+        learner: the part of the objective that learns.
+        ema_decay: decay of the averaged weights, None for no average.
+        rows: recordings per split.
+    """
+
+    schedule: AutoencoderTraining | DiffusionTraining
     objective: nn.Module
-    """Its forward pass takes a batch and returns the loss and its parts."""
     learner: nn.Module
-    """The part of the objective that learns."""
     ema_decay: float | None
-    training_rows: int
-    validation_rows: int
+    rows: dict[str, int]
 
+    @abstractmethod
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Arguments of the objective for some rows of a split."""
 
+    @abstractmethod
     def finish(self, device: torch.device) -> None:
         """Save what the stage learned; called once, on the first worker, with the final weights in `learner`."""
 
 
-class AutoencoderStage:
+class AutoencoderStage(TrainingStage):
     """Stage 1: autoencoder and beat decoder on waveforms. Leaves their weights and the latents of all recordings."""
 
-    ema_decay = None
-
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
-        self.staging, self.settings = staging, settings.autoencoder
+        self.schedule = self.settings = settings.autoencoder
+        self.staging, self.ema_decay = staging, None
         self.rate_hz: int = facts["sampling_rate_hz"]
         self.lead_scale = torch.tensor(facts["lead_scale_mv"])[:, None]
         self.splits = {split: load_split(staging, recordings, split) for split in ("train", "validation")}
-        self.training_rows, self.validation_rows = len(self.splits["train"]), len(self.splits["validation"])
+        self.rows = {split: len(data) for split, data in self.splits.items()}
         shape = self.settings.architecture
         self.autoencoder = Autoencoder(shape)
-        self.beat_decoder = BeatDecoder(self.settings.beat_decoder, shape.latent_channels, shape.downsampling, self.rate_hz)
+        self.beat_decoder = BeatDecoder(
+            self.settings.beat_decoder, shape.latent_channels, shape.downsampling, self.rate_hz
+        )
         self.objective = AutoencoderObjective(
             self.autoencoder,
             self.beat_decoder,
@@ -69,7 +79,7 @@ class AutoencoderStage:
             self.settings.beat_weight,
             self.settings.spectral_weight,
         )
-        self.learner: nn.Module = self.objective
+        self.learner = self.objective
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Signals in lead standard deviations, the beat around the first R peak, and where all beats are."""
@@ -104,20 +114,20 @@ class AutoencoderStage:
         return torch.cat(encoded)
 
 
-class DenoiserStage:
+class DenoiserStage(TrainingStage):
     """Stage 2: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
 
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
-        self.staging, self.settings = staging, settings.diffusion
-        self.ema_decay: float | None = self.settings.ema_decay
+        self.schedule = self.settings = settings.diffusion
+        self.staging, self.ema_decay = staging, self.settings.ema_decay
         saved = load_file(staging / LATENTS)
         mean, std = saved["mean"], saved["std"]
         self.latents = {split: (saved[split] - mean[:, None]) / std[:, None] for split in ("train", "validation")}
         self.splits = {split: load_split(staging, recordings, split, waveforms=False) for split in self.latents}
-        self.training_rows, self.validation_rows = len(self.splits["train"]), len(self.splits["validation"])
+        self.rows = {split: len(data) for split, data in self.splits.items()}
         shape = settings.autoencoder.architecture
         self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels)
-        self.learner: nn.Module = self.denoiser
+        self.learner = self.denoiser
 
         physics = None
         if weights := self.settings.physics.weights():
@@ -137,7 +147,7 @@ class DenoiserStage:
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, simulator classes and heart rates."""
         data = self.splits[split]
-        condition = data.condition[rows] if self.experience else data.condition[rows].without_knowledge()
+        condition = data.condition[rows] if self.settings.experience else data.condition[rows].without_knowledge()
         return {
             "latents": self.latents[split][rows].to(device),
             "condition": condition.to(device),
@@ -145,17 +155,15 @@ class DenoiserStage:
             "omega": data.omega[rows].to(device),
         }
 
-    @property
-    def experience(self) -> bool:
-        """Whether retrieved knowledge entries are shown."""
-        return self.settings.experience
-
     def finish(self, device: torch.device) -> None:
         """Save the denoiser."""
         save_weights(self.denoiser, self.staging / DENOISER_FILE)
 
 
-STAGES: Final[dict[str, type[AutoencoderStage | DenoiserStage]]] = {"autoencoder": AutoencoderStage, "denoiser": DenoiserStage}
+STAGES: Final = {
+    "autoencoder": AutoencoderStage,
+    "denoiser": DenoiserStage,
+}
 """Stages by name, in the order in which they run."""
 
 
@@ -170,3 +178,9 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     save_file(tensors, partial)
     partial.replace(path)
+
+
+def latent_statistics(staging: Path) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel over the training split."""
+    with safe_open(staging / LATENTS, framework="pt") as saved:
+        return saved.get_tensor("mean").tolist(), saved.get_tensor("std").tolist()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from models.leads import STANDARD_LEADS
+from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from warehouse import schema
 from warehouse.reference import Kind, Reference, digest
-from warehouse.release_content import ReleaseInputs
+from warehouse.release import publish
+from warehouse.release_content import ReleaseDescription, ReleaseInputs, gather
+from warehouse.release_files import write_release_files
 from warehouse.store import Lineage, Store
+from warehouse.verification import require_sound
 from warehouse.waveforms import to_lead_columns, to_measured_columns
 
 SAMPLES = 250
@@ -83,7 +88,11 @@ class TinyPipeline:
         source = Reference(kind="source", id=source_id, uri="/data/clinic-7/ptbxl", rows=60, sha256="0" * 64)
         recordings = self._recordings(source)
         knowledge = self._put("knowledge", [recordings], {}, 0)
-        model = self._put("model", [recordings, knowledge], {}, 3, facts={"history": HISTORY})
+        facts = {
+            "history": HISTORY,
+            "simulator_fit": {code: dict.fromkeys(INDEPENDENT_LEADS, 0.9) for code in CONDITIONS},
+        }
+        model = self._put("model", [recordings, knowledge], {}, 3, facts=facts)
         cohort = self._cohort(model, knowledge, recordings)
         evaluation = self._evaluation(cohort, recordings)
         audit = self._audit(cohort, recordings)
@@ -184,9 +193,11 @@ class TinyPipeline:
         metrics = [
             ("fidelity", "FID", "synthetic", 4.2, 3.9, 4.6, 1.0, ""),
             ("condition", "heart-rate MAE", "synthetic", 1.4, 1.1, 1.8, None, "bpm"),
-            ("downstream", "macro AUC", "real", 0.86, 0.83, 0.89, 0.5, ""),
-            ("downstream", "macro AUC", "real + synthetic", 0.87, 0.84, 0.9, 0.5, ""),
-            ("downstream", "macro AUC", "synthetic", 0.81, 0.78, 0.84, 0.5, ""),
+            ("downstream", "macro AUC", "real", 0.86, 0.83, 0.89, None, ""),
+            ("downstream", "macro AUC", "real + synthetic", 0.87, 0.84, 0.9, 0.86, ""),
+            ("downstream", "macro AUC", "synthetic", 0.81, 0.78, 0.84, 0.86, ""),
+            ("downstream", "AUC NORM", "real", 0.9, 0.87, 0.92, None, ""),
+            ("downstream", "AUC NORM", "real + synthetic", 0.91, 0.88, 0.93, 0.9, ""),
             ("physics", "ODE residual", "synthetic", 0.02, None, float("nan"), 0.018, "mV"),
         ]
         names = ("aspect", "metric", "subject", "value", "low", "high", "reference", "unit")
@@ -208,6 +219,18 @@ class TinyPipeline:
         settings = {"seed": 1, "max_membership_auc": BOUND, "max_near_copy_share": 0.0}
         facts = {"passed": not failed, "failed": failed}
         return self._put("audit", [cohort, recordings], {"audits": table}, len(rows), settings, facts)
+
+
+def publish_tiny(store: Store, inputs: ReleaseInputs, name: str = "tiny", identifier: str = "0123456789abcdef") -> Path:
+    """Publish with a placeholder for the report, as far as the warehouse alone can."""
+    description = ReleaseDescription(name, "Tiny cohort", "CC-BY-4.0", "Tests", "Nobody 2026")
+
+    def write(folder: Path, version: str) -> None:
+        content = gather(store, description, inputs, version, identifier, datetime.now(UTC))
+        write_release_files(folder, content, "<!doctype html><title>Tiny</title>")
+
+    reference, _ = publish(store, name, identifier, write, require_sound)
+    return Path(reference.uri)
 
 
 HISTORY = [

@@ -39,7 +39,7 @@ def croissant(content: ReleaseContent, files: list[ReleasedFile]) -> dict[str, A
     context = mlc.Context(conforms_to=CONFORMS_TO)
     about = content.description
     objects = [_file_object(context, file) for file in files]
-    # Not contained in the file objects: mlcroissant reads a set's records only from the folder that holds croissant.json.
+    # Not contained in the file objects: mlcroissant reads a set's records only from the folder of croissant.json.
     file_set = mlc.FileSet(
         ctx=context,
         id=FILE_SET,
@@ -72,7 +72,7 @@ def croissant(content: ReleaseContent, files: list[ReleasedFile]) -> dict[str, A
             data_collection=" ".join(generation(content)),
             data_limitations=LIMITS,
             data_use_cases=["Developing and testing ECG software", "Pre-training and augmentation of ECG classifiers"],
-            personal_sensitive_information="None: every row is synthetic; audit.json holds the privacy audit of the cohort.",
+            personal_sensitive_information="None: every row is synthetic; audit.json holds the cohort's privacy audit.",
             distribution=[*objects, file_set],
             record_sets=[record_set],
         )

@@ -15,7 +15,8 @@ LIMITS = (
     "`condition`, `statements`, `age_years`, `sex` and `target_heart_rate_bpm` are what was asked for; no cardiologist "
     "confirmed what was delivered. The measured columns come from an automatic delineator; null means that it found "
     "nothing to measure.",
-    "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing by design.",
+    "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "
+    "design.",
     "Fine detail and noise of real recordings are reproduced only in part; the quality table says how far.",
     "The privacy audit bounds how well its attacks do on this cohort. It is evidence, not a formal guarantee such as "
     "differential privacy.",
@@ -33,8 +34,8 @@ def summary(content: ReleaseContent) -> str:
         else f"recordings of the dataset {content.source}"
     )
     return (
-        f"{content.rows:,} synthetic 12-lead ECGs of {seconds:g} s at {content.sampling_rate_hz} Hz, each generated for a stated "
-        f"condition (diagnosis, age, sex, heart rate) by a diffusion model that learned from {origin}. "
+        f"{content.rows:,} synthetic 12-lead ECGs of {seconds:g} s at {content.sampling_rate_hz} Hz, each generated "
+        f"for a stated condition (diagnosis, age, sex, heart rate) by a diffusion model that learned from {origin}. "
         "No row is a recording of a person."
     )
 
@@ -44,11 +45,12 @@ def generation(content: ReleaseContent) -> list[str]:
     read = "Simulated recordings" if content.simulated_source else f"Recordings of the dataset {content.source}"
     return [
         f"{read} were read, checked and split by patient; only the training split was learned from.",
-        "A latent diffusion model, conditioned on diagnosis text, statements, age, sex and heart rate, was trained on them.",
-        "Each row was generated for a stated condition, from its own random seed. Conditions asked for are combinations of "
-        "age band, sex and statements that several training patients share.",
-        "The cohort was evaluated against recordings that the model never saw, and audited for privacy. It was published "
-        "because every bound of the audit was kept.",
+        "A latent diffusion model was trained on them, conditioned on diagnosis text, statements, age, sex and heart "
+        "rate.",
+        "Each row was generated for a stated condition, from its own random seed. Conditions asked for are "
+        "combinations of age band, sex and statements that several training patients share.",
+        "The cohort was evaluated against recordings that the model never saw, and audited for privacy. It was "
+        "published because every bound of the audit was kept.",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from warehouse.errors import ReleaseError
@@ -55,9 +56,15 @@ def _describe(row: dict[str, Any], manifest: Manifest) -> str:
     bounds = [
         f"privacy.{name}"
         for name, setting in manifest.lineage.settings.items()
-        if name.startswith(("max_", "min_")) and setting is not None and float(setting) == row["threshold"]
+        if name.startswith(("max_", "min_")) and setting == row["threshold"] and _about(name, text)
     ]
     return f"{text} against the bound {_number(row['threshold'])}" + (f" ({' or '.join(bounds)})" if bounds else "")
+
+
+def _about(setting: str, check: str) -> bool:
+    """Whether a bound's name shares a telling word with a check: max_near_copy_share with near-copy search."""
+    words = set(re.findall(r"[a-z]+", check.lower()))
+    return bool((set(setting.split("_")) - {"max", "min", "auc", "share"}) & words)
 
 
 def _named(manifest: Manifest) -> str:

@@ -24,7 +24,7 @@ IDENTIFYING_NAME = re.compile(
 """Column names that a release must not have."""
 
 PLACE = re.compile(
-    r"""(?<![\w:/.<>*)\]+-])/(?:[\w.+-]+/)+[\w.+-]*"""  # /home/someone/…, but neither a URL, 25 mm/s, nor an HTML end tag
+    r"""(?<![\w:/.<>*)\]+-])/(?:[\w.+-]+/)+[\w.+-]*"""  # /home/someone/…; not a URL, mm/s or an HTML end tag
     r"""|file://\S+"""
     r"""|(?<!\w)~/[\w.+-]+"""
     r"""|(?<![A-Za-z])[A-Za-z]:\\+[\w.+-]+\\"""  # C:\Users\…

@@ -42,7 +42,7 @@ def publish(
     Args:
         name: release name, a folder under `releases/`.
         identifier: digest of what the release is made from.
-        write: writes every file but SHA256SUMS into an empty folder, MANIFEST.json last; gets the folder and the version.
+        write: writes every file but SHA256SUMS, MANIFEST.json last, into an empty folder; gets it and the version.
         verify: raises ReleaseError if the sealed folder is not fit to publish.
         waiting: called when another run is publishing under the same name.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Finding:
     detail: str
 
 
-class Failed(EinthovenError):
+class CheckFailedError(EinthovenError):
     """A check did not hold; the message says where."""
 
 
@@ -115,28 +115,31 @@ def _checksums(folder: Path) -> str:
     for number, line in enumerate(lines, 1):
         match = re.fullmatch(r"([0-9a-f]{64})  (.+)", line)
         if match is None:
-            raise Failed(f"{CHECKSUMS} line {number} is not a checksum and a file name")
+            raise CheckFailedError(f"{CHECKSUMS} line {number} is not a checksum and a file name")
         listed[match.group(2)] = match.group(1)
     missing = [name for name in listed if not (folder / name).is_file()]
     changed = [name for name, digest in listed.items() if name not in missing and sha256_of(folder / name) != digest]
-    _fail_if(missing, "missing")
-    _fail_if(changed, "changed")
-    _fail_if(sorted(_present(folder) - listed.keys() - {CHECKSUMS}), f"not in {CHECKSUMS}")
+    unlisted = sorted(_present(folder) - listed.keys() - {CHECKSUMS})
+    _fail_if_any({"missing": missing, "changed": changed, f"not in {CHECKSUMS}": unlisted})
     return f"{len(listed)} files match {CHECKSUMS}"
 
 
 def _files(folder: Path, manifest: ReleaseManifest) -> str:
     listed = {file.path: file for file in manifest.files}
     present = _present(folder) - {MANIFEST, CHECKSUMS}
-    _fail_if(sorted(listed.keys() - present), "missing")
-    _fail_if(sorted(present - listed.keys()), f"not in {MANIFEST}")
-    _fail_if([name for name in REQUIRED if name not in listed], "a release must have")
     changed = [
         path
         for path, file in listed.items()
-        if (folder / path).stat().st_size != file.bytes or sha256_of(folder / path) != file.sha256
+        if path in present and ((folder / path).stat().st_size, sha256_of(folder / path)) != (file.bytes, file.sha256)
     ]
-    _fail_if(changed, f"differ from {MANIFEST}")
+    _fail_if_any(
+        {
+            "missing": sorted(listed.keys() - present),
+            f"not in {MANIFEST}": sorted(present - listed.keys()),
+            "a release must have": [name for name in REQUIRED if name not in listed],
+            f"differ from {MANIFEST}": changed,
+        }
+    )
     return f"{len(listed)} files, {sum(file.bytes for file in manifest.files):,} bytes"
 
 
@@ -149,7 +152,9 @@ def _schema(folder: Path, manifest: ReleaseManifest) -> str:
             odd = sorted(
                 {one.name for one in found if known.get(one.name) != one.type} | known.keys() - {o.name for o in found}
             )
-            raise Failed(f"{part.name} differs from the manifest in {', '.join(odd) or 'the order of its columns'}")
+            raise CheckFailedError(
+                f"{part.name} differs from the manifest in {', '.join(odd) or 'the order of its columns'}"
+            )
     return f"{len(expected)} columns as the manifest says"
 
 
@@ -178,10 +183,10 @@ def _rows(folder: Path, manifest: ReleaseManifest) -> str:
         rows = pq.read_metadata(part).num_rows
         name = part.relative_to(folder).as_posix()
         if rows != stated.get(name):
-            raise Failed(f"{name} has {rows} rows, the manifest says {stated.get(name)}")
+            raise CheckFailedError(f"{name} has {rows} rows, the manifest says {stated.get(name)}")
         total += rows
     if total != manifest.rows:
-        raise Failed(f"{total} rows, the manifest says {manifest.rows}")
+        raise CheckFailedError(f"{total} rows, the manifest says {manifest.rows}")
     return f"{total:,} rows"
 
 
@@ -190,10 +195,10 @@ def _unique(folder: Path, column: str) -> str:
         [chunk for part in _parts(folder) for chunk in pq.read_table(part, columns=[column])[column].chunks]
     )
     if values.null_count:
-        raise Failed(f"{values.null_count} rows have no {column}")
+        raise CheckFailedError(f"{values.null_count} rows have no {column}")
     repeated = len(values) - pc.count_distinct(values).as_py()
     if repeated:
-        raise Failed(f"{repeated} rows repeat the {column} of another")
+        raise CheckFailedError(f"{repeated} rows repeat the {column} of another")
     return f"{len(values):,} different values"
 
 
@@ -206,10 +211,10 @@ def _waveforms(folder: Path) -> str:
             for name in LEAD_COLUMNS:
                 lead = batch.column(name)
                 if lead.null_count:
-                    raise Failed(f"{part.name}: {name} is missing in {lead.null_count} rows")
+                    raise CheckFailedError(f"{part.name}: {name} is missing in {lead.null_count} rows")
                 silent &= ~lead.flatten().to_numpy().reshape(batch.num_rows, -1).any(axis=1)
             if silent.any():
-                raise Failed(
+                raise CheckFailedError(
                     f"{part.name}: {int(silent.sum())} rows hold zeros only, first row {rows + int(silent.argmax())}"
                 )
             rows += batch.num_rows
@@ -224,7 +229,7 @@ def _croissant(folder: Path, manifest: ReleaseManifest) -> str:
     try:
         metadata = parse(folder / CROISSANT).metadata
     except mlc.ValidationError as error:
-        raise Failed(f"{CROISSANT} is not valid: {error}") from None
+        raise CheckFailedError(f"{CROISSANT} is not valid: {error}") from None
     sums = {file.path: file.sha256 for file in manifest.files}
     files = [one for one in metadata.distribution if isinstance(one, mlc.FileObject)]
     _fail_if(
@@ -245,7 +250,7 @@ def _croissant(folder: Path, manifest: ReleaseManifest) -> str:
 def _evaluation(folder: Path) -> str:
     metrics = json.loads((folder / "evaluation.json").read_bytes())["metrics"]
     if not metrics:
-        raise Failed("evaluation.json holds no metric")
+        raise CheckFailedError("evaluation.json holds no metric")
     return f"{len(metrics)} metrics"
 
 
@@ -253,7 +258,7 @@ def _audit(folder: Path) -> str:
     audit = json.loads((folder / "audit.json").read_bytes())
     _fail_if([f"{row['attack']}: {row['metric']}" for row in audit["metrics"] if row["passed"] is False], "failed")
     if audit["passed"] is not True:
-        raise Failed("audit.json does not say that the audit passed")
+        raise CheckFailedError("audit.json does not say that the audit passed")
     return f"passed, {sum(row['passed'] is True for row in audit['metrics'])} bounds kept"
 
 
@@ -267,7 +272,7 @@ def _identifiers(folder: Path) -> str:
 def _parts(folder: Path) -> list[Path]:
     parts = sorted((folder / "cohorts").glob("*.parquet"))
     if not parts:
-        raise Failed("cohorts/ holds no Parquet file")
+        raise CheckFailedError("cohorts/ holds no Parquet file")
     return parts
 
 
@@ -275,7 +280,16 @@ def _present(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def _fail_if(names: Iterator[str] | list[str], problem: str) -> None:
-    names = list(names)
-    if names:
-        raise Failed(f"{problem}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else ""))
+def _fail_if(names: Sequence[str], problem: str) -> None:
+    _fail_if_any({problem: names})
+
+
+def _fail_if_any(problems: Mapping[str, Sequence[str]]) -> None:
+    """Fail with every problem that concerns anything, naming the first five of each."""
+    if found := {problem: names for problem, names in problems.items() if names}:
+        raise CheckFailedError(
+            "; ".join(
+                f"{problem}: {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+                for problem, names in found.items()
+            )
+        )

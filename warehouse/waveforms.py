@@ -55,7 +55,8 @@ def to_measured_columns(measured: dict[str, np.ndarray]) -> dict[str, pa.Array]:
     for field in measured_columns():
         values = np.asarray(measured[field.name])
         if pa.types.is_fixed_size_list(field.type):
-            flat = pa.array(values.astype(np.float32).reshape(-1), from_pandas=True)
+            flat = values.astype(np.float32).reshape(-1)
+            flat = pa.array(flat, mask=~np.isfinite(flat))
             columns[field.name] = pa.FixedSizeListArray.from_arrays(flat, field.type.list_size)
         elif pa.types.is_boolean(field.type):
             columns[field.name] = pa.array(values.astype(bool))

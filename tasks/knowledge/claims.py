@@ -66,7 +66,9 @@ FEATURES: Final[dict[str, Feature]] = {
     "qt_ms": Feature("QT interval", "ms", (360, 400, 440), (100, 900)),
     "qtc_ms": Feature("QTc interval", "ms", (390, 420, 450, 480), (150, 900), normal=(360, 450)),
     "axis_deg": Feature("QRS axis", "degrees", (-30, 0, 60, 90), (-180, 180), normal=(-30, 90)),
-    "st_level_mv": Feature("ST level", "mV", (-0.1, -0.05, 0.05, 0.1, 0.2), (-5, 5), normal=(-0.05, 0.05), per_lead=True),
+    "st_level_mv": Feature(
+        "ST level", "mV", (-0.1, -0.05, 0.05, 0.1, 0.2), (-5, 5), normal=(-0.05, 0.05), per_lead=True
+    ),
     "t_amplitude_mv": Feature("T amplitude", "mV", (-0.1, 0, 0.1, 0.3, 0.5), (-5, 5), normal=(0.1, 0.5), per_lead=True),
 }
 P_WAVE: Final = "p_present"
@@ -114,12 +116,16 @@ class Claim(BaseModel):
         if self.comparison not in ("above", "below", "between") or self.unit != feature.unit:
             raise ValueError(f"{self.feature} is above, below or between values in {feature.unit or 'no unit'}")
         if feature.per_lead != (self.lead in (*STANDARD_LEADS, *LEAD_GROUPS)):
-            raise ValueError(f"{self.feature} is {'measured per lead' if feature.per_lead else 'not measured per lead'}")
+            raise ValueError(
+                f"{self.feature} is {'measured per lead' if feature.per_lead else 'not measured per lead'}"
+            )
         if (self.comparison == "between") != (self.upper is not None):
             raise ValueError("'between' takes two values, the others one")
         low, high = feature.plausible
         if not low <= self.value <= (self.upper if self.upper is not None else self.value) <= high:
-            raise ValueError(f"{self.feature} of {self.value:g} {feature.unit} is not plausible, or its range is reversed")
+            raise ValueError(
+                f"{self.feature} of {self.value:g} {feature.unit} is not plausible, or its range is reversed"
+            )
         return self
 
     @property
@@ -139,7 +145,13 @@ class Claim(BaseModel):
             code = self.feature.removeprefix(STATEMENT_PREFIX)
             return f"{'together with' if self.comparison == 'present' else 'without'} {names.get(code, code)}"
         limits = f"{self.value:g}" if self.upper is None else f"{self.value:g} and {self.upper:g}"
-        where = "" if self.lead is None else f" in the {self.lead} leads" if self.lead in LEAD_GROUPS else f" in lead {self.lead}"
+        where = (
+            ""
+            if self.lead is None
+            else f" in the {self.lead} leads"
+            if self.lead in LEAD_GROUPS
+            else f" in lead {self.lead}"
+        )
         return f"{FEATURES[self.feature].words} {self.comparison} {limits} {self.unit}".rstrip() + where
 
 

@@ -46,7 +46,9 @@ class TrainingRecordings:
         self.age_bands = np.array([age_band(age) for age in table["age_years"].to_pylist()], dtype=object)
         stated = [{statement["code"] for statement in row or []} for row in table["statements"].to_pylist()]
         self.codes = sorted(set().union(*stated))
-        self.stated = np.array([[code in row for code in self.codes] for row in stated], dtype=bool).reshape(len(stated), -1)
+        self.stated = np.array([[code in row for code in self.codes] for row in stated], dtype=bool).reshape(
+            len(stated), -1
+        )
         self._table = table
         self._values: dict[tuple[str, str | None], np.ndarray] = {}
 
@@ -84,10 +86,13 @@ class TrainingRecordings:
         """Groups that enough patients support, each with its number of patients, best supported first."""
         wanted = [Group(code) for code in self.codes]
         if by_sex_and_age:
-            wanted += [Group(code, sex, band) for code in self.codes for sex in ("female", "male") for band in AGE_BANDS]
+            wanted += [
+                Group(code, sex, band) for code in self.codes for sex in ("female", "male") for band in AGE_BANDS
+            ]
         supported = [(group, self.patient_count(self.members(group))) for group in wanted]
         return sorted(
-            (pair for pair in supported if pair[1] >= min_patients), key=lambda pair: (-pair[1], pair[0].statement, str(pair[0]))
+            (pair for pair in supported if pair[1] >= min_patients),
+            key=lambda pair: (-pair[1], pair[0].statement, str(pair[0])),
         )
 
     def patient_count(self, chosen: np.ndarray) -> int:
@@ -130,7 +135,7 @@ class Evidence:
         return self.training.patient_count(self.member)
 
     def share(self, claim: Claim, of_rest: bool = False) -> tuple[float, int]:
-        """Share of the group's recordings (or of all others) that satisfy a claim, and how many were measured for it."""
+        """Share of the group's recordings, or of all others, that satisfy a claim, and how many were measured."""
         values = self.training.values(*claim.subject)[~self.member if of_rest else self.member]
         values = values[np.isfinite(values)]
         return (float(satisfied(claim, values).mean()) if len(values) else 0.0), len(values)
@@ -159,7 +164,9 @@ class Evidence:
         """Other statements made of the same recordings, each with its share, most frequent first."""
         shares = self.training.stated[self.member].mean(axis=0)
         pairs = [(code, float(share)) for code, share in zip(self.training.codes, shares, strict=True)]
-        return sorted(((code, share) for code, share in pairs if code != self.group.statement), key=lambda pair: -pair[1])
+        return sorted(
+            ((code, share) for code, share in pairs if code != self.group.statement), key=lambda pair: -pair[1]
+        )
 
 
 def satisfied(claim: Claim, values: np.ndarray) -> np.ndarray:

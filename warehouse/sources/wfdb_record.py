@@ -45,11 +45,11 @@ def read_independent_leads(stem: Path, rate_hz: int, samples: int) -> np.ndarray
     Raises:
         BadRecord: why the record cannot be used.
     """
-    record = _load(stem)
+    record, units = _load(stem)
     channels = _channels(record.sig_name)
     _check_shape(record, rate_hz, samples)
     _check_checksums(record)
-    scale = [_scale(name, unit) for name, unit in zip(record.sig_name, record.units, strict=True)]
+    scale = [_scale(name, unit) for name, unit in zip(record.sig_name, units, strict=True)]
     millivolts = record.dac()[:samples].T * np.asarray(scale)[:, None]
     _check_samples(millivolts, channels)
     leads = {name: millivolts[channel] for name, channel in channels.items()}
@@ -57,15 +57,16 @@ def read_independent_leads(stem: Path, rate_hz: int, samples: int) -> np.ndarray
     return np.stack([leads[name] for name in INDEPENDENT_LEADS]).astype(np.float32)
 
 
-def _load(stem: Path) -> wfdb.Record:
-    """The record in digital units, header and signal decoded."""
+def _load(stem: Path) -> tuple[wfdb.Record, list[str]]:
+    """The record in digital units, header and signal decoded, and the unit of each signal."""
     header = stem.with_name(f"{stem.name}.hea")
     attempt = 0
     while True:
         attempt += 1
         try:
             _check_header(header)
-            return wfdb.rdrecord(str(stem), physical=False)
+            record = wfdb.rdrecord(str(stem), physical=False)
+            return record, _units(header, record.sig_name)
         except FileNotFoundError as error:
             raise BadRecord("missing_file", f"{Path(error.filename or header).name} is not there") from None
         except OSError as error:
@@ -91,13 +92,28 @@ def _check_header(path: Path) -> None:
         # A header may name any file; one record's files share its name and folder.
         if Path(name).name != name or Path(name).stem != path.stem:
             raise BadRecord("bad_header", f"{path.name} refers to {name!r}, which is not a file of this record")
-    # wfdb replaces a gain that is absent or 0 by 200, so the text itself has to be read.
-    lines = [line.split() for line in path.read_text("utf-8", "replace").splitlines() if not line.startswith("#")]
+
+
+def _units(path: Path, names: list[str]) -> list[str]:
+    """Each signal's unit, from the header's text.
+
+    wfdb replaces a gain that is absent or 0 by 200, and reads µV as V, since it drops what is not ASCII.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
     signals = [fields for fields in lines if fields][1:]
-    for fields, name in zip(signals, header.sig_name, strict=False):
-        gain = re.match(r"[-+.\deE]+", fields[2]) if len(fields) > 2 else None
-        if not gain or not any(digit in "123456789" for digit in gain.group()):
+    units = []
+    for fields, name in zip(signals, names, strict=False):
+        gain, _, unit = (fields[2] if len(fields) > 2 else "").partition("/")
+        number = re.match(r"[-+.\deE]+", gain)
+        if not number or not any(digit in "123456789" for digit in number.group()):
             raise BadRecord("uncalibrated", f"lead {name} has no gain")
+        units.append(unit or "mV")
+    return units
 
 
 def _channels(names: list[str]) -> dict[str, int]:

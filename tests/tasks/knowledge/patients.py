@@ -1,4 +1,4 @@
-"""Small tables of recordings whose truth is known, in the warehouse's schema. The waveforms are flat: nothing reads them."""
+"""Small tables of recordings whose truth is known, in the warehouse's schema. Nothing reads their flat waveforms."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def recordings_table(
                 "age_years": float(rng.integers(30, 89)),
                 "sex": ("female", "male")[number % 2],
                 "text": f"report of {name}",
-                "statements": [{"code": code, "likelihood": 100.0 if code in ("NORM", "CLBBB", "IMI") else 0.0} for code in codes],
+                "statements": [
+                    {"code": code, "likelihood": 100.0 if code in ("NORM", "CLBBB", "IMI") else 0.0} for code in codes
+                ],
                 "superclasses": [],
                 "quality_flags": [],
                 "heart_rate_bpm": rate,

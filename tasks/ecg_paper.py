@@ -1,0 +1,161 @@
+"""Twelve-lead ECGs drawn as a cardiograph prints them: 25 mm/s and 10 mm/mV on millimetre paper, true to scale.
+
+Matplotlib's object interface only: no pyplot, no state shared between figures, safe in workers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
+
+MM_PER_S: Final = 25.0
+MM_PER_MV: Final = 10.0
+MM_PER_INCH: Final = 25.4
+LAYOUT: Final = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
+RHYTHM_LEAD: Final = "II"
+COLUMN_S: Final = 2.5
+ROW_MM: Final = 26.0
+HEADER_MM, FOOTER_MM, LEFT_MM, RIGHT_MM = 17.0, 9.0, 14.0, 6.0
+PULSE_MM: Final = 5.0
+"""Width of the calibration pulse: 0.2 s."""
+PAPER, FINE, BOLD, INK, MUTED = "#fffafa", "#f8d9d9", "#eda9a9", "#161616", "#5b4a4a"
+SYNTHETIC_INK = "#2456a6"
+
+
+def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "", mark: str = "SYNTHETIC") -> Figure:
+    """Draw a 12-lead ECG: 3 × 4 columns of 2.5 s and a rhythm strip of lead II, on ECG paper.
+
+    Args:
+        signal: (8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`; the first 10 s are drawn.
+        rate_hz: sampling rate.
+        title: what it shows, e.g. the condition.
+        subtitle: a second line, e.g. age, sex and measured intervals.
+        mark: printed in the footer so that nobody takes the picture for a patient's; empty for none.
+
+    Returns:
+        A figure with a canvas, in true size: save it at any dpi and 25 mm are one second.
+
+    Raises:
+        ValueError: `signal` is not (8, samples) or shorter than two samples.
+    """
+    if signal.ndim != 2 or signal.shape[0] != len(INDEPENDENT_LEADS) or signal.shape[1] < 2:
+        raise ValueError(f"expected (8, samples), got {signal.shape}")
+    twelve = dict(zip(STANDARD_LEADS, to_twelve_leads(np.asarray(signal, dtype=np.float64)), strict=True))
+    seconds = len(LAYOUT[0]) * COLUMN_S
+    width = LEFT_MM + seconds * MM_PER_S + RIGHT_MM
+    height = HEADER_MM + (len(LAYOUT) + 1) * ROW_MM + FOOTER_MM
+    figure, axes = _paper(width, height)
+    for row, names in enumerate(LAYOUT):
+        baseline = height - HEADER_MM - (row + 0.5) * ROW_MM
+        _calibration_pulse(axes, baseline)
+        for column, name in enumerate(names):
+            _trace(axes, twelve[name], rate_hz, column * COLUMN_S, (column + 1) * COLUMN_S, baseline, ROW_MM)
+            left = LEFT_MM + column * COLUMN_S * MM_PER_S
+            _lead_label(axes, name, left, baseline)
+            if column:
+                axes.plot([left, left], [baseline - 3, baseline + 3], color=INK, linewidth=0.5)
+    baseline = height - HEADER_MM - (len(LAYOUT) + 0.5) * ROW_MM
+    _calibration_pulse(axes, baseline)
+    _trace(axes, twelve[RHYTHM_LEAD], rate_hz, 0.0, seconds, baseline, ROW_MM)
+    _lead_label(axes, RHYTHM_LEAD, LEFT_MM, baseline)
+    axes.text(LEFT_MM - 9, height - 4.2, title, fontsize=11, fontweight="bold", va="top", color=INK)
+    axes.text(LEFT_MM - 9, height - 10.2, subtitle, fontsize=8, va="top", color=MUTED)
+    axes.text(LEFT_MM - 9, 3.4, "25 mm/s    10 mm/mV", fontsize=7.5, va="center", color=INK)
+    axes.text(width - RIGHT_MM, 3.4, f"{rate_hz:g} Hz", fontsize=7.5, va="center", ha="right", color=MUTED)
+    if mark:
+        axes.text(width / 2, 3.4, mark, fontsize=9, fontweight="bold", va="center", ha="center", color=SYNTHETIC_INK)
+    return figure
+
+
+def draw_comparison(
+    rows: list[tuple[str, np.ndarray, np.ndarray]],
+    rate_hz: float,
+    leads: tuple[str, ...] = ("II", "V1", "V5"),
+    seconds: float = 3.0,
+    headings: tuple[str, str] = ("Real", "Synthetic"),
+) -> Figure:
+    """Draw conditions one below the other: a few leads of one ECG on the left, of another on the right, on ECG paper.
+
+    Args:
+        rows: (title, left, right); each ECG (8, samples) mV.
+        rate_hz: sampling rate of all.
+        leads: standard leads to draw.
+        seconds: length of each piece.
+        headings: what the left and the right half are.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("nothing to compare: rows is empty")
+    gap, pitch, head = 6.0, 20.0, 7.0
+    piece = seconds * MM_PER_S
+    half = len(leads) * (piece + gap)
+    width, height = 5.0 + 2 * half + 6.0, 12.0 + len(rows) * (pitch + head)
+    figure, axes = _paper(width, height)
+    for side, heading in enumerate(headings):
+        left = 5.0 + side * (half + 6.0)
+        axes.text(left, height - 3.0, heading, fontsize=10, fontweight="bold", va="top", color=INK)
+        for number, row in enumerate(rows):
+            twelve = dict(zip(STANDARD_LEADS, to_twelve_leads(np.asarray(row[1 + side], dtype=np.float64)), strict=True))
+            top = height - 11.0 - number * (pitch + head)
+            if side == 0:
+                axes.text(left, top, row[0], fontsize=8.5, va="top", color=INK)
+            for column, name in enumerate(leads):
+                start = left + column * (piece + gap)
+                _trace(axes, twelve[name], rate_hz, 0.0, seconds, top - head - pitch / 2 + 2, pitch, start)
+                axes.text(start, top - 4.0, name, fontsize=7, va="top", fontweight="bold", color=INK)
+    axes.text(width - 6.0, 2.5, "25 mm/s    10 mm/mV", fontsize=7, va="center", ha="right", color=MUTED)
+    return figure
+
+
+def _paper(width_mm: float, height_mm: float) -> tuple[Figure, Axes]:
+    """A sheet of millimetre paper; its axes count millimetres from the lower left corner."""
+    figure = Figure(figsize=(width_mm / MM_PER_INCH, height_mm / MM_PER_INCH), dpi=150, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0.0, width_mm)
+    axes.set_ylim(0.0, height_mm)
+    axes.set_axis_off()
+    columns, rows = np.arange(0.0, width_mm + 0.5), np.arange(0.0, height_mm + 0.5)
+    upright = np.stack([np.stack([columns, 0 * columns], -1), np.stack([columns, 0 * columns + height_mm], -1)], axis=1)
+    level = np.stack([np.stack([0 * rows, rows], -1), np.stack([0 * rows + width_mm, rows], -1)], axis=1)
+    for lines in (upright, level):
+        axes.add_collection(LineCollection(list(lines), colors=FINE, linewidths=0.35, zorder=0))
+        axes.add_collection(LineCollection(list(lines[::5]), colors=BOLD, linewidths=0.6, zorder=1))
+    return figure, axes
+
+
+def _trace(
+    axes: Axes, lead: np.ndarray, rate_hz: float, start_s: float, stop_s: float, baseline: float, height: float, left: float | None = None
+) -> None:
+    """Draw a lead from start to stop (seconds) around a baseline (mm); the trace keeps its scale and never leaves its row by far."""
+    first, last = round(start_s * rate_hz), min(round(stop_s * rate_hz), len(lead) - 1)
+    if first >= last:
+        return
+    at = np.arange(first, last + 1)
+    origin = LEFT_MM if left is None else left - start_s * MM_PER_S
+    # The baseline of the whole lead, so that the strip stays in its row whatever the electrode offset.
+    volts = lead[first : last + 1] - np.median(lead)
+    limit = 1.35 * height
+    y = np.clip(baseline + volts * MM_PER_MV, baseline - limit, baseline + limit)
+    axes.plot(origin + at / rate_hz * MM_PER_S, y, color=INK, linewidth=0.75, solid_joinstyle="round", antialiased=True, zorder=3)
+
+
+def _calibration_pulse(axes: Axes, baseline: float) -> None:
+    """1 mV for 0.2 s, left of the traces."""
+    left = LEFT_MM - 3.0 - PULSE_MM
+    x = [left - 1.5, left, left, left + PULSE_MM, left + PULSE_MM, left + PULSE_MM + 1.5]
+    y = [baseline, baseline, baseline + MM_PER_MV, baseline + MM_PER_MV, baseline, baseline]
+    axes.plot(x, y, color=INK, linewidth=0.75, solid_joinstyle="miter", zorder=3)
+
+
+def _lead_label(axes: Axes, name: str, left: float, baseline: float) -> None:
+    axes.text(left + 1.2, baseline + 9.2, name, fontsize=8.5, fontweight="bold", va="bottom", color=INK, zorder=4)

@@ -1,0 +1,114 @@
+"""What the driver does once before training: choose recordings, find beats, embed conditions, fit the simulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from models.beats import beats_on_grid
+from models.conditioning import NUMBERS
+from models.physics import angular_rate, fit_classes
+from tasks.conditions import ConditionEmbedder, conditions_of
+from tasks.knowledge.embeddings import local_embeddings
+from tasks.model_folder import save_fit
+from tasks.settings import KnowledgeSettings, TrainingSettings
+from tasks.stage import run_logger
+from tasks.training_data import (
+    TrainingError,
+    padded_r_peaks,
+    read_metadata,
+    read_waveforms,
+    save_split,
+    usable_rows,
+    wave_classes,
+)
+from warehouse.reference import Reference
+from warehouse.store import Staging
+
+
+def prepare_training(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    knowledge: Reference,
+    knowledge_settings: KnowledgeSettings,
+) -> dict[str, Any]:
+    """Prepare both splits and the simulator fit in the staging folder.
+
+    Returns:
+        Facts about the data, as JSON values: sampling rate, length, lead scales in mV, statements, wave classes,
+        recordings per split, recordings excluded per reason.
+
+    Raises:
+        TrainingError: nothing usable is left in a split.
+    """
+    store, logger = staging.store, run_logger()
+    folder, source = store.path(recordings), store.manifest(recordings).facts
+    rate_hz = int(source["sampling_rate_hz"])
+    shape = settings.autoencoder.beat_decoder
+    metadata = read_metadata(folder)
+    rows, excluded = usable_rows(metadata)
+    embedder = ConditionEmbedder(
+        local_embeddings(),
+        store.read(knowledge, "knowledge") if knowledge.rows else None,
+        source["statements"],
+        settings.diffusion.architecture.statement_tokens,
+        settings.diffusion.architecture.knowledge_tokens,
+        knowledge_settings,
+    )
+    classes, class_of = wave_classes(metadata, source["statements"])
+
+    lead_scale: Tensor | None = None
+    counts = {}
+    for split, chosen in rows.items():
+        signal = read_waveforms(folder, chosen)
+        r_peaks = padded_r_peaks(signal, rate_hz, shape)
+        with_beat = r_peaks[:, 0] >= 0
+        if lost := int((~with_beat).sum()):
+            excluded["no whole beat"] = excluded.get("no whole beat", 0) + lost
+        if not with_beat.any():
+            raise TrainingError(f"no {split} recording holds a whole beat; check autoencoder.beat_decoder's window")
+        chosen, signal, r_peaks = chosen[with_beat.numpy()], signal[with_beat], r_peaks[with_beat]
+        condition, _ = embedder(conditions_of(metadata.take(pa.array(chosen)), source["statements"]))
+        heart_rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")]
+        known = condition.present[:, -1]
+        if not known.any():
+            raise TrainingError(f"no {split} recording has a heart rate; run ingestion again")
+        omega = angular_rate(torch.where(known, heart_rate, heart_rate[known].median()))
+        wave_class = torch.from_numpy(class_of[chosen])
+        save_split(staging.path, split, chosen, r_peaks, omega, wave_class, condition)
+        counts[split] = len(chosen)
+        if split == "train":
+            lead_scale = _lead_scale(signal)
+            beats = torch.cat(
+                [
+                    beats_on_grid(some.float() / 1000, peaks[:, 0], rate_hz, shape)
+                    for some, peaks in zip(signal.split(256), r_peaks.split(256), strict=True)
+                ]
+            )
+            fit = fit_classes(beats, wave_class, omega, len(classes), shape, settings.diffusion.physics.fit_steps)
+            save_fit(staging.path, fit)
+            logger.info("simulator fit: %d classes, median R² %.3f", len(classes), float(fit.r2.median()))
+        logger.info("%s: %d recordings prepared", split, len(chosen))
+    if excluded:
+        logger.info("left out of training: %s", ", ".join(f"{count} {reason}" for reason, count in excluded.items()))
+    assert lead_scale is not None
+    return {
+        "sampling_rate_hz": rate_hz,
+        "samples": int(source["samples"]),
+        "simulated": bool(source["simulated"]),
+        "statements": source["statements"],
+        "lead_scale_mv": lead_scale.tolist(),
+        "wave_classes": classes,
+        "recordings": counts,
+        "excluded": excluded,
+    }
+
+
+def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
+    """Standard deviation of each lead about zero, in mV: (8,)."""
+    squares = sum((some.double() / 1000).square().sum(dim=(0, 2)) for some in signal.split(at_once))
+    return (squares / (len(signal) * signal.shape[-1])).sqrt().clamp_min(1e-3).float()
