@@ -18,4 +18,4 @@ def ingest_dataset(settings: Settings) -> Reference:
         source = simulate_dataset(settings.source.simulation, uri)
     else:
         source = reference_source(settings.source, uri)
-    return ingest_recordings(settings.ingestion, source, settings.compute, uri)
+    return ingest_recordings(settings.ingestion, source, uri)

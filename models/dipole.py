@@ -51,7 +51,8 @@ def _axis_waves(axis: Literal["x", "y", "z"], kind: WaveKind, *waves: tuple[floa
     """Waves along one axis from (centre in rad, amplitude in mV, width in rad) at 60 bpm, where 2π rad are one second."""
     turn = 2.0 * math.pi
     return tuple(
-        Wave(kind, round(centre / turn, 4), round(width / turn, 4), **{axis: amplitude}) for centre, amplitude, width in waves
+        Wave(kind, round(centre / turn, 4), round(width / turn, 4), **{axis: amplitude})
+        for centre, amplitude, width in waves
     )
 
 
@@ -61,7 +62,15 @@ ADULT_P: Final = (
     *_axis_waves("z", "P", (-1.1, -0.03, 0.03), (-0.93, -0.14, 0.12), (-0.7, -0.035, 0.04), (-0.4, 0.045, 0.4)),
 )
 ADULT_QRS: Final = (
-    *_axis_waves("x", "QRS", (-0.19, -0.13, 0.0453), (-0.07, 0.85, 0.0378), (0.0, 1.11, 0.0332), (0.06, 0.75, 0.0302), (0.22, 0.06, 0.0378)),
+    *_axis_waves(
+        "x",
+        "QRS",
+        (-0.19, -0.13, 0.0453),
+        (-0.07, 0.85, 0.0378),
+        (0.0, 1.11, 0.0332),
+        (0.06, 0.75, 0.0302),
+        (0.22, 0.06, 0.0378),
+    ),
     *_axis_waves("y", "QRS", (-0.11, 0.32, 0.055), (-0.01, 0.51, 0.037), (0.065, -0.32, 0.0604)),
     *_axis_waves("z", "QRS", (-0.15, -0.4, 0.05), (0.095, 0.46, 0.05)),
 )

@@ -78,7 +78,11 @@ def f_z(
 
 
 def ecgsyn_rates(
-    state: Tensor, omega: Tensor, parameters: Tensor, baseline: Tensor | float = 0.0, relaxation_hz: float = RELAXATION_HZ
+    state: Tensor,
+    omega: Tensor,
+    parameters: Tensor,
+    baseline: Tensor | float = 0.0,
+    relaxation_hz: float = RELAXATION_HZ,
 ) -> Tensor:
     """Right-hand side of all three equations: the limit cycle x' = αx − ωy, y' = αy + ωx with α = 1 − |(x, y)|, and z'.
 

@@ -146,7 +146,11 @@ def draw_hearts(
     lesion_from = torch.tensor([len(program.waves) for program in programs])[:, None]
     of_lesion = torch.arange(amplitude.shape[1]) >= lesion_from
     factor = anatomy.wave[:, : amplitude.shape[1]] * anatomy.amplitude.gather(1, kind)
-    factor = factor * torch.where(of_lesion, severity[:, None], 1.0) * torch.where((kind == 1) & ~of_lesion, qrs[:, None], 1.0)
+    factor = (
+        factor
+        * torch.where(of_lesion, severity[:, None], 1.0)
+        * torch.where((kind == 1) & ~of_lesion, qrs[:, None], 1.0)
+    )
     stretch = anatomy.width.gather(1, kind)
     centre = centre * stretch - torch.where(kind == 0, delay[:, None], 0.0)
     beats = _table([ECTOPIC_BEATS[int(index)] for index in origin])
@@ -165,7 +169,7 @@ def draw_hearts(
         * torch.exp(0.3 * torch.randn(batch, generator=generator)).clamp(0.5, 1.6),
         ectopic_share=draw([program.ectopic_share for program in programs]),
         fibrillation=fibrillation,
-        fibrillation_mv=torch.where(fibrillation, 0.03 + 0.06 * torch.rand(batch, generator=generator), 0.0),
+        fibrillation_mv=torch.where(fibrillation, 0.025 + 0.05 * torch.rand(batch, generator=generator), 0.0),
         wander_mv=0.03 * torch.exp(0.7 * torch.randn(batch, generator=generator)).clamp(0.2, 4.0),
         noise_mv=0.009 * torch.exp(0.4 * torch.randn(batch, generator=generator)).clamp(0.4, 2.5),
     )
@@ -180,6 +184,8 @@ def _table(beats: Sequence[tuple[Wave, ...]]) -> tuple[Tensor, Tensor, Tensor, T
     longest = max(len(beat) for beat in beats)
     nothing = Wave("QRS", 0.0, 0.01)
     rows = [(*beat, *(nothing,) * (longest - len(beat))) for beat in beats]
-    numbers = torch.tensor([[(w.x, w.y, w.z, w.centre_s, w.width_s, RATE_EXPONENT[w.kind]) for w in row] for row in rows])
+    numbers = torch.tensor(
+        [[(w.x, w.y, w.z, w.centre_s, w.width_s, RATE_EXPONENT[w.kind]) for w in row] for row in rows]
+    )
     kind = torch.tensor([[KINDS.index(wave.kind) for wave in row] for row in rows])
     return numbers[..., :3], numbers[..., 3], numbers[..., 4], numbers[..., 5], kind

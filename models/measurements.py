@@ -56,7 +56,9 @@ def measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
         `r_amplitude_mv` (largest positive QRS deflection), all against the PR segment. NaN where a value cannot be
         measured: fewer than two R peaks, no such wave, a flat lead.
     """
-    parts = [_measure(np.asarray(signal[at : at + CHUNK], dtype=np.float32), rate_hz) for at in range(0, len(signal), CHUNK)]
+    parts = [
+        _measure(np.asarray(signal[at : at + CHUNK], dtype=np.float32), rate_hz) for at in range(0, len(signal), CHUNK)
+    ]
     if not parts:
         return _measure(np.zeros((0, len(INDEPENDENT_LEADS), 1), dtype=np.float32), rate_hz)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -80,7 +80,9 @@ def _align(beats: np.ndarray, centre: int, half: int, slack: int) -> np.ndarray:
         for shift in range(-slack, slack + 1)
     ]
     length = beats.shape[-1] - 2 * slack
-    return np.stack([beat[:, shift : shift + length] for beat, shift in zip(beats, np.argmin(misfit, axis=0), strict=True)])
+    return np.stack(
+        [beat[:, shift : shift + length] for beat, shift in zip(beats, np.argmin(misfit, axis=0), strict=True)]
+    )
 
 
 def _coherence(window: np.ndarray) -> float:

@@ -207,4 +207,5 @@ def wilson(successes: int, trials: int) -> Estimate:
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return Estimate(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    low = 0.0 if successes == 0 else float(centre - half)
+    return Estimate(share, low, 1.0 if successes == trials else float(centre + half))

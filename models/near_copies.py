@@ -46,18 +46,24 @@ def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> 
     lags = np.arange(-reach, reach + 1)
     x_spectrum = rfft(x, n=length, axis=2).conj()
     y_spectrum = np.ascontiguousarray(rfft(y, n=length, axis=2).transpose(2, 1, 0))
-    x_energy, y_energy = _overlap_energy(x, lags), _overlap_energy(y, -lags)
+    x_scale, y_scale = _overlap_scale(x, lags), _overlap_scale(y, -lags)
+    silent = ~y_scale.any(axis=1)
     best, index = np.full(len(x), np.nan), np.full(len(x), -1)
     for first in range(0, len(x), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
         # One small matrix product per frequency sums over leads: (frequency, rows, leads) @ (frequency, leads, pool).
         product = np.matmul(np.ascontiguousarray(x_spectrum[rows].transpose(2, 0, 1)), y_spectrum)
         shifted = irfft(np.ascontiguousarray(product.transpose(1, 2, 0)), n=length, axis=2)
-        scale = np.sqrt(x_energy[rows, None] * y_energy[None])
-        both_ways = np.concatenate([shifted[:, :, length - reach :], shifted[:, :, : reach + 1]], axis=2)
-        correlation = np.divide(both_ways, scale, out=np.full_like(scale, -np.inf), where=scale > 0).max(axis=2)
+        correlation = np.full(shifted.shape[:2], -np.inf, np.float32)
+        # Negative lags are at the end of a circular correlation.
+        for part, lag in ((shifted[:, :, length - reach :], slice(0, reach)), (shifted[:, :, : reach + 1], slice(reach, None))):
+            part *= x_scale[rows, None, lag]
+            part *= y_scale[None, :, lag]
+            np.maximum(correlation, part.max(axis=2, initial=-np.inf), out=correlation)
+        correlation[:, silent] = -np.inf
         index[rows] = correlation.argmax(axis=1)
         best[rows] = correlation.max(axis=1)
+    best[~x_scale.any(axis=1)] = np.nan
     return np.where(np.isfinite(best), best, np.nan), index
 
 
@@ -76,10 +82,10 @@ def closest_beat_correlation(queries: np.ndarray, pool: np.ndarray) -> np.ndarra
     return (one @ two.T).max(axis=1)
 
 
-def _overlap_energy(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """Energy of the part of each recording that overlaps its partner at each lag, (n, lags) float32."""
+def _overlap_scale(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """1 / √energy of the part of each recording that overlaps its partner at each lag, (n, lags); 0 where it is flat."""
     running = np.cumsum(np.square(signal, dtype=np.float64).sum(axis=1), axis=1)
     padded = np.concatenate([np.zeros((len(signal), 1)), running], axis=1)
-    samples = signal.shape[2]
-    start, stop = np.maximum(0, -lags), samples - np.maximum(0, lags)
-    return (padded[:, stop] - padded[:, start]).astype(np.float32)
+    start, stop = np.maximum(0, -lags), signal.shape[2] - np.maximum(0, lags)
+    energy = padded[:, stop] - padded[:, start]
+    return np.divide(1, np.sqrt(np.maximum(energy, 1e-12)), out=np.zeros_like(energy), where=energy > 1e-9).astype(np.float32)

@@ -12,15 +12,16 @@ from typing import Final
 from models.dipole import ADULT_P, ADULT_QRS, ADULT_T, Wave
 
 
-
 def _scaled(waves: tuple[Wave, ...], x: float, y: float, z: float) -> tuple[Wave, ...]:
     return tuple(replace(wave, x=wave.x * x, y=wave.y * y, z=wave.z * z) for wave in waves)
 
 
-# The published adult has T waves of 1 mV in V3 and an R of 0.4 mV in V1; PTB-XL's healthy have 0.46 and 0.15 mV.
-QRS: Final = tuple(replace(wave, z=wave.z * 0.7) if wave.z < 0 else wave for wave in ADULT_QRS)
+# The published adult has P waves of 0.3 mV and T waves of 1 mV in V3 and an R of 0.4 mV in V1; PTB-XL's healthy have a T
+# of 0.46 mV and an R of 0.15 mV there, and deeper S waves in V1 to V3.
+QRS: Final = tuple(replace(wave, z=wave.z * (0.7 if wave.z < 0 else 1.4)) for wave in ADULT_QRS)
 T: Final = _scaled(ADULT_T, 0.75, 1.2, 0.45)
-NORMAL: Final = (*ADULT_P, *QRS, *T)
+P: Final = _scaled(ADULT_P, 1.0, 1.2, 0.4)
+NORMAL: Final = (*P, *QRS, *T)
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ ANTERIOR_INJURY: Final = (
 )
 # Subendocardial ischaemia: the ST vector points away from the left ventricle's apex; T flattens or inverts.
 ISCHAEMIA: Final = (
-    Wave("T", 0.080, 0.030, -0.09, -0.07, 0.03),
-    Wave("T", 0.130, 0.035, -0.13, -0.09, 0.04),
-    Wave("T", 0.190, 0.040, -0.17, -0.08, 0.06),
-    Wave("T", 0.262, 0.030, -0.42, -0.05, 0.12),
+    Wave("T", 0.075, 0.028, -0.13, -0.08, 0.03),
+    Wave("T", 0.125, 0.035, -0.17, -0.10, 0.04),
+    Wave("T", 0.190, 0.040, -0.16, -0.08, 0.05),
+    Wave("T", 0.258, 0.030, -0.33, -0.06, 0.08),
 )
 # Left ventricular hypertrophy with strain: a large QRS (see `amplitude`), T against it in the lateral leads.
 STRAIN: Final = (
@@ -130,12 +131,12 @@ PROGRAMS: Final[dict[str, Program]] = {
             rr_variability=0.21,
             fibrillation=True,
         ),
-        Program("left bundle branch block", waves=(*ADULT_P, *LEFT_BLOCK_QRS, *LEFT_BLOCK_T), severity=(1.0, 1.0)),
+        Program("left bundle branch block", waves=(*P, *LEFT_BLOCK_QRS, *LEFT_BLOCK_T), severity=(1.0, 1.0)),
         Program("right bundle branch block", lesion=RIGHT_BLOCK, severity=(0.9, 1.3)),
         Program("first-degree AV block", heart_rate_bpm=(52.0, 88.0), p_delay_s=(0.06, 0.13)),
         Program("inferior ST elevation", lesion=INFERIOR_INJURY, heart_rate_bpm=(55.0, 95.0)),
         Program("anterior ST elevation", lesion=ANTERIOR_INJURY, heart_rate_bpm=(65.0, 105.0)),
-        Program("left ventricular hypertrophy", lesion=STRAIN, amplitude=(1.5, 2.0)),
+        Program("left ventricular hypertrophy", lesion=STRAIN, amplitude=(1.6, 2.1)),
         Program("premature ventricular complexes", ectopic_share=(0.05, 0.15)),
         Program("ST depression", lesion=ISCHAEMIA, heart_rate_bpm=(65.0, 110.0)),
     )

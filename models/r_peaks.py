@@ -53,10 +53,7 @@ def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
     envelope, weight = qrs_envelope(clean, rate_hz)
     level = _local_level(envelope, rate_hz)
     deflection = _deflection(clean, weight, rate_hz)
-    return [
-        _refine(_pick(envelope[row], level[row], rate_hz), deflection[row], rate_hz)
-        for row in range(len(clean))
-    ]
+    return [_refine(_pick(envelope[row], level[row], rate_hz), deflection[row], rate_hz) for row in range(len(clean))]
 
 
 def qrs_envelope(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +75,7 @@ def qrs_envelope(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
     scale = np.maximum(scale, 1e-6)
     weight = np.where(active, np.clip(1.0 - 2.0 * floor / scale, 0.05, 1.0), 0.0).astype(np.float32)
     # Clipping keeps one lead's artefact from outweighing a QRS complex seen by the others.
-    shaped = np.minimum(lead_envelope / scale[..., None], 1.5)
+    shaped = np.minimum(lead_envelope / scale[..., None], 1.2)
     total = np.maximum(weight.sum(axis=-1, keepdims=True), 1e-6)
     return np.einsum("bl,bls->bs", weight / total, shaped), weight
 
@@ -119,7 +116,9 @@ def _pick(envelope: np.ndarray, level: np.ndarray, rate_hz: float) -> np.ndarray
     found = [
         one
         for one in quiet
-        if 0.6 * usual < one - peaks[(at := np.searchsorted(peaks, one)) - 1] and 0 < at < len(peaks) and peaks[at] - one > 0.6 * usual
+        if 0.6 * usual < one - peaks[(at := np.searchsorted(peaks, one)) - 1]
+        and 0 < at < len(peaks)
+        and peaks[at] - one > 0.6 * usual
     ]
     return np.sort(np.concatenate([peaks, np.asarray(found, dtype=peaks.dtype)]))
 

@@ -97,7 +97,14 @@ def _dipole(hearts: Hearts, beats: Beats, rows: slice, rate_hz: float, samples: 
 
 
 def _beats(
-    amplitude: Tensor, centre_s: Tensor, width_s: Tensor, exponent: Tensor, rows: slice, recording: Tensor, pace: Tensor, seconds: Tensor
+    amplitude: Tensor,
+    centre_s: Tensor,
+    width_s: Tensor,
+    exponent: Tensor,
+    rows: slice,
+    recording: Tensor,
+    pace: Tensor,
+    seconds: Tensor,
 ) -> Tensor:
     """Evaluate beats: (beats, 3, length) mV at `seconds` (beats, length) after their R peaks."""
     scale = pace[:, None] ** exponent[rows][recording]

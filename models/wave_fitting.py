@@ -41,7 +41,9 @@ def fit_waves(
         ValueError: shapes do not fit together, or too many waves are asked for.
     """
     if mean_beats.ndim != 3 or phase.shape[-1] != mean_beats.shape[-1]:
-        raise ValueError(f"expected (classes, leads, samples) and (…, samples), got {mean_beats.shape} and {phase.shape}")
+        raise ValueError(
+            f"expected (classes, leads, samples) and (…, samples), got {mean_beats.shape} and {phase.shape}"
+        )
     if not 1 <= waves <= len(START_CENTRE):
         raise ValueError(f"waves must be 1 to {len(START_CENTRE)}, got {waves}")
     beats = mean_beats.detach().double()
@@ -80,7 +82,9 @@ def _amplitudes(beats: Tensor, phase: Tensor, centre: Tensor, width: Tensor) -> 
     basis = torch.exp(-0.5 * (distance / width.unsqueeze(-1)) ** 2)
     basis = torch.cat([basis, torch.ones_like(basis[..., :1, :])], dim=-2)
     # Without the ridge, neighbouring waves could grow without bound against each other.
-    gram = basis @ basis.mT + RIDGE * basis.shape[-1] * torch.eye(basis.shape[-2], dtype=basis.dtype, device=basis.device)
+    gram = basis @ basis.mT + RIDGE * basis.shape[-1] * torch.eye(
+        basis.shape[-2], dtype=basis.dtype, device=basis.device
+    )
     solution = torch.linalg.solve(gram, (basis @ beats.unsqueeze(-1))).squeeze(-1)
     return solution[..., :-1], solution[..., -1:]
 

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from scipy.interpolate import CubicSpline
 
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
 
@@ -21,8 +23,9 @@ MM_PER_INCH: Final = 25.4
 LAYOUT: Final = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 RHYTHM_LEAD: Final = "II"
 COLUMN_S: Final = 2.5
-ROW_MM: Final = 26.0
-HEADER_MM, FOOTER_MM, LEFT_MM, RIGHT_MM = 17.0, 9.0, 14.0, 6.0
+DRAWN_HZ: Final = 500.0
+ROW_MM: Final = 27.0
+HEADER_MM, FOOTER_MM, LEFT_MM, RIGHT_MM = 20.0, 9.0, 14.0, 6.0
 PULSE_MM: Final = 5.0
 """Width of the calibration pulse: 0.2 s."""
 PAPER, FINE, BOLD, INK, MUTED = "#fffafa", "#f8d9d9", "#eda9a9", "#161616", "#5b4a4a"
@@ -104,7 +107,9 @@ def draw_comparison(
         left = 5.0 + side * (half + 6.0)
         axes.text(left, height - 3.0, heading, fontsize=10, fontweight="bold", va="top", color=INK)
         for number, row in enumerate(rows):
-            twelve = dict(zip(STANDARD_LEADS, to_twelve_leads(np.asarray(row[1 + side], dtype=np.float64)), strict=True))
+            twelve = dict(
+                zip(STANDARD_LEADS, to_twelve_leads(np.asarray(row[1 + side], dtype=np.float64)), strict=True)
+            )
             top = height - 11.0 - number * (pitch + head)
             if side == 0:
                 axes.text(left, top, row[0], fontsize=8.5, va="top", color=INK)
@@ -134,19 +139,35 @@ def _paper(width_mm: float, height_mm: float) -> tuple[Figure, Axes]:
 
 
 def _trace(
-    axes: Axes, lead: np.ndarray, rate_hz: float, start_s: float, stop_s: float, baseline: float, height: float, left: float | None = None
+    axes: Axes,
+    lead: np.ndarray,
+    rate_hz: float,
+    start_s: float,
+    stop_s: float,
+    baseline: float,
+    height: float,
+    left: float | None = None,
 ) -> None:
-    """Draw a lead from start to stop (seconds) around a baseline (mm); the trace keeps its scale and never leaves its row by far."""
+    """Draw a lead from start to stop (seconds) around a baseline (mm); its scale is kept, far outliers are cut."""
     first, last = round(start_s * rate_hz), min(round(stop_s * rate_hz), len(lead) - 1)
     if first >= last:
         return
-    at = np.arange(first, last + 1)
+    # Between samples a recording is smooth; straight lines would draw a 100 Hz recording as a polygon.
+    at = np.linspace(first, last, (last - first) * max(1, round(DRAWN_HZ / rate_hz)) + 1)
+    volts = CubicSpline(np.arange(len(lead)), lead)(at)
     origin = LEFT_MM if left is None else left - start_s * MM_PER_S
     # The baseline of the whole lead, so that the strip stays in its row whatever the electrode offset.
-    volts = lead[first : last + 1] - np.median(lead)
     limit = 1.35 * height
-    y = np.clip(baseline + volts * MM_PER_MV, baseline - limit, baseline + limit)
-    axes.plot(origin + at / rate_hz * MM_PER_S, y, color=INK, linewidth=0.75, solid_joinstyle="round", antialiased=True, zorder=3)
+    y = np.clip(baseline + (volts - np.median(lead)) * MM_PER_MV, baseline - limit, baseline + limit)
+    axes.plot(
+        origin + at / rate_hz * MM_PER_S,
+        y,
+        color=INK,
+        linewidth=0.75,
+        solid_joinstyle="round",
+        antialiased=True,
+        zorder=3,
+    )
 
 
 def _calibration_pulse(axes: Axes, baseline: float) -> None:
@@ -158,4 +179,7 @@ def _calibration_pulse(axes: Axes, baseline: float) -> None:
 
 
 def _lead_label(axes: Axes, name: str, left: float, baseline: float) -> None:
-    axes.text(left + 1.2, baseline + 9.2, name, fontsize=8.5, fontweight="bold", va="bottom", color=INK, zorder=4)
+    label = axes.text(
+        left + 1.2, baseline + 9.0, name, fontsize=8.5, fontweight="bold", va="bottom", color=INK, zorder=4
+    )
+    label.set_path_effects([Stroke(linewidth=2.5, foreground=PAPER), Normal()])

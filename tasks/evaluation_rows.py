@@ -1,7 +1,8 @@
 """Rows of the `evaluations` table: fidelity, physics, condition and downstream use, each beside its real value.
 
 Real means held out: validation and test recordings, whose patients neither generator nor reference classifier has seen.
-The real-vs-real value is that of training recordings against held-out ones, at the same n.
+The real-vs-real value is that of training recordings against held-out ones, at the same n; it holds what the reference
+classifier overfits on the training recordings, so it is not quite the best value that synthetic ECGs could reach.
 """
 
 from __future__ import annotations

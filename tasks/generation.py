@@ -163,7 +163,7 @@ def _run_actors(
     rows_of = lambda part: min(settings.rows_per_part, settings.size - part * settings.rows_per_part)  # noqa: E731
     wanted = sum(map(rows_of, missing))
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    context.enable_progress_bars = context.print_on_execution_start = False
     started, done = time.monotonic(), 0
     written = ray.data.from_items([{"part": part} for part in missing], override_num_blocks=len(missing)).map_batches(
         PartWriter,
@@ -173,8 +173,11 @@ def _run_actors(
         num_cpus=threads,
         num_gpus=1 if settings.use_gpu else 0,
     )
-    for row in written.iter_rows():
-        done += int(row["rows"])
+    # Without prefetching, a part is heard of when it is done and not one part later.
+    for batch in written.iter_batches(batch_size=1, prefetch_batches=0):
+        if failure := str(batch["failure"][0]):
+            raise GenerationError(failure)
+        done += int(batch["rows"][0])
         rate = done / (time.monotonic() - started)
         logger.info(
             "cohort %s: %d/%d ECGs, %.1f records/s, about %.0f s left",
@@ -227,15 +230,16 @@ class PartWriter:
         )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Write the parts of a batch; returns their row counts."""
-        staging = Staging(self.store, "cohort", self.cohort)
-        rows = []
-        for part in map(int, batch["part"]):
-            first = part * self.settings.rows_per_part
-            numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
-            staging.write_table(TABLE, part, self.generate(numbers))
-            rows.append(len(numbers))
-        return {"part": batch["part"], "rows": np.array(rows)}
+        """Write one part; returns its row count, or what failed in one line (Ray would wrap an exception in its own)."""
+        part = int(batch["part"][0])
+        first = part * self.settings.rows_per_part
+        numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
+        failure = ""
+        try:
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, self.generate(numbers))
+        except EinthovenError as error:
+            failure = str(error)
+        return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}
 
     def generate(self, numbers: range) -> pa.Table:
         """The rows of a cohort with these row numbers, as the table keeps them.

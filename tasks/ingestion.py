@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.recording_parts import Assignment, Progress, Window, read_refused, write_parts
 from tasks.settings import ComputeSettings, IngestionSettings, SourceSettings
-from tasks.stage import Result, Stage, commit_once, retry_if_transient, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import SourceError
 from warehouse.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.reference import Reference
@@ -21,20 +19,11 @@ from warehouse.schema import quarantine
 from warehouse.sources import RefusedRecord, Source, SourceRecord, open_source
 from warehouse.store import Staging, Store
 
-RETRIES: dict[str, Any] = {"retries": 2, "retry_delay_seconds": 5, "retry_condition_fn": retry_if_transient}
-"""For Prefect. What is made once is kept by the store, so Prefect's own cache stays off."""
-
 INGESTION = Stage("ingest recordings", makes="recordings", code_version=1)
 SPLITS = ("train", "validation", "test")
 
 
-@task(
-    name="reference source",
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=retry_if_transient,
-    cache_policy=NO_CACHE,
-)
+@task(name="reference source", **RUN_BY_PREFECT)
 def reference_source(settings: SourceSettings, uri: str) -> Reference:
     """Name the recordings to read: a real dataset by its fingerprint, or the simulated one, which is made first.
 
@@ -60,13 +49,7 @@ def reference_source(settings: SourceSettings, uri: str) -> Reference:
     return reference
 
 
-@task(
-    name="ingest recordings",
-    retries=2,
-    retry_delay_seconds=5,
-    retry_condition_fn=retry_if_transient,
-    cache_policy=NO_CACHE,
-)
+@task(name="ingest recordings", **RUN_BY_PREFECT)
 def ingest_recordings(settings: IngestionSettings, source: Reference, uri: str) -> Reference:
     """Read, check, measure, split and store the recordings of a source.
 
@@ -91,7 +74,9 @@ def ingest_recordings(settings: IngestionSettings, source: Reference, uri: str) 
 def _build(settings: IngestionSettings, reference: Reference, store: Store, staging: Staging) -> Result:
     from tasks.cluster import connect
 
-    source = open_source(reference.uri, settings.max_recordings)
+    # A simulated dataset lies in the warehouse, which may have moved; a real one is where the reference says.
+    folder = str(store.path(reference)) if store.find("source", reference.id) else reference.uri
+    source = open_source(folder, settings.max_recordings)
     window = Window(settings.sampling_rate_hz, settings.duration_s)
     assigned, refused = assign(source.records(), settings, source.name, pseudonyms_of(store))
     refused = [*source.refused(), *refused]
@@ -101,7 +86,7 @@ def _build(settings: IngestionSettings, reference: Reference, store: Store, stag
     if not staging.has_part("quarantine", 0):
         connect(ComputeSettings())
         progress = Progress(len(parts))
-        for done in write_parts(reference.uri, staging, window, parts, settings.workers):
+        for done in write_parts(folder, staging, window, parts, settings.workers):
             if progress.due(done):
                 run_logger().info(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)

@@ -21,10 +21,10 @@ from warehouse.release import publish, read_release_manifest
 from warehouse.release_content import ReleaseDescription, ReleaseInputs, gather, metric_rows, recordings_behind
 from warehouse.store import Store
 
-STAGE = Stage("publish_release", "release", code_version=1)
+STAGE = Stage("publish release", "release", code_version=1)
 
 
-@task(name="publish-release", cache_policy=NO_CACHE)  # the warehouse itself knows what was published
+@task(name="publish release", cache_policy=NO_CACHE)  # the warehouse itself knows what was published
 def publish_release(
     settings: ReleaseSettings, cohort: Reference, evaluation: Reference, audit: Reference, model: Reference, uri: str
 ) -> Reference:

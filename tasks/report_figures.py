@@ -189,7 +189,13 @@ def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> F
             axes.plot([low, high], [position, position], color=colour, linewidth=3, alpha=0.35, solid_capstyle="round")
             axes.plot(value, position, "o", color=colour, markersize=7)
             axes.annotate(
-                f"{value:.3f}", (value, position), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8
+                f"{value:.3f}",
+                (value, position),
+                xytext=(0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.8},
             )
             ends += [low, high]
         references = {row["reference"] for row in rows} - {None}

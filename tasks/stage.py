@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import Task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -97,6 +98,16 @@ def retry_if_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
         # Ray keeps the worker's exception in `cause`.
         error = getattr(error, "cause", None) or error.__cause__
     return False
+
+
+RUN_BY_PREFECT: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay_seconds": 5,
+    "retry_condition_fn": retry_if_transient,
+    # What is made once is kept by the store, which also notices when it is gone.
+    "cache_policy": NO_CACHE,
+}
+"""How Prefect runs a stage: `@task(name="…", **RUN_BY_PREFECT)`."""
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from prefect import task
@@ -55,11 +50,12 @@ def train_generator(
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
+        from tasks.ray_training import run_stage
 
         connect(compute)
         facts = _prepare(staging, settings, recordings, knowledge, knowledge_settings)
         for stage in ("autoencoder", "denoiser"):
-            _run_stage(stage, staging, settings, store.path(recordings), facts)
+            run_stage(stage, staging, settings, store.path(recordings), facts)
         return _describe(staging, settings, recordings, knowledge, facts)
 
     return commit_once(TRAINING, shaping, [recordings, knowledge], store, build)
@@ -81,60 +77,6 @@ def _prepare(
     facts = prepare_training(staging, settings, recordings, knowledge, knowledge_settings)
     write_text(path, json.dumps(facts))
     return facts
-
-
-def _run_stage(
-    name: str, staging: Staging, settings: TrainingSettings, recordings: Path, facts: dict[str, Any]
-) -> None:
-    """Train one stage to its end, or go on where an interrupted run left it."""
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
-    from ray.train.v2.api.exceptions import TrainingFailedError
-
-    from tasks.training_data import TrainingError
-    from tasks.training_loop import train_network
-    from tasks.training_progress import following
-
-    logger = run_logger()
-    cpus = int(ray.cluster_resources().get("CPU", 1))
-    threads = max(1, cpus // settings.workers)
-    trainer = TorchTrainer(
-        train_network,
-        train_loop_config={
-            "stage": name,
-            "settings": settings.model_dump(mode="json"),
-            "staging": str(staging.path),
-            "recordings": str(recordings),
-            "facts": facts,
-            "threads": threads,
-        },
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers,
-            use_gpu=settings.use_gpu,
-            resources_per_worker={"CPU": threads, **({"GPU": 1} if settings.use_gpu else {})},
-        ),
-        run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Ray Train 1
-            # Ray Train resumes from the latest checkpoint of a run with the same name and storage: that is how a killed
-            # run goes on. The model's id keeps other settings from resuming here.
-            name=f"{staging.id}-{name}",
-            storage_path=str(staging.path / "_ray"),
-            failure_config=FailureConfig(max_failures=settings.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
-    )
-    logger.info("%s: %d worker(s) of %d threads", name, settings.workers, threads)
-    with following(staging.path, logger), _interrupt_handler_restored():
-        try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            cause = [line for line in str(error).strip().splitlines() if line.strip()][-1]
-            raise TrainingError(
-                f"{name} failed after {settings.max_failures} resumption(s): {cause.strip()}; "
-                "run the same command again to go on from the last checkpoint"
-            ) from error
 
 
 def _describe(
@@ -191,16 +133,3 @@ def _describe(
         "history": history,
     }
     return Result(rows=len(list(staging.path.glob("*.safetensors"))), facts=described)
-
-
-@contextmanager
-def _interrupt_handler_restored() -> Iterator[None]:
-    """Ray Train replaces the handler of Ctrl-C and does not put it back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -54,8 +54,7 @@ def query(store: Store, sql: str) -> QueryResult:
     Raises:
         QueryError: the SQL is wrong, or would write.
     """
-    refresh_catalog(store)
-    with _reading(store.catalog) as connection:
+    with _current(store) as connection:
         try:
             _require_reading(connection, sql)
             answer = connection.execute(sql)
@@ -110,8 +109,22 @@ def _first_paragraph(error: duckdb.Error) -> str:
 
 def refresh_catalog(store: Store) -> None:
     """Rebuild the catalog if it is missing, was made elsewhere, or does not show what is committed now."""
-    if not store.catalog.exists() or _shown(store.catalog) != _state(store):
-        rebuild_catalog(store)
+    _current(store).close()
+
+
+def _current(store: Store) -> duckdb.DuckDBPyConnection:
+    """A connection to a catalog that shows what is committed now."""
+    if store.catalog.exists():
+        try:
+            connection = _reading(store.catalog)
+            if connection.execute("select state from internal.catalog_state").fetchall() == [(_state(store),)]:
+                return connection
+            connection.close()
+        except duckdb.Error:
+            # Damaged, or no catalog at all; what it showed is still in the files it was made from.
+            pass
+    rebuild_catalog(store)
+    return _reading(store.catalog)
 
 
 def rebuild_catalog(store: Store) -> None:
@@ -215,16 +228,6 @@ def _state(store: Store) -> str:
     committed = sorted(str(path) for path in store.root.glob("[!_]*/*/MANIFEST.json"))
     released = sorted((str(p), str(p.readlink()) if p.is_symlink() else "") for p in store.root.glob("releases/*/*"))
     return digest(str(store.root), committed, released)
-
-
-def _shown(path: Path) -> str | None:
-    """The state that a catalog file was made for; None if it is no catalog."""
-    try:
-        with _reading(path) as connection:
-            row = connection.execute("select state from internal.catalog_state").fetchone()
-    except duckdb.Error:
-        return None
-    return str(row[0]) if row else None
 
 
 def _literal(text: str) -> str:

@@ -56,7 +56,7 @@ def _describe(row: dict[str, Any], manifest: Manifest) -> str:
     bounds = [
         f"privacy.{name}"
         for name, setting in manifest.lineage.settings.items()
-        if name.startswith(("max_", "min_")) and setting == row["threshold"] and _about(name, text)
+        if name.startswith(("max_", "min_")) and setting == row["threshold"] and _about(name, f"{text} {row['unit']}")
     ]
     return f"{text} against the bound {_number(row['threshold'])}" + (f" ({' or '.join(bounds)})" if bounds else "")
 

@@ -71,21 +71,30 @@ def forbidden_of(store: Store, recordings: Reference) -> Forbidden:
         for name in (record, PurePosixPath(record).name):
             if any(character.isdigit() for character in name) and len(name) > 3:
                 tokens[name] = "the path of a source record"
-    sources = [one.uri for one in store.manifest(recordings).lineage.inputs if one.kind == "source"]
+    manifest = store.manifest(recordings)
+    statements = manifest.facts.get("statements", {}).values()
+    descriptions = [_normalised(about["description"]) for about in statements if about.get("description")]
+    sources = [one.uri for one in manifest.lineage.inputs if one.kind == "source"]
     return Forbidden(
         tokens=tokens,
         places=tuple({str(store.root), *(uri.removeprefix("file://") for uri in sources)} - {"", "/", "."}),
-        reports=frozenset(_rare_reports(table)),
+        reports=frozenset(_rare_reports(table, descriptions)),
     )
 
 
-def _rare_reports(table: pa.Table) -> Iterator[str]:
+def _rare_reports(table: pa.Table, descriptions: list[str]) -> Iterator[str]:
+    """Long reports that few patients share, but for those that only list statements, which say no more than codes."""
+    longest_first = sorted(descriptions, key=len, reverse=True)
     patients: dict[str, set[str]] = {}
     for text, patient in zip(table["text"].to_pylist(), table["patient_key"].to_pylist(), strict=True):
         patients.setdefault(_normalised(text), set()).add(patient)
     for text, of in patients.items():
         if len(of) < SHARED_BY_PATIENTS and len(text.split()) >= VERBATIM_WORDS:
-            yield text
+            rest = text
+            for description in longest_first:
+                rest = rest.replace(description, " ")
+            if re.search(r"\w", rest):
+                yield text
 
 
 def find_leaks(folder: Path, forbidden: Forbidden | None = None) -> list[Leak]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from tasks.knowledge.packaged_models import packaged_path, stay_offline
+from tasks.knowledge.packaged_models import one_thread, packaged_path, stay_offline
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -24,10 +24,20 @@ def local_embeddings() -> Embeddings:
     stay_offline()
     from langchain_huggingface import HuggingFaceEmbeddings
 
-    return HuggingFaceEmbeddings(
+    class SingleThreaded(HuggingFaceEmbeddings):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            with one_thread():
+                return super().embed_documents(texts)
+
+        def embed_query(self, text: str) -> list[float]:
+            with one_thread():
+                return super().embed_query(text)
+
+    return SingleThreaded(
         model_name=str(folder),
         model_kwargs={"device": "cpu"},
         # One text at a time: padding to the longest of a batch changes the last digits, and an ECG generated for a
         # text must not depend on which other texts were embedded beside it.
         encode_kwargs={"normalize_embeddings": True, "batch_size": 1},
+        query_encode_kwargs={"normalize_embeddings": True},
     )

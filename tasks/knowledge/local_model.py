@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_me
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from tasks.knowledge.errors import KnowledgeError
-from tasks.knowledge.packaged_models import packaged_path, stay_offline
+from tasks.knowledge.packaged_models import one_thread, packaged_path, stay_offline
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -109,7 +109,7 @@ class LocalChatModel(BaseChatModel):
             )
         )
         rng = np.random.default_rng(int(hashlib.sha256(f"{self.seed}:{prompt}".encode()).hexdigest()[:16], 16))
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             walk = _Walk(prompt, self.temperature, rng)
             answer = walk.choose_lines(choices, lines) if choices is not None else walk.free_text(self.max_new_tokens)
         for mark in stop or []:

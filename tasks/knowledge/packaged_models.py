@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.knowledge.errors import KnowledgeError
@@ -27,6 +29,20 @@ def packaged_path(package: str, path: str, install: str) -> Path:
     if not full.exists():
         raise KnowledgeError(f"{full} is missing; reinstall it: {install}")
     return full
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread. These models are small: where other work fills the cores, threads that wait for each
+    other at every step cost fifty times what they save, and one thread gives the same digits on every machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def stay_offline() -> None:

@@ -50,7 +50,7 @@ def test_amplitudes_that_do_not_fit_are_clipped() -> None:
 
 @pytest.mark.parametrize("bad", [np.zeros((8, 10)), np.zeros((1, 12, 10)), np.full((1, 8, 10), np.nan)])
 def test_what_is_no_waveform_is_refused(bad: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="expected|not finite"):
+    with pytest.raises(ValueError, match=r"expected|not finite"):
         to_lead_columns(bad)
 
 

@@ -1,0 +1,103 @@
+"""One stage of training as a Ray Train run, from the driver's side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.config import LoggingConfig
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from tasks.settings import TrainingSettings
+from tasks.stage import run_logger
+from tasks.training_data import TrainingError
+from tasks.training_loop import train_network
+from tasks.training_progress import following
+from warehouse.store import Staging
+
+
+class Trainer(TorchTrainer):
+    """`TorchTrainer` without the placement-group cleaner where Ray is local.
+
+    The cleaner serves clusters that outlive their driver. It asks the dashboard, which a local Ray does not have, and
+    then warns every second.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        if os.environ.get("RAY_ADDRESS"):
+            return callbacks
+        return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
+
+
+def run_stage(name: str, staging: Staging, settings: TrainingSettings, recordings: Path, facts: dict[str, Any]) -> None:
+    """Train one stage to its end, or go on where an interrupted run left it.
+
+    Args:
+        name: a key of `tasks.training_stages.STAGES`.
+        staging: holds the prepared data and receives checkpoints, progress and weights; all nodes must see it.
+        settings: of training.
+        recordings: folder of the recordings.
+        facts: what `prepare_training` found out about the data.
+
+    Raises:
+        TrainingError: training failed more often than `max_failures`.
+    """
+    logger = run_logger()
+    threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.workers)
+    trainer = Trainer(
+        train_network,
+        train_loop_config={
+            "stage": name,
+            "settings": settings.model_dump(mode="json"),
+            "staging": str(staging.path),
+            "recordings": str(recordings),
+            "facts": facts,
+            "threads": threads,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=settings.workers,
+            use_gpu=settings.use_gpu,
+            resources_per_worker={"CPU": threads, **({"GPU": 1} if settings.use_gpu else {})},
+        ),
+        run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees the class of Ray Train 1
+            # Ray Train resumes from the latest checkpoint of a run with the same name and storage: that is how a killed
+            # run goes on. The model's id keeps other settings from resuming here.
+            name=f"{staging.id}-{name}",
+            storage_path=str(staging.path / "_ray"),
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+    )
+    logger.info("%s: %d worker(s) of %d threads", name, settings.workers, threads)
+    with following(staging.path, logger), _interrupt_handler_restored():
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise TrainingError(
+                f"{name} failed after {settings.max_failures} resumption(s): {lines[-1]}; "
+                "run the same command again to go on from the last checkpoint"
+            ) from error
+
+
+@contextmanager
+def _interrupt_handler_restored() -> Iterator[None]:
+    """Ray Train replaces the handler of Ctrl-C and does not put it back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,76 @@
+"""Schedule, objective and solver against what is known in closed form."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.diffusion import (
+    clean_estimate,
+    initial_noise,
+    noise_schedule,
+    noised,
+    signal_share,
+    solve,
+    stratified_timesteps,
+)
+
+
+def test_terminal_signal_to_noise_ratio_is_zero() -> None:
+    share = signal_share(noise_schedule(1000), torch.tensor([0, 999]))
+    assert float(share[1]) == 0.0
+    assert float(share[0]) > 0.999
+
+
+def test_clean_estimate_inverts_noising_at_every_noise_level() -> None:
+    schedule = noise_schedule(1000)
+    torch.manual_seed(0)
+    steps = torch.tensor([0, 10, 500, 998, 999])
+    clean, noise = torch.randn(5, 8, 125), torch.randn(5, 8, 125)
+    noisy, velocity = noised(schedule, clean, noise, steps)
+    assert torch.allclose(clean_estimate(schedule, noisy, velocity, steps), clean, atol=1e-4)
+    assert torch.equal(noisy[4], noise[4])
+
+
+@pytest.mark.parametrize("steps", [4, 8, 16, 50])
+def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
+    # For data that is one point m, v = √ᾱ ε − √(1−ᾱ) m with ε = (x − √ᾱ m) / √(1−ᾱ); at pure noise v = −m.
+    schedule, point = noise_schedule(1000), torch.full((3, 2, 5), 0.7)
+
+    def exact(noisy: Tensor, time: Tensor) -> Tensor:
+        alpha = signal_share(schedule, time)[:, None, None]
+        noise = (noisy - alpha.sqrt() * point) / (1 - alpha).sqrt()
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * point
+
+    solved = solve(exact, initial_noise([1, 2, 3], (2, 5)), noise_schedule(1000), steps)
+    assert torch.allclose(solved, point, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [8, 32])
+def test_solver_keeps_the_spread_of_gaussian_data(steps: int) -> None:
+    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; the solved spread must be s.
+    schedule, spread = noise_schedule(1000), 0.5
+
+    def exact(noisy: Tensor, time: Tensor) -> Tensor:
+        alpha = signal_share(schedule, time)[:, None, None]
+        clean = alpha.sqrt() * spread**2 / (alpha * spread**2 + 1 - alpha) * noisy
+        noise = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt().clamp_min(1e-6)
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+
+    solved = solve(exact, initial_noise(list(range(64)), (2, 100)), noise_schedule(1000), steps)
+    assert float(solved.std()) == pytest.approx(spread, rel=0.12 if steps == 8 else 0.04)
+
+
+def test_noise_of_a_row_is_its_seeds_alone() -> None:
+    together = initial_noise([5, 6, 7], (8, 125))
+    assert torch.equal(together[1:2], initial_noise([6], (8, 125)))
+    assert not torch.equal(together[0], together[1])
+    assert float(together.std()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_timesteps_cover_the_schedule_evenly() -> None:
+    torch.manual_seed(0)
+    steps = stratified_timesteps(50, 1000)
+    assert sorted((steps // 20).tolist()) == list(range(50))
+    assert steps.tolist() != sorted(steps.tolist())

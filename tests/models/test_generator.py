@@ -1,0 +1,104 @@
+"""The generator: the same seed and condition give the same bits, whatever else is generated beside them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from models.architecture import (
+    AutoencoderArchitecture,
+    BeatDecoderArchitecture,
+    DenoiserArchitecture,
+    GeneratorConfig,
+)
+from models.generator import Generator
+from tests.models.test_conditioning import conditions
+
+ROWS = 20
+
+
+def generator(samples: int = 1000, **changes: object) -> Generator:
+    """Untrained, with the zero-initialised layers made to do something."""
+    config = GeneratorConfig(
+        autoencoder=AutoencoderArchitecture(width=16),
+        beat_decoder=BeatDecoderArchitecture(width=16),
+        denoiser=DenoiserArchitecture(width=32, token_width=32, blocks=1),
+        sampling_rate_hz=100,
+        samples=samples,
+        lead_scale_mv=(0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3, 0.2),
+        latent_mean=(0.1,) * 8,
+        latent_std=(0.8,) * 8,
+        **changes,  # type: ignore[arg-type]
+    )
+    torch.manual_seed(0)
+    network = Generator(config)
+    for weight in network.denoiser.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.05)
+    return network.requires_grad_(False)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_row_has_the_same_bits_in_any_batch(precision: str) -> None:
+    network, condition = generator(precision=precision, rows_at_once=8), conditions(ROWS)
+    condition.numbers[:, 0] = torch.arange(float(ROWS))
+    seeds = [1000 + row for row in range(ROWS)]
+    whole = network.sample(condition, seeds, steps=3, guidance=2.0)
+    assert whole.shape == (ROWS, 8, 1000)
+    assert whole.dtype == torch.float32
+    for size in (1, 7):
+        pieces = [
+            network.sample(condition[at : at + size], seeds[at : at + size], steps=3, guidance=2.0)
+            for at in range(0, ROWS, size)
+        ]
+        assert torch.equal(torch.cat(pieces), whole), size
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1)).tolist()
+    shuffled = network.sample(condition[order], [seeds[row] for row in order], steps=3, guidance=2.0)
+    assert torch.equal(shuffled, whole[order])
+
+
+def test_a_row_does_not_depend_on_the_number_of_threads() -> None:
+    network, condition = generator(), conditions(3)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(network.sample(condition, [1, 2, 3], steps=3, guidance=2.0))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+
+
+def test_seed_condition_guidance_and_steps_matter() -> None:
+    network, condition = generator(), conditions(2)
+    usual = network.sample(condition, [1, 2], steps=3, guidance=2.0)
+    assert not torch.equal(usual, network.sample(condition, [1, 3], steps=3, guidance=2.0))
+    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=4, guidance=2.0))
+    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=4.0))
+    assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
+
+
+def test_model_without_experience_ignores_knowledge() -> None:
+    network, condition = generator(experience=False), conditions(2)
+    given = network.sample(condition, [1, 2], steps=2, guidance=2.0)
+    assert torch.equal(given, network.sample(condition.without_knowledge(), [1, 2], steps=2, guidance=2.0))
+
+
+def test_no_rows_and_too_few_seeds() -> None:
+    network, condition = generator(samples=500), conditions(2)
+    assert network.sample(condition[:0], [], steps=2).shape == (0, 8, 500)
+    with pytest.raises(ValueError, match="2 conditions"):
+        network.sample(condition, [1], steps=2)
+
+
+def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
+    network = generator(samples=500)
+    signal = torch.randn(3, 8, 500) * network.lead_scale
+    latents = network.encode(signal)
+    assert latents.shape == (3, *network.latent_shape) == (3, 8, 63)
+    assert network.decode(latents).shape == network.reconstruct(signal).shape == (3, 8, 500)
+    assert network.decode_beat(latents).shape == (3, 8, 300)
+    loss = network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1)
+    assert loss.shape == (3,)
+    assert torch.equal(loss, network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1))

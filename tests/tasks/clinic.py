@@ -1,0 +1,147 @@
+"""A small committed warehouse for tests: recordings of simulated people, a knowledge base, an untrained generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from models.architecture import AutoencoderArchitecture, BeatDecoderArchitecture, DenoiserArchitecture, GeneratorConfig
+from models.generator import Generator
+from models.leads import INDEPENDENT_LEADS
+from models.measurements import measure
+from tasks.model_folder import ModelConfig, save_generator
+from tests.models.synthetic_hearts import RATE_HZ, ecgs
+from warehouse import schema
+from warehouse.reference import Reference, digest
+from warehouse.store import Lineage, Store
+from warehouse.waveforms import to_lead_columns, to_measured_columns
+
+STATEMENTS = {
+    "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
+    "LVH": {"description": "left ventricular hypertrophy", "superclass": "HYP", "kind": "diagnostic"},
+    "SR": {"description": "sinus rhythm", "superclass": None, "kind": "rhythm"},
+}
+SPLITS = ((8, "train"), (9, "validation"), (10, "test"))
+
+
+def people(count: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
+    """Signals and statements; hypertrophy, every third, shows as large amplitudes."""
+    signal = ecgs(count, seed)
+    statements = [["LVH", "SR"] if row % 3 == 0 else ["NORM", "SR"] for row in range(count)]
+    signal[::3] *= 2.0
+    return signal, statements
+
+
+def recordings_table(count: int, seed: int = 1) -> pa.Table:
+    """Rows of `recordings`: one patient each, folds 1 to 10 in turn."""
+    signal, statements = people(count, seed)
+    folds = [row % 10 + 1 for row in range(count)]
+    columns = {
+        "recording_id": [f"recording-{row:04d}" for row in range(count)],
+        "patient_key": [f"patient-{row:04d}" for row in range(count)],
+        "source": ["clinic"] * count,
+        "simulated": [True] * count,
+        "strat_fold": folds,
+        "split": [next(split for last, split in SPLITS if fold <= last) for fold in folds],
+        "age_years": [20.0 + row % 2 * 45 for row in range(count)],
+        "sex": ["female" if row % 4 < 2 else "male" for row in range(count)],
+        "text": [f"seen on ward {row} by a doctor who wrote this long sentence" for row in range(count)],
+        "statements": [[{"code": code, "likelihood": 100.0} for code in codes] for codes in statements],
+        "superclasses": [["HYP"] if "LVH" in codes else ["NORM"] for codes in statements],
+        "quality_flags": [[] for _ in range(count)],
+        **to_measured_columns(measure(signal, RATE_HZ)),
+        **to_lead_columns(signal),
+    }
+    return pa.table(columns, schema=schema.recordings(signal.shape[2], RATE_HZ))
+
+
+def cohort_table(signal: np.ndarray, statements: list[list[str]], text: list[str] | None = None) -> pa.Table:
+    """Rows of `cohorts` for given waveforms and statements; ages, sexes and texts that stand for nobody."""
+    count = len(signal)
+    measured = measure(signal, RATE_HZ)
+    written = [", ".join(str(STATEMENTS[code]["description"]) for code in codes) for codes in statements]
+    columns = {
+        "ecg_id": [f"ecg-{row}" for row in range(count)],
+        "row_number": list(range(count)),
+        "row_seed": list(range(count)),
+        "model_id": ["model"] * count,
+        "simulated_source": [True] * count,
+        "condition": [str(STATEMENTS[codes[0]]["description"]) for codes in statements],
+        "text": text or written,
+        "statements": statements,
+        "superclasses": [["HYP"] if "LVH" in codes else ["NORM"] for codes in statements],
+        "age_years": [70.0 if row % 2 else 25.0 for row in range(count)],
+        "sex": ["female" if row % 4 < 2 else "male" for row in range(count)],
+        "target_heart_rate_bpm": np.nan_to_num(measured["heart_rate_bpm"], nan=70.0) + 2.0,
+        "knowledge_entries": [[] for _ in range(count)],
+        "quality_flags": [[] for _ in range(count)],
+        **to_measured_columns(measured),
+        **to_lead_columns(signal),
+    }
+    return pa.table(columns, schema=schema.cohorts(signal.shape[2], RATE_HZ))
+
+
+def put_recordings(store: Store, table: pa.Table) -> Reference:
+    """Commit recordings."""
+    facts = {
+        "statements": STATEMENTS,
+        "splits": {},
+        "quarantined": {},
+        "source": "clinic",
+        "simulated": True,
+        "samples": table.schema.field("lead_i").type.list_size,
+        "sampling_rate_hz": RATE_HZ,
+    }
+    identifier = digest("recordings", table.num_rows, table["recording_id"].to_pylist(), table["text"].to_pylist())
+    with store.stage("recordings", identifier) as staging:
+        staging.write_table("recordings", 0, table)
+        return staging.commit(table.num_rows, lineage("ingest", []), facts)
+
+
+def put_cohort(store: Store, recordings: Reference, table: pa.Table, name: str) -> Reference:
+    """Commit a cohort."""
+    with store.stage("cohort", digest(name, recordings.id)) as staging:
+        staging.write_table("cohorts", 0, table)
+        return staging.commit(table.num_rows, lineage("generate", [recordings]))
+
+
+def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference]:
+    """Commit an empty knowledge base and a small untrained generator; returns model and knowledge."""
+    with store.stage("knowledge", digest("knowledge", recordings.id)) as staging:
+        staging.write_table("knowledge", 0, schema.knowledge().empty_table())
+        knowledge = staging.commit(0, lineage("build knowledge", [recordings]))
+    config = GeneratorConfig(
+        autoencoder=AutoencoderArchitecture(width=8, latent_channels=4),
+        beat_decoder=BeatDecoderArchitecture(width=8),
+        denoiser=DenoiserArchitecture(width=16, multipliers=(1, 2), blocks=1, heads=2, token_width=16),
+        sampling_rate_hz=RATE_HZ,
+        samples=1000,
+        lead_scale_mv=(0.3,) * len(INDEPENDENT_LEADS),
+        latent_mean=(0.0,) * 4,
+        latent_std=(1.0,) * 4,
+    )
+    torch.manual_seed(1)
+    about = ModelConfig(
+        generator=config,
+        statements=STATEMENTS,
+        embedding_model="all-MiniLM-L6-v2",
+        knowledge_id=knowledge.id,
+        recordings_id=recordings.id,
+        simulated=True,
+        wave_classes=[],
+    )
+    generator = Generator(config)
+    with torch.no_grad():
+        # Freshly made, the last layer is zero and a row would not depend on its condition.
+        for weight in generator.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    with store.stage("model", digest("model", recordings.id)) as staging:
+        save_generator(staging.path, generator, about)
+        model = staging.commit(1, lineage("train", [recordings, knowledge]))
+    return model, knowledge
+
+
+def lineage(stage: str, inputs: list[Reference]) -> Lineage:
+    """Where a test's dataset came from."""
+    return Lineage(stage=stage, code_version=1, settings={}, inputs=inputs)
