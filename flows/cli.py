@@ -42,6 +42,11 @@ def main() -> None:
         _fail(str(error), 2)
     except EinthovenError as error:
         _fail(str(error), 1)
+    except Exception as error:
+        if os.environ.get("EINTHOVEN_DEBUG"):
+            raise
+        reason = (str(error).strip().splitlines() or ["no message"])[0]
+        _fail(f"unexpected {type(error).__name__}: {reason} (set EINTHOVEN_DEBUG=1 for the traceback)", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -125,7 +130,7 @@ def _stage(name: str, summary: str) -> None:
         reference = run_flow(name, settings)
         click.echo(f"\n{reference.kind:<10} {reference.uri}")
         click.echo(f"{'catalog':<10} {store.catalog}")
-        click.echo(f"{'try':<10} einthoven sql {_warehouse_flag(store)}\"{_TRY[name]}\"")
+        click.echo(f'{"try":<10} einthoven sql {_warehouse_flag(store)}"{_TRY[name]}"')
 
 
 _TRY = {
@@ -181,7 +186,7 @@ def verify(release: str, warehouse: str | None) -> None:
     from warehouse.verification import resolve_release, verify_release
 
     try:
-        folder = resolve_release(Store(_uri(warehouse)) if not Path(release).is_dir() else None, release)
+        folder = resolve_release(None if Path(release).is_dir() else _existing_warehouse(warehouse), release)
     except EinthovenError as error:
         raise click.UsageError(str(error)) from None
     findings = verify_release(folder)

@@ -12,6 +12,6 @@ from warehouse.reference import Reference
 
 @flow(name="build-knowledge-base")
 def build_knowledge_base(settings: Settings, recordings: Reference | None = None) -> Reference:
-    """Measure each condition on the training split, have an entry written about it, and keep what the evidence supports."""
+    """Measure each condition on the training split, have it described, and keep what the evidence supports."""
     recordings = recordings or ingest_dataset(settings)
     return build_knowledge(settings.knowledge, recordings, settings.warehouse.uri)

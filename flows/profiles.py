@@ -89,7 +89,9 @@ def _apply(raw: dict[str, Any], override: str) -> None:
             raise SettingsError(f"unknown setting {'.'.join(keys[: depth + 1])}{_nearest(key, fields or ())}")
         model = fields[key].annotation
     if isinstance(model, type) and issubclass(model, BaseModel):
-        raise SettingsError(f"{path} is a section; set one of {', '.join(f'{path}.{name}' for name in model.model_fields)}")
+        raise SettingsError(
+            f"{path} is a section; set one of {', '.join(f'{path}.{name}' for name in model.model_fields)}"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""What a recording holds besides the heart: respiration's baseline wander, muscle noise, amplifier noise. No mains hum."""
+"""What a recording holds besides the heart: baseline wander, muscle and amplifier noise; no mains hum."""
 
 from __future__ import annotations
 

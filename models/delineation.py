@@ -17,7 +17,7 @@ from models.median_beats import GRID_HZ, R_INDEX, MedianBeats, earliest_p_s
 QRS_BEFORE, QRS_AFTER = 75, 100
 """Samples around the R peak in which the QRS complex may begin and end: 150 and 200 ms."""
 QRS_ONSET_SHARE, QRS_OFFSET_SHARE = 0.05, 0.07
-"""Share of the largest spatial velocity below which the heart is electrically quiet; the ST segment is never quite flat."""
+"""Share of the largest spatial velocity below which the heart is quiet; the ST segment is never quite flat."""
 QUIET_RUN = 6
 """Samples of quiet that end a QRS complex: 12 ms, longer than a notch is."""
 SMALLEST_P_MV = 0.06

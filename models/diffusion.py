@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
 from models.conditioning import ConditionTensors
@@ -23,15 +24,12 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 def noise_schedule(timesteps: int) -> DDIMScheduler:
-    """Cosine schedule with zero terminal SNR, v-prediction and trailing time steps."""
+    """Cosine schedule with zero terminal SNR, for training."""
     return DDIMScheduler(
         num_train_timesteps=timesteps,
         beta_schedule="squaredcos_cap_v2",
         rescale_betas_zero_snr=True,
         prediction_type="v_prediction",
-        timestep_spacing="trailing",
-        clip_sample=False,
-        set_alpha_to_one=True,
     )
 
 
@@ -64,23 +62,40 @@ def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device
     return torch.stack(rows).to(device)
 
 
-def solve(denoise: Denoise, noise: Tensor, schedule: DDIMScheduler, steps: int) -> Tensor:
-    """Integrate from noise to clean latents with the deterministic DDIM solver (Song et al. 2021).
+def solver_steps(steps: int, timesteps: int) -> list[int]:
+    """The time steps at which the solver asks the denoiser, from pure noise down.
+
+    They lie closer together near the end, t ∝ u^1.5: evenly spread, the last step would jump over the noise levels at
+    which fine detail forms, and detail with a tenth of the signal's amplitude would lose a third of it at 16 steps.
+    """
+    places = [round((timesteps - 1) * ((index + 1) / steps) ** 1.5) for index in range(steps)]
+    return sorted(set(places), reverse=True)
+
+
+def solve(denoise: Denoise, noise: Tensor, timesteps: int, steps: int) -> Tensor:
+    """Integrate from noise to clean latents with DPM-Solver++ (2M), a second-order multistep solver (Lu et al. 2022).
 
     Args:
         denoise: predicts v, guidance included.
         noise: (B, C, T) standard normal.
-        schedule: what `noise_schedule` returned; its time steps are set here.
-        steps: evaluations of `denoise`.
+        timesteps: diffusion time steps of training.
+        steps: evaluations of `denoise`; fewer where `timesteps` does not hold as many different ones.
 
     Returns:
         (B, C, T) clean latents.
     """
-    schedule.set_timesteps(steps, device=noise.device)
+    solver = DPMSolverMultistepScheduler(
+        num_train_timesteps=timesteps,
+        beta_schedule="squaredcos_cap_v2",
+        rescale_betas_zero_snr=True,
+        prediction_type="v_prediction",
+        solver_order=2,
+    )
+    solver.set_timesteps(timesteps=solver_steps(steps, timesteps), device=noise.device)
     latents = noise
-    for step in schedule.timesteps:
+    for step in solver.timesteps:
         velocity = denoise(latents, step.expand(len(latents)))
-        (latents, *_) = schedule.step(velocity, step, latents, eta=0.0, return_dict=False)
+        (latents, *_) = solver.step(velocity, step, latents, return_dict=False)
     return latents
 
 

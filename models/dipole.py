@@ -48,7 +48,7 @@ class Wave:
 
 
 def _axis_waves(axis: Literal["x", "y", "z"], kind: WaveKind, *waves: tuple[float, float, float]) -> tuple[Wave, ...]:
-    """Waves along one axis from (centre in rad, amplitude in mV, width in rad) at 60 bpm, where 2π rad are one second."""
+    """Waves along one axis from (centre in rad, amplitude in mV, width in rad) at 60 bpm: 2π rad are 1 s."""
     turn = 2.0 * math.pi
     return tuple(
         Wave(kind, round(centre / turn, 4), round(width / turn, 4), **{axis: amplitude})

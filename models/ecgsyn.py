@@ -1,8 +1,8 @@
 """ECGSYN's dynamics: the heart as a phase on the unit circle, the ECG as a sum of Gaussian waves in that phase.
 
-After McSharry, Clifford, Tarassenko, Smith, IEEE TBME 50:289–294 (2003), in physical units. There, z' = −Σ a Δθ exp(−Δθ²/2b²)
-− (z − z0) with a in no unit; here a wave has an amplitude A in mV, and a = A ω / b², so that on a steady phase the wave's
-own solution is exactly A exp(−Δθ²/2b²).
+After McSharry, Clifford, Tarassenko, Smith, IEEE TBME 50:289–294 (2003), in physical units. There,
+z' = −Σ a Δθ exp(−Δθ²/2b²) − (z − z0) with a in no unit; here a wave has an amplitude A in mV, and a = A ω / b², so that
+on a steady phase the wave's own solution is exactly A exp(−Δθ²/2b²).
 
 Units throughout: mV, seconds, radians. Phase 0 is the R peak; phase advances by 2π per beat, ω = 2π / RR.
 """

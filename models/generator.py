@@ -98,7 +98,7 @@ class Generator(nn.Module):
             return free + guidance * (given - free)
 
         noise = initial_noise(seeds, self.latent_shape, self.device)
-        return self.decode(solve(denoise, noise, noise_schedule(self.config.timesteps), steps))
+        return self.decode(solve(denoise, noise, self.config.timesteps, steps))
 
     def _velocity(self, latents: Tensor, time: Tensor, condition: ConditionTensors) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):

@@ -1,7 +1,7 @@
 """Hearts to simulate: a program, a patient and a day, turned into tensors.
 
-Patients differ in how the heart lies in the chest, in the size and length of each wave and in where electrodes are stuck;
-recordings of one patient share that and differ in heart rate, severity and noise.
+Patients differ in how the heart lies in the chest, in the size and length of each wave and in where electrodes are
+stuck; recordings of one patient share that and differ in heart rate, severity and noise.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from models.dipole import DOWER, Wave, WaveKind, rotation
 from models.programs import ECTOPIC_BEATS, Program
 
 RATE_EXPONENT: dict[WaveKind, float] = {"P": 0.2, "QRS": 0.0, "T": 1.0 / 3.0}
-"""Centre and width of a wave go with RR (in seconds) to this power: the QRS complex hardly depends on the heart rate, the T
-wave follows Fridericia's cube root."""
+"""Centre and width of a wave go with RR (in seconds) to this power: the QRS complex hardly depends on it, the T wave
+follows Fridericia's cube root."""
 KINDS: tuple[WaveKind, ...] = ("P", "QRS", "T")
 MOST_WAVES = 40
 FEMALE = 1
@@ -88,7 +88,8 @@ def draw_anatomy(age_years: Tensor, sex: Tensor, generator: torch.Generator) -> 
     """Draw patients.
 
     With age the axis turns left and upwards and T waves get smaller; women have a smaller QRS complex and a longer QT
-    interval (Rautaharju, Surawicz, Gettes, JACC 53:982–991, 2009). Both effects are modest beside the spread between people.
+    interval (Rautaharju, Surawicz, Gettes, JACC 53:982–991, 2009). Both effects are
+    modest beside the spread between people.
 
     Args:
         age_years: (batch,).

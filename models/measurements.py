@@ -50,11 +50,11 @@ def measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
 
     Returns:
         Feature name to array. (batch,) each: `heart_rate_bpm` (60 over the median RR), `rr_irregularity` (standard
-        deviation of RR over its mean), `r_peaks` (count), `pr_ms`, `qrs_ms`, `qt_ms`, `qtc_ms` (Fridericia: QT over the cube
-        root of RR in seconds), `axis_deg` (frontal QRS axis, −180 to 180), `p_present` (bool). (batch, 12) each, in the
-        order of `models.leads.STANDARD_LEADS`: `st_level_mv` (60 ms after the J point), `t_amplitude_mv` (signed),
-        `r_amplitude_mv` (largest positive QRS deflection), all against the PR segment. NaN where a value cannot be
-        measured: fewer than two R peaks, no such wave, a flat lead.
+        deviation of RR over its mean), `r_peaks` (count), `pr_ms`, `qrs_ms`, `qt_ms`, `qtc_ms` (Fridericia: QT over the
+        cube root of RR in seconds), `axis_deg` (frontal QRS axis, −180 to 180), `p_present` (bool).
+        (batch, 12) each, in the order of `models.leads.STANDARD_LEADS`: `st_level_mv` (60 ms after the J point),
+        `t_amplitude_mv` (signed), `r_amplitude_mv` (largest positive QRS deflection), all against the PR segment.
+        NaN where a value cannot be measured: fewer than two R peaks, no such wave, a flat lead.
     """
     parts = [
         _measure(np.asarray(signal[at : at + CHUNK], dtype=np.float32), rate_hz) for at in range(0, len(signal), CHUNK)
@@ -99,7 +99,7 @@ def _amplitudes(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:
     samples, row = np.arange(beat.shape[-1]), np.arange(len(beat))
     qrs = _inside(samples, found.qrs_onset, found.qrs_offset)
     r_amplitude = np.where(qrs[:, None], beat, -np.inf).max(axis=-1)
-    r_amplitude = np.where(qrs.any(axis=-1)[:, None], np.maximum(r_amplitude, 0.0), np.nan)
+    r_amplitude = np.where(qrs.any(axis=-1, keepdims=True), np.maximum(r_amplitude, 0.0), np.nan)
     at = np.nan_to_num(found.qrs_offset).astype(int) + ST_AFTER_J
     at = np.minimum(at, len(samples) - 3)
     st_level = np.mean([beat[row, :, at + shift] for shift in (-2, -1, 0, 1, 2)], axis=0)
@@ -108,7 +108,7 @@ def _amplitudes(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:
     wave = _inside(samples, found.qrs_offset + 40, found.t_end)
     masked = np.where(wave[:, None], beat, 0.0)
     highest, lowest = masked.max(axis=-1), masked.min(axis=-1)
-    t_amplitude = np.where(wave.any(axis=-1)[:, None], np.where(highest >= -lowest, highest, lowest), np.nan)
+    t_amplitude = np.where(wave.any(axis=-1, keepdims=True), np.where(highest >= -lowest, highest, lowest), np.nan)
     return {"st_level_mv": st_level, "t_amplitude_mv": t_amplitude, "r_amplitude_mv": r_amplitude}
 
 
@@ -132,7 +132,8 @@ def _inside(samples: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndar
 def _flat_leads(signal: np.ndarray) -> np.ndarray:
     """(batch, leads): the lead spans less than `FLAT_MV` or holds values that are not finite."""
     with np.errstate(invalid="ignore"):
-        return ~(np.ptp(signal, axis=-1) > FLAT_MV)
+        moves: np.ndarray = np.asarray(np.ptp(signal, axis=-1)) > FLAT_MV
+    return ~moves
 
 
 def _flat_standard_leads(signal: np.ndarray) -> np.ndarray:
@@ -151,9 +152,9 @@ def quality_flags(signal: np.ndarray, rate_hz: float) -> list[list[str]]:
 
     Returns:
         Flags per recording. Per lead (suffix `_i` … `_v6`): `flat_lead` (spans less than 20 µV, or stands still for two
-        seconds), `saturated_lead` (leaves the 16-bit range), `clipped_lead` (stays at its extreme for 60 ms at a stretch,
-        more than 0.5 mV from its median). Per recording: `no_r_peaks`, `baseline_wander` (slow drift with a standard deviation above
-        0.5 mV in some lead), `noisy` (high-frequency noise above 30 µV in some lead).
+        seconds), `saturated_lead` (leaves the 16-bit range), `clipped_lead` (stays at its extreme for 60 ms at a
+        stretch, more than 0.5 mV from its median). Per recording: `no_r_peaks`, `baseline_wander` (slow drift with a
+        standard deviation above 0.5 mV in some lead), `noisy` (high-frequency noise above 30 µV in some lead).
     """
     flags: list[list[str]] = [[] for _ in range(len(signal))]
     for at in range(0, len(signal), CHUNK):
@@ -206,7 +207,7 @@ def _wander(signal: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _noise(signal: np.ndarray) -> np.ndarray:
-    """High-frequency noise per lead, (batch, leads) mV: median absolute second difference, scaled to a standard deviation."""
+    """High-frequency noise per lead, (batch, leads) mV: from the median absolute second difference."""
     second = np.diff(signal, n=2, axis=-1)
     # White noise of deviation s gives second differences of deviation √6 s; 0.6745 turns a median into a deviation.
     return np.median(np.abs(second), axis=-1) / (0.6745 * np.sqrt(6.0))

@@ -16,8 +16,8 @@ def _scaled(waves: tuple[Wave, ...], x: float, y: float, z: float) -> tuple[Wave
     return tuple(replace(wave, x=wave.x * x, y=wave.y * y, z=wave.z * z) for wave in waves)
 
 
-# The published adult has P waves of 0.3 mV and T waves of 1 mV in V3 and an R of 0.4 mV in V1; PTB-XL's healthy have a T
-# of 0.46 mV and an R of 0.15 mV there, and deeper S waves in V1 to V3.
+# The published adult has P waves of 0.3 mV and T waves of 1 mV in V3 and an R of 0.4 mV in V1; PTB-XL's healthy have
+# a T of 0.46 mV and an R of 0.15 mV there, and deeper S waves in V1 to V3.
 QRS: Final = tuple(replace(wave, z=wave.z * (0.7 if wave.z < 0 else 1.4)) for wave in ADULT_QRS)
 T: Final = _scaled(ADULT_T, 0.75, 1.2, 0.45)
 P: Final = _scaled(ADULT_P, 1.0, 1.2, 0.4)

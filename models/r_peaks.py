@@ -1,9 +1,9 @@
 """Multi-lead R-peak detection.
 
-One envelope of QRS energy is built from all leads (band-pass, squared slope, moving average: Pan and Tompkins, IEEE TBME
-32:230–236, 1985), each lead weighted by how clearly it stands out of its own noise, so that a flat or noisy lead does not
-spoil the others. Peaks of the envelope are taken against a local threshold, with a refractory period, rejection of T
-waves and a search back through long gaps.
+One envelope of QRS energy is built from all leads (band-pass, squared slope, moving average: Pan and Tompkins, IEEE
+TBME 32:230–236, 1985), each lead weighted by how clearly it stands out of its own noise, so that a flat or noisy lead
+does not spoil the others. Peaks of the envelope are taken against a local threshold, with a refractory period,
+rejection of T waves and a search back through long gaps.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
         rate_hz: sampling rate; made for 100 to 1000 Hz and heart rates of 30 to 220 bpm.
 
     Returns:
-        Per recording the ascending positions, in samples, at which the QRS deflection over all leads is largest; empty when
-        nothing stands out as a QRS complex.
+        Per recording the ascending positions, in samples, at which the QRS deflection over all leads is largest; empty
+        when nothing stands out as a QRS complex.
 
     Raises:
         ValueError: `signal` is not three-dimensional.
@@ -60,7 +60,7 @@ def qrs_envelope(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
     """QRS energy over all leads, and the weight each lead had in it.
 
     Returns:
-        Envelope (batch, samples), about 1 at a QRS complex and near 0 between; weights (batch, leads), 0 for flat leads.
+        Envelope (batch, samples), about 1 at a QRS complex and near 0 between; weights (batch, leads), 0 if flat.
     """
     band = sosfiltfilt(butter(2, QRS_BAND_HZ, "bandpass", fs=rate_hz, output="sos"), signal, axis=-1).astype(np.float32)
     active = np.ptp(band, axis=-1) > SMALLEST_LEAD_MV
@@ -82,7 +82,7 @@ def qrs_envelope(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
 
 def _local_level(envelope: np.ndarray, rate_hz: float) -> np.ndarray:
     """Height of a QRS complex around each sample: running median of the maxima of two-second windows."""
-    batch, samples = envelope.shape
+    samples = envelope.shape[-1]
     window = min(samples, round(LEVEL_WINDOW_S * rate_hz))
     count = -(-samples // window)
     # The last window reaches back, so that a short rest does not count as a window without beats.

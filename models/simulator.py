@@ -1,9 +1,9 @@
 """The differentiable 12-lead simulator: from one heart per recording to eight leads in mV.
 
-A beat is a sum of Gaussian waves of the cardiac dipole in the phase of `models.ecgsyn`, θ = ω (t − R) with ω = 2π / RR. Centres
-and widths are kept in seconds and become phases by ω; they follow RR by each wave's own power (`models.hearts`). Beats are
-evaluated in closed form and added up, each with its own RR interval and waves, so ectopic beats fit in and no solver is
-needed. Gradients reach every parameter of a heart.
+A beat is a sum of Gaussian waves of the cardiac dipole in the phase of `models.ecgsyn`, θ = ω (t − R) with ω = 2π / RR.
+Centres and widths are kept in seconds and become phases by ω; they follow RR by each wave's own power
+(`models.hearts`). Beats are evaluated in closed form and added up, each with its own RR interval and waves, so ectopic
+beats fit in and no solver is needed. Gradients reach every parameter of a heart.
 
 The output is not a recording of anyone; it is labelled as simulated wherever it is stored.
 """
@@ -110,4 +110,5 @@ def _beats(
     scale = pace[:, None] ** exponent[rows][recording]
     centre, width = centre_s[rows][recording] * scale, width_s[rows][recording] * scale
     distance = (seconds[:, None] - centre[..., None]) / width[..., None]
-    return amplitude[rows][recording].mT @ torch.exp(distance * distance * -0.5)
+    # Far from a wave its value would be a denormal number, which processors handle a hundred times slower.
+    return amplitude[rows][recording].mT @ torch.exp((distance * distance * -0.5).clamp_min(-30.0))

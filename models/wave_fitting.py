@@ -11,7 +11,7 @@ START_CENTRE = (-70.0, -15.0, 0.0, 15.0, 100.0, 40.0, 75.0)
 """Degrees: ECGSYN's P, Q, R, S and T, then the ST segment and the ascent of T, which five Gaussians cannot draw."""
 START_WIDTH = (14.3, 5.7, 5.7, 5.7, 22.9, 14.0, 17.0)
 START_SPAN = 216.0
-"""Degrees that a beat of 0.2 s before to 0.4 s after the R peak spans at 60 bpm, which the starting values are made for."""
+"""Degrees from 0.2 s before to 0.4 s after the R peak at 60 bpm, which the starting values are made for."""
 NARROWEST, WIDEST = 0.015, 1.2
 """Limits of a wave's width in rad: about 2 ms and 190 ms at 60 bpm."""
 RIDGE = 1e-4

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.text import Text
 from scipy.interpolate import CubicSpline
 
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
@@ -98,7 +99,7 @@ def draw_comparison(
     """
     if not rows:
         raise ValueError("nothing to compare: rows is empty")
-    gap, pitch, head = 6.0, 20.0, 7.0
+    gap, pitch, head = 6.0, 24.0, 8.0
     piece = seconds * MM_PER_S
     half = len(leads) * (piece + gap)
     width, height = 5.0 + 2 * half + 6.0, 12.0 + len(rows) * (pitch + head)
@@ -112,11 +113,11 @@ def draw_comparison(
             )
             top = height - 11.0 - number * (pitch + head)
             if side == 0:
-                axes.text(left, top, row[0], fontsize=8.5, va="top", color=INK)
+                _halo(axes.text(left, top - 3.0, row[0], fontsize=8.5, color=INK, zorder=4))
             for column, name in enumerate(leads):
                 start = left + column * (piece + gap)
                 _trace(axes, twelve[name], rate_hz, 0.0, seconds, top - head - pitch / 2 + 2, pitch, start)
-                axes.text(start, top - 4.0, name, fontsize=7, va="top", fontweight="bold", color=INK)
+                _halo(axes.text(start, top - 7.0, name, fontsize=7, fontweight="bold", color=INK, zorder=4))
     axes.text(width - 6.0, 2.5, "25 mm/s    10 mm/mV", fontsize=7, va="center", ha="right", color=MUTED)
     return figure
 
@@ -179,7 +180,9 @@ def _calibration_pulse(axes: Axes, baseline: float) -> None:
 
 
 def _lead_label(axes: Axes, name: str, left: float, baseline: float) -> None:
-    label = axes.text(
-        left + 1.2, baseline + 9.0, name, fontsize=8.5, fontweight="bold", va="bottom", color=INK, zorder=4
-    )
-    label.set_path_effects([Stroke(linewidth=2.5, foreground=PAPER), Normal()])
+    _halo(axes.text(left + 1.2, baseline + 9.0, name, fontsize=8.5, fontweight="bold", color=INK, zorder=4))
+
+
+def _halo(text: Text) -> None:
+    """Keep a label readable where a trace runs behind it."""
+    text.set_path_effects([Stroke(linewidth=2.5, foreground=PAPER), Normal()])

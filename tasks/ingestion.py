@@ -24,20 +24,15 @@ SPLITS = ("train", "validation", "test")
 
 
 @task(name="reference source", **RUN_BY_PREFECT)
-def reference_source(settings: SourceSettings, uri: str) -> Reference:
-    """Name the recordings to read: a real dataset by its fingerprint, or the simulated one, which is made first.
+def reference_source(settings: SourceSettings) -> Reference:
+    """Name a dataset on disk by a digest of its content.
 
     Args:
         settings: which dataset, and where.
-        uri: the warehouse.
 
     Raises:
         SourceError: the dataset's folder or tables are missing or malformed.
     """
-    if settings.kind == "simulated":
-        from tasks.simulation import simulate_dataset
-
-        return simulate_dataset.fn(settings.simulation, uri)
     if settings.path is None:
         raise SourceError(f"source.path is not set; give the {settings.kind} folder with --data PATH")
     source = open_source(settings.path)
@@ -50,12 +45,13 @@ def reference_source(settings: SourceSettings, uri: str) -> Reference:
 
 
 @task(name="ingest recordings", **RUN_BY_PREFECT)
-def ingest_recordings(settings: IngestionSettings, source: Reference, uri: str) -> Reference:
+def ingest_recordings(settings: IngestionSettings, source: Reference, compute: ComputeSettings, uri: str) -> Reference:
     """Read, check, measure, split and store the recordings of a source.
 
     Args:
         settings: sampling rate, window, folds.
         source: what `reference_source` returned.
+        compute: how Ray is used.
         uri: the warehouse.
 
     Returns:
@@ -68,10 +64,14 @@ def ingest_recordings(settings: IngestionSettings, source: Reference, uri: str) 
         WarehouseError: the warehouse cannot be written.
     """
     store = Store(uri)
-    return commit_once(INGESTION, settings, [source], store, lambda staging: _build(settings, source, store, staging))
+    return commit_once(
+        INGESTION, settings, [source], store, lambda staging: _build(settings, source, compute, store, staging)
+    )
 
 
-def _build(settings: IngestionSettings, reference: Reference, store: Store, staging: Staging) -> Result:
+def _build(
+    settings: IngestionSettings, reference: Reference, compute: ComputeSettings, store: Store, staging: Staging
+) -> Result:
     from tasks.cluster import connect
 
     # A simulated dataset lies in the warehouse, which may have moved; a real one is where the reference says.
@@ -84,7 +84,7 @@ def _build(settings: IngestionSettings, reference: Reference, store: Store, stag
     parts = [assigned[start : start + size] for start in range(0, len(assigned), size)]
     # The quarantine is written last: where it exists, an earlier run was killed between writing and committing.
     if not staging.has_part("quarantine", 0):
-        connect(ComputeSettings())
+        connect(compute)
         progress = Progress(len(parts))
         for done in write_parts(folder, staging, window, parts, settings.workers):
             if progress.due(done):

@@ -1,7 +1,7 @@
 """The simulated dataset: recordings made by the simulator, written as WFDB in PTB-XL's own layout.
 
-It lets the whole pipeline run where no real recordings are at hand, through the same reader. A file `SIMULATED.md` marks the
-folder. A few files are broken on purpose, each in another way, so that quarantine has something to do.
+It lets the whole pipeline run where no real recordings are at hand, through the same reader. A file `SIMULATED.md`
+marks the folder. A few files are broken on purpose, each in another way, so that quarantine has something to do.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import Result, Stage, commit_once
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 

@@ -16,7 +16,7 @@ from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
 from warehouse.errors import EinthovenError
 from warehouse.reference import digest
-from warehouse.store import write_text
+from warehouse.store import write_text, writing
 
 GIVE_UP_AFTER = 3
 """Questions in a row that failed, retries included, before the model counts as gone."""
@@ -46,6 +46,8 @@ class Respondent:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model, self.identity, self.settings, self.folder, self.wait = model, identity, settings, folder, wait
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         self.asked = self.cached = self.failed = 0
         self._failed_in_a_row = 0
 

@@ -47,7 +47,7 @@ class TrainingRecordings:
         stated = [{statement["code"] for statement in row or []} for row in table["statements"].to_pylist()]
         self.codes = sorted(set().union(*stated))
         self.stated = np.array([[code in row for code in self.codes] for row in stated], dtype=bool).reshape(
-            len(stated), -1
+            len(stated), len(self.codes)
         )
         self._table = table
         self._values: dict[tuple[str, str | None], np.ndarray] = {}

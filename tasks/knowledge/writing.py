@@ -26,7 +26,9 @@ SHOWN_COMPANIONS: Final = 2
 FREQUENT: Final = 0.3
 """Share from which a statement counts as often made together."""
 TOLD_CLAIMS: Final = 5
-"""Claims that a narrative tells, unless the evidence has fewer."""
+"""Subjects that a narrative is completed to from the evidence, as far as the evidence has so many to tell."""
+MOST_TOLD: Final = 8
+"""Subjects that a narrative tells at most."""
 DISTINCTIVE: Final = 0.2
 """Difference of shares from which a claim sets a condition apart."""
 SIMILAR: Final = 0.5
@@ -172,14 +174,15 @@ def narrative(evidence: Evidence, names: Mapping[str, str], told: list[Verdict])
     best: dict[tuple[str, str | None], Verdict] = {}
     for verdict in sorted(told, key=lambda one: -one.distinction):
         best.setdefault(verdict.claim.subject, verdict)
-    apart = [one.claim.line(names) for one in best.values() if one.distinction >= DISTINCTIVE]
-    common = [one.claim.line(names) for one in best.values() if one.distinction < DISTINCTIVE]
+    told = list(best.values())[:MOST_TOLD]
+    apart = [one.claim.line(names) for one in told if one.distinction >= DISTINCTIVE]
+    common = [one.claim.line(names) for one in told if one.distinction < DISTINCTIVE]
     condition = condition_in_words(evidence, names)
     sentences = []
     if apart:
-        sentences.append(f"{condition} is set apart by {', '.join(apart)}.")
+        sentences.append(f"{condition}, unlike most other recordings: {', '.join(apart)}.")
     if common:
-        sentences.append(f"Most recordings of {condition} also show {', '.join(common)}.")
+        sentences.append(f"{condition}, like many other recordings: {', '.join(common)}.")
     return " ".join(sentences) or f"{condition}: nothing measured is common to most of its recordings."
 
 

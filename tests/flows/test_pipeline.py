@@ -85,7 +85,9 @@ def test_a_larger_cohort_reruns_generation_but_not_training_and_keeps_its_first_
     )
     assert [row["n"] for row in rows] == [48, 48]
     distinct = answer(
-        prefect_server, published, "select count(distinct (row_seed, lead_ii, lead_v2)) as n from cohorts where row_number < 48"
+        prefect_server,
+        published,
+        "select count(distinct (row_seed, lead_ii, lead_v2)) as n from cohorts where row_number < 48",
     )
     assert distinct == [{"n": 48}], "the same row must come out whatever the cohort's size"
 

@@ -55,7 +55,7 @@ def test_wrong_settings_are_named(override: str, message: str) -> None:
 
 
 def test_unknown_profile_lists_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match="unknown profile 'dmeo'.*demo, ptbxl-mini, ptbxl"):
+    with pytest.raises(SettingsError, match=r"unknown profile 'dmeo'.*demo, ptbxl-mini, ptbxl"):
         load_settings("dmeo")
 
 

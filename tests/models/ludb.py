@@ -15,7 +15,7 @@ RATE_HZ = 500
 
 @dataclass(frozen=True)
 class Annotated:
-    """A recording and its references: R peaks in seconds (lead II), medians over beats and leads of the intervals in ms."""
+    """A recording and its references: R peaks in seconds (lead II), median intervals in ms."""
 
     signal: np.ndarray
     r_peaks_s: np.ndarray

@@ -33,7 +33,7 @@ def test_clean_estimate_inverts_noising_at_every_noise_level() -> None:
     assert torch.equal(noisy[4], noise[4])
 
 
-@pytest.mark.parametrize("steps", [4, 8, 16, 50])
+@pytest.mark.parametrize("steps", [1, 4, 16, 250])
 def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
     # For data that is one point m, v = √ᾱ ε − √(1−ᾱ) m with ε = (x − √ᾱ m) / √(1−ᾱ); at pure noise v = −m.
     schedule, point = noise_schedule(1000), torch.full((3, 2, 5), 0.7)
@@ -43,14 +43,14 @@ def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
         noise = (noisy - alpha.sqrt() * point) / (1 - alpha).sqrt()
         return alpha.sqrt() * noise - (1 - alpha).sqrt() * point
 
-    solved = solve(exact, initial_noise([1, 2, 3], (2, 5)), noise_schedule(1000), steps)
+    solved = solve(exact, initial_noise([1, 2, 3], (2, 5)), 1000, steps)
     assert torch.allclose(solved, point, atol=1e-3)
 
 
-@pytest.mark.parametrize("steps", [8, 32])
-def test_solver_keeps_the_spread_of_gaussian_data(steps: int) -> None:
-    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; the solved spread must be s.
-    schedule, spread = noise_schedule(1000), 0.5
+@pytest.mark.parametrize("spread", [0.1, 0.5, 1.0])
+def test_sixteen_steps_keep_the_spread_of_gaussian_data(spread: float) -> None:
+    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; what is solved for must spread by s, fine detail too.
+    schedule = noise_schedule(1000)
 
     def exact(noisy: Tensor, time: Tensor) -> Tensor:
         alpha = signal_share(schedule, time)[:, None, None]
@@ -58,8 +58,8 @@ def test_solver_keeps_the_spread_of_gaussian_data(steps: int) -> None:
         noise = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt().clamp_min(1e-6)
         return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
 
-    solved = solve(exact, initial_noise(list(range(64)), (2, 100)), noise_schedule(1000), steps)
-    assert float(solved.std()) == pytest.approx(spread, rel=0.12 if steps == 8 else 0.04)
+    noise = initial_noise(list(range(64)), (2, 100))
+    assert float(solve(exact, noise, 1000, 16).std() / noise.std()) == pytest.approx(spread, rel=0.07)
 
 
 def test_noise_of_a_row_is_its_seeds_alone() -> None:

@@ -1,8 +1,9 @@
-"""The physics terms: right units and time step, zero where the simulator itself made the beat, a gradient that works."""
+"""The physics terms: right units and time step, no residual for the simulator's own beats, a gradient that works."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -18,9 +19,20 @@ from models.physics import BeatEquation, BeatPhysics, WaveFit, angular_rate, bea
 from models.simulator import gaussian_waves, wave_slope
 
 SHAPE = BeatDecoderArchitecture(width=16)
+STEPS = 25
+"""Latent steps: recordings of 2 s."""
 LEAD_GAIN = torch.tensor([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8])
 PQRST = torch.tensor([[0.12, -1.1, 0.20], [-0.1, -0.24, 0.08], [1.0, 0.0, 0.09], [-0.2, 0.25, 0.09], [0.3, 1.7, 0.40]])
 """Amplitude in mV, centre and width in rad."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These tensors are too small to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def wave_fit(bpm: float = 60.0) -> WaveFit:
@@ -105,7 +117,7 @@ def test_fit_recovers_beats_of_each_class() -> None:
     beats = torch.cat([normal.expand(30, -1, -1), simulated_beat(other, times).expand(30, -1, -1)])
     beats = beats + 0.01 * torch.randn_like(beats)
     classes = torch.tensor([1] * 30 + [2] * 30)
-    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE, steps=100)
+    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE, steps=40)
     assert fit.r2.shape == (3, 8)
     assert float(fit.r2[1:].min()) > 0.97
     equation = BeatEquation(SHAPE, fit)
@@ -138,7 +150,7 @@ def batch(rows: int = 8) -> tuple[Tensor, ConditionTensors, Tensor, Tensor]:
         torch.ones(rows, 8, dtype=torch.bool),
     )
     return (
-        torch.randn(rows, 4, 50, generator=generator),
+        torch.randn(rows, 4, STEPS, generator=generator),
         condition,
         only_class(rows),
         angular_rate(torch.full((rows,), 60.0)),
@@ -160,8 +172,27 @@ def test_gradient_of_each_term_reaches_every_layer_of_the_denoiser(term: str) ->
     assert all(weight.grad is None for weight in objective.physics.beat_decoder.parameters())  # type: ignore[union-attr]
 
 
+def teach_amplitude(decoder: BeatDecoder) -> float:
+    """Teach the decoder that the latent's mean is how large the simulator's beat is; returns its error, in mV²."""
+    generator = torch.Generator().manual_seed(4)
+    beat = simulated_beat(wave_fit(), beat_times(SHAPE)) / 0.2
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    for _ in range(100):
+        amount = 3 * torch.rand(16, 1, 1, generator=generator) - 1
+        latents = amount + 0.1 * torch.randn(16, 4, STEPS, generator=generator)
+        loss = (decoder(latents).beat - amount * beat).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return float(loss.detach()) * 0.2**2
+
+
 def test_descending_the_term_lowers_the_residual() -> None:
     objective = objective_with({"euler": 1.0})
+    assert objective.physics is not None
+    decoder = objective.physics.beat_decoder.requires_grad_(True)
+    assert teach_amplitude(decoder) < 0.005
+    decoder.requires_grad_(False)
     optimiser = torch.optim.Adam(objective.denoiser.parameters(), lr=3e-3)
     course = []
     for _ in range(40):
@@ -171,7 +202,7 @@ def test_descending_the_term_lowers_the_residual() -> None:
         loss.backward()
         optimiser.step()
         course.append(float(loss.detach()))
-    assert course[-1] < 0.8 * course[0]
+    assert course[-1] < 0.5 * course[0], course
 
 
 def test_switched_off_terms_contribute_nothing_at_all() -> None:

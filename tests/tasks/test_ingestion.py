@@ -21,7 +21,8 @@ from models.leads import STANDARD_LEADS
 from tasks import ingestion
 from tasks.ingestion import INGESTION, ingest_recordings, reference_source
 from tasks.recording_parts import Window, write_part
-from tasks.settings import IngestionSettings, SimulationSettings, SourceSettings
+from tasks.settings import ComputeSettings, IngestionSettings, SimulationSettings, SourceSettings
+from tasks.simulation import simulate_dataset
 from tasks.stage import retry_if_transient, stage_id
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.catalog import query
@@ -55,8 +56,8 @@ def uri(tmp_path: Path) -> str:
 
 
 def ingest(folder: Path, uri: str, settings: IngestionSettings = SMALL_PARTS) -> Reference:
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)), uri)
-    return ingest_recordings.fn(settings, source, uri)
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)))
+    return ingest_recordings.fn(settings, source, ComputeSettings(), uri)
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +170,11 @@ def test_bad_records_are_quarantined_with_their_reason(dataset: SmallDataset, ur
 
 
 def test_exactly_the_damaged_files_of_a_simulated_dataset_are_refused(uri: str) -> None:
-    settings = SourceSettings(kind="simulated", simulation=SimulationSettings(recordings=40, damaged_files=7))
-    source = reference_source.fn(settings, uri)
+    source = simulate_dataset.fn(SimulationSettings(recordings=40, damaged_files=7), uri)
     store = Store(uri)
-    reference = ingest_recordings.fn(SMALL_PARTS.model_copy(update={"recordings_per_part": 512}), source, uri)
+    reference = ingest_recordings.fn(
+        SMALL_PARTS.model_copy(update={"recordings_per_part": 512}), source, ComputeSettings(), uri
+    )
     refused = store.read(reference, "quarantine")["record"].to_pylist()
     assert sorted(refused) == sorted(store.manifest(source).facts["damaged"])
     assert reference.rows == 33
@@ -233,9 +235,9 @@ def test_parts_that_exist_are_not_read_again(dataset: SmallDataset, uri: str, mo
         with pytest.raises(KeyboardInterrupt):
             ingest(dataset.folder, uri)
     # Everything was written before the kill: the files are no longer needed to finish.
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)))
     shutil.rmtree(dataset.folder / "records100")
-    assert ingest_recordings.fn(SMALL_PARTS, source, uri).rows == 12
+    assert ingest_recordings.fn(SMALL_PARTS, source, ComputeSettings(), uri).rows == 12
 
 
 def test_a_full_disk_while_a_part_is_written(dataset: SmallDataset, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +260,7 @@ def test_a_full_disk_while_a_part_is_written(dataset: SmallDataset, uri: str, mo
 
 
 def test_a_write_that_fails_in_a_worker_is_one_line(dataset: SmallDataset, uri: str) -> None:
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)))
     store = Store(uri)
     identifier = stage_id(INGESTION, SMALL_PARTS.for_digest(), [source])
     staging = store.staging_folder("recordings", identifier)
@@ -267,7 +269,7 @@ def test_a_write_that_fails_in_a_worker_is_one_line(dataset: SmallDataset, uri: 
     with pytest.raises(
         WarehouseError, match=r"^cannot write .*recordings.* \(File exists\); make it writable"
     ) as caught:
-        ingest_recordings.fn(SMALL_PARTS, source, uri)
+        ingest_recordings.fn(SMALL_PARTS, source, ComputeSettings(), uri)
     assert "\n" not in str(caught.value)
     assert store.committed() == []
 
@@ -280,7 +282,7 @@ def test_an_unwritable_warehouse_is_one_line(dataset: SmallDataset, tmp_path: Pa
 
 def test_a_source_without_a_path_names_the_setting(uri: str) -> None:
     with pytest.raises(SourceError, match=r"source\.path is not set; .*--data PATH"):
-        reference_source.fn(SourceSettings(kind="ptbxl"), uri)
+        reference_source.fn(SourceSettings(kind="ptbxl"))
 
 
 def test_folds_cannot_be_both_validation_and_test() -> None:

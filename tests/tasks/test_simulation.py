@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +135,11 @@ def test_patients_stay_in_one_fold_and_every_fold_holds_every_condition() -> Non
 
 def test_700_recordings_support_a_knowledge_entry_for_most_conditions() -> None:
     patients = defaultdict(set)
-    for row in draw_recordings(700, seed=1).itertuples():
-        if row.strat_fold <= 8:
-            for code in ast.literal_eval(row.scp_codes):
-                patients[code].add(row.patient_id)
+    recordings = draw_recordings(700, seed=1)
+    training = recordings[recordings["strat_fold"] <= 8]
+    for codes, patient in zip(training["scp_codes"], training["patient_id"], strict=True):
+        for code in ast.literal_eval(codes):
+            patients[code].add(patient)
     supported = [code for code, who in patients.items() if len(who) >= 20]
     assert {presentation.statements[0][0] for presentation in PRESENTATIONS} <= set(supported)
 
@@ -150,7 +152,8 @@ def test_small_datasets_work(count: int) -> None:
 
 
 def test_signals_fit_their_statements(source: PtbxlSource) -> None:
-    slow, fast = [], []
+    slow: list[float] = []
+    fast: list[float] = []
     for record in source.records():
         codes = {code for code, _ in record.statements}
         if codes & {"SBRAD", "STACH"}:
@@ -174,7 +177,7 @@ def test_recordings_of_one_patient_look_alike(source: PtbxlSource) -> None:
             features[record.patient].append(measure(signal[None], 100)["r_amplitude_mv"][0])
     pairs = [np.abs(several[0] - several[1]).mean() for several in features.values() if len(several) > 1]
     firsts = [several[0] for several in features.values()]
-    strangers = [np.abs(a - b).mean() for a, b in zip(firsts, firsts[1:], strict=False)]
+    strangers = [np.abs(a - b).mean() for a, b in pairwise(firsts)]
     assert len(pairs) >= 3
     assert np.median(pairs) < 0.5 * np.median(strangers)
 
