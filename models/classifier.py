@@ -105,7 +105,7 @@ def train_classifier(
     training: ClassifierTraining,
     rate_hz: int,
     device: str = "cpu",
-    progress: Callable[[int, float], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> EcgClassifier:
     """Train on real or synthetic ECGs; the same seed and number of threads give the same weights.
 
@@ -114,7 +114,7 @@ def train_classifier(
         labels: (n, 5) of 0 and 1, in the order of `SUPERCLASSES`.
         rate_hz: sampling rate, which sets the length of a crop.
         device: where to train, as PyTorch names it.
-        progress: called with (step, loss) after each step.
+        progress: called with the loss of each step.
 
     Raises:
         ValueError: no ECGs, or signal and labels of different length.
@@ -129,7 +129,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=training.steps + 1)
     batch = min(training.batch_size, len(signal))
     queue = torch.empty(0, dtype=torch.long)
-    for step in range(training.steps):
+    for _ in range(training.steps):
         if len(queue) < batch:
             queue = torch.cat([queue, torch.randperm(len(signal), generator=draws)])
         chosen, queue = queue[:batch], queue[batch:]
@@ -143,7 +143,7 @@ def train_classifier(
         optimiser.step()
         schedule.step()
         if progress:
-            progress(step + 1, float(loss.detach()))
+            progress(float(loss.detach()))
     return model.eval().cpu()
 
 

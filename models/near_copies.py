@@ -56,7 +56,10 @@ def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> 
         shifted = irfft(np.ascontiguousarray(product.transpose(1, 2, 0)), n=length, axis=2)
         correlation = np.full(shifted.shape[:2], -np.inf, np.float32)
         # Negative lags are at the end of a circular correlation.
-        for part, lag in ((shifted[:, :, length - reach :], slice(0, reach)), (shifted[:, :, : reach + 1], slice(reach, None))):
+        for part, lag in (
+            (shifted[:, :, length - reach :], slice(0, reach)),
+            (shifted[:, :, : reach + 1], slice(reach, None)),
+        ):
             part *= x_scale[rows, None, lag]
             part *= y_scale[None, :, lag]
             np.maximum(correlation, part.max(axis=2, initial=-np.inf), out=correlation)
@@ -88,4 +91,6 @@ def _overlap_scale(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:
     padded = np.concatenate([np.zeros((len(signal), 1)), running], axis=1)
     start, stop = np.maximum(0, -lags), signal.shape[2] - np.maximum(0, lags)
     energy = padded[:, stop] - padded[:, start]
-    return np.divide(1, np.sqrt(np.maximum(energy, 1e-12)), out=np.zeros_like(energy), where=energy > 1e-9).astype(np.float32)
+    return np.divide(1, np.sqrt(np.maximum(energy, 1e-12)), out=np.zeros_like(energy), where=energy > 1e-9).astype(
+        np.float32
+    )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tasks.ecg_sets import EcgSet
 
 STAGE = Stage("train reference classifier", "classifier", code_version=1)
+SAY_EVERY_S = 10.0
 SHAPING = ("seed", "classifier", "use_gpu", "classifier_steps", "batch_size", "learning_rate")
 """The evaluation settings that shape a classifier."""
 
@@ -65,13 +66,11 @@ def reference_classifier(
     shaping = {name: value for name, value in settings.for_digest().items() if name in SHAPING}
 
     def build(staging: Staging) -> Result:
-        import ray
-
         from tasks.cluster import connect
 
         connect(compute)
         job = classifier_job(settings)
-        facts = ray.get(job.remote(settings, str(store.root), recordings, None, "real", str(staging.path)))
+        facts = finished(job.remote(settings, str(store.root), recordings, None, "real", str(staging.path)), "real")
         return Result(rows=1, facts={name: value for name, value in facts.items() if name != "probabilities"})
 
     return commit_once(STAGE, shaping, [recordings], store, build)
@@ -82,6 +81,25 @@ def classifier_job(settings: EvaluationSettings) -> Any:
     import ray
 
     return ray.remote(num_cpus=1, num_gpus=1 if settings.use_gpu else 0)(fit_and_predict)
+
+
+def finished(job: Any, trained_on: TrainedOn) -> dict[str, Any]:
+    """Wait for a classifier job and return its result; its own error, if it ended with one that is meant for people."""
+    import ray
+
+    started = time.monotonic()
+    while not ray.wait([job], timeout=SAY_EVERY_S)[0]:
+        run_logger().info("classifier on %s: waiting for %.0f s", trained_on, time.monotonic() - started)
+    try:
+        found = ray.get(job)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EinthovenError):
+            raise error.cause from None
+        raise
+    run_logger().info(
+        "classifier on %s: %d ECGs, %.0f s, loss %.3f", trained_on, found["examples"], found["seconds"], found["loss"]
+    )
+    return found
 
 
 def fit_and_predict(
@@ -109,7 +127,6 @@ def fit_and_predict(
     from models.classifier import ClassifierTraining, train_classifier
 
     torch.set_num_threads(1)  # more threads would round differently, and the other classifiers train meanwhile
-    logger = run_logger()
     store = Store(uri)
     sets = []
     if trained_on != "synthetic":
@@ -122,27 +139,12 @@ def fit_and_predict(
     if len(signal) == 0:
         raise EvaluationError(f"{recordings}: no ECG to train on ({trained_on}) has a diagnostic superclass")
     rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
-    started = said = time.monotonic()
+    started = time.monotonic()
     losses: list[float] = []
-
-    def progress(step: int, loss: float) -> None:
-        nonlocal said
-        losses.append(loss)
-        if time.monotonic() - said > 10:
-            said = time.monotonic()
-            rate = step / (said - started)
-            logger.info(
-                "classifier (%s): %d/%d steps, loss %.3f, %.0f steps/s",
-                trained_on,
-                step,
-                settings.classifier_steps,
-                loss,
-                rate,
-            )
 
     training = ClassifierTraining(settings.classifier_steps, settings.batch_size, settings.learning_rate, settings.seed)
     device = "cuda" if settings.use_gpu else "cpu"
-    model = train_classifier(signal, labels, settings.classifier, training, rate_hz, device, progress)
+    model = train_classifier(signal, labels, settings.classifier, training, rate_hz, device, losses.append)
     if folder:
         save_classifier(Path(folder), model, rate_hz)
     validation, test = (read_recordings(store, recordings, split) for split in ("validation", "test"))

@@ -2,9 +2,10 @@
 
 A group is (statements, sex, age band) and is asked for only if at least `min_patients` training patients fit it: they
 have all its statements, its sex and their age in its band. A recording whose own group is smaller backs off: its rarest
-statement is dropped until the group is large enough; if one statement is left and still too rare, the age and then the
-sex are left open. So no combination that singles out a few patients is ever asked for. Numbers are drawn from a group's
-summary, never copied from a patient, and the report is written from the statements.
+statement is dropped until the group is large enough. Before the last diagnosis goes, the age and then the sex are left
+open: an ECG without a diagnosis teaches less than one without an age. So no combination that singles out a few patients
+is ever asked for. Numbers are drawn from a group's summary, never copied from a patient, and the report is written from
+the statements.
 
 The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger
 cohort begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
@@ -153,26 +154,26 @@ class PatientGroups:
         return tuple(sorted(statements, key=lambda code: (self.frequency[code], code)))
 
 
-def design_cohort(training: pa.Table, settings: CohortSettings) -> CohortDesign:
+def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts: StatementFacts) -> CohortDesign:
     """Find the groups that a cohort may ask for.
 
     Args:
         training: training rows of `recordings`; columns patient_key, statements, sex, age_years, heart_rate_bpm.
+        settings: how many patients make a group.
+        statement_facts: superclass of each statement; a statement that has one is a diagnosis.
 
     Returns:
         The design; its groups are empty when no group is large enough.
     """
     people = PatientGroups(training, training.column("patient_key").to_numpy(zero_copy_only=False))
+    diagnoses = {code for code, facts in statement_facts.items() if facts.get("superclass")}
     rates = training.column("heart_rate_bpm").to_numpy(zero_copy_only=False).astype(np.float64)
     weights: Counter[Choice] = Counter()
     members: dict[Choice, np.ndarray] = {}
     backed_off = left_out = 0
     own = Counter(zip(people.statements, people.sex, people.bands, strict=True))
     for (statements, sex, band), recordings in own.items():
-        kept = people.rarest_first(statements)
-        candidates: list[Choice] = [(kept[dropped:], sex, band) for dropped in range(len(kept))]
-        if kept:
-            candidates += [(kept[-1:], sex, None), (kept[-1:], None, None)]
+        candidates = back_off(people.rarest_first(statements), sex, band, diagnoses)
         for choice in candidates:
             if choice not in members:
                 members[choice] = people.rows(*choice)
@@ -193,6 +194,21 @@ def design_cohort(training: pa.Table, settings: CohortSettings) -> CohortDesign:
     ]
     groups.sort(key=lambda group: (group.statements, group.sex or "", group.age_band or ""))
     return CohortDesign(tuple(groups), training.num_rows, backed_off, left_out)
+
+
+def back_off(statements: tuple[str, ...], sex: str | None, band: str | None, diagnoses: set[str]) -> list[Choice]:
+    """What may stand for a recording, best first.
+
+    Args:
+        statements: rarest first.
+        diagnoses: statements that have a superclass.
+    """
+    shorter = [statements[dropped:] for dropped in range(len(statements))]
+    telling = [one for one in shorter if diagnoses.intersection(one)]
+    others = [one for one in shorter if not diagnoses.intersection(one)]
+    openness = ((sex, band), (sex, None), (None, None))
+    ordered = [(one, *open_) for each in (telling, others) for open_ in openness for one in each]
+    return list(dict.fromkeys(ordered))
 
 
 def summarise_rates(rates: np.ndarray, fewest: int) -> HeartRates | None:

@@ -47,7 +47,7 @@ def evaluate_ecgs(
         facts and the log name it.
 
     Raises:
-        EvaluationError: no training recording, or no synthetic ECG, has a diagnostic superclass.
+        EvaluationError: no training recording has a diagnostic superclass.
     """
     store = Store(uri)
 
@@ -60,10 +60,8 @@ def evaluate_ecgs(
 def _evaluate(
     staging: Staging, settings: EvaluationSettings, cohort: Reference, recordings: Reference, compute: ComputeSettings
 ) -> Result:
-    import ray
-
     from models.classifier import classify
-    from tasks.classifier_training import classifier_job, load_classifier, predict_real, reference_classifier
+    from tasks.classifier_training import classifier_job, finished, load_classifier, predict_real, reference_classifier
     from tasks.cluster import connect
     from tasks.ecg_sets import concatenate, read_cohort, read_recordings
     from tasks.evaluation_rows import Compared, condition_rows, downstream_rows, fidelity_rows, physics_rows
@@ -71,16 +69,20 @@ def _evaluate(
     connect(compute)
     logger, store, started = run_logger(), staging.store, time.monotonic()
     job = classifier_job(settings)
+    synthetic = read_cohort(store, cohort)
     # Started first: they train while the reference classifier does, and while fidelity is measured.
     jobs = {
         trained_on: job.remote(settings, str(store.root), recordings, cohort, trained_on)
         for trained_on in ("real + synthetic", "synthetic")
+        if len(synthetic.labelled)
     }
+    if not jobs:
+        logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     reference = reference_classifier(settings, recordings, compute, store)
     classifier = load_classifier(store.path(reference))
     rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
     train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
-    sets = {"train": train, "held_out": concatenate([validation, test]), "synthetic": read_cohort(store, cohort)}
+    sets = {"train": train, "held_out": concatenate([validation, test]), "synthetic": synthetic}
     read_out = {name: classify(classifier, ecgs.signal, rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
         **sets,
@@ -93,11 +95,7 @@ def _evaluate(
     logger.info("evaluate cohort: fidelity, condition and physics after %.0f s", time.monotonic() - started)
     predictions = {"real": predict_real(classifier, validation, test, rate_hz)}
     for trained_on, running in jobs.items():
-        found = ray.get(running)
-        predictions[trained_on] = found["probabilities"]
-        logger.info(
-            "evaluate cohort: classifier on %s: %d ECGs, %.0f s", trained_on, found["examples"], found["seconds"]
-        )
+        predictions[trained_on] = finished(running, trained_on)["probabilities"]
     rows += downstream_rows(validation, test, predictions, settings)
     missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
     if missing:

@@ -91,7 +91,7 @@ def _generate(
     store = staging.store
     source = store.manifest(recordings).facts
     known = store.read(recordings, "recordings", DESIGN_COLUMNS)
-    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings)
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings, source["statements"])
     if not design.groups:
         raise GenerationError(
             f"no group of training patients in {recordings} has cohort.min_patients={settings.min_patients}; lower it"
@@ -296,10 +296,15 @@ def cohort_table(
     Args:
         signal_mv: (rows, 8, samples), mV; everything else has one value per row.
     """
+    from threadpoolctl import threadpool_limits
+
     from models.measurements import measure, quality_flags
 
     leads = to_lead_columns(signal_mv)
     stored = from_lead_columns(pa.table(leads))
+    # One thread: with more, matrix products round differently, and a row must not depend on the number of workers.
+    with threadpool_limits(1):
+        measured, flags = measure(stored, rate_hz), quality_flags(stored, rate_hz)
     columns: dict[str, Any] = {
         "ecg_id": [f"{cohort}-{row:07d}" for row in numbers],
         "row_number": list(numbers),
@@ -314,8 +319,8 @@ def cohort_table(
         "sex": [one.sex for one in conditions],
         "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],
         "knowledge_entries": entries,
-        "quality_flags": quality_flags(stored, rate_hz),
-        **to_measured_columns(measure(stored, rate_hz)),
+        "quality_flags": flags,
+        **to_measured_columns(measured),
         **leads,
     }
     return pa.table(columns, schema=schema.cohorts(signal_mv.shape[2], rate_hz))

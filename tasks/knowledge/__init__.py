@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.settings import KnowledgeSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
@@ -17,7 +16,7 @@ RETRIEVAL = {"weights", "top_k"}
 """Settings that say how entries are found; they do not shape the entries."""
 
 
-@task(name="build knowledge", cache_policy=NO_CACHE)
+@task(name="build knowledge", **RUN_BY_PREFECT)
 def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str) -> Reference:
     """Write, audit and store an entry for every condition that enough training patients support.
 

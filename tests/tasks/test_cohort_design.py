@@ -50,7 +50,7 @@ def population() -> list[Person]:
 
 
 def asked(people: list[Person], rows: int, seed: int = 1) -> list[object]:
-    design = design_cohort(table(people), SETTINGS)
+    design = design_cohort(table(people), SETTINGS, FACTS)
     return [design.ask(seed, row, FACTS) for row in range(rows)]
 
 
@@ -68,7 +68,7 @@ def test_many_recordings_of_one_patient_are_one_patient() -> None:
 
 
 def test_rare_conditions_back_off_and_are_counted() -> None:
-    design = design_cohort(table(population()), SETTINGS)
+    design = design_cohort(table(population()), SETTINGS, FACTS)
     assert design.recordings == 62
     assert design.backed_off == 2  # RARE loses its rarest statement, the child its age band
     assert design.left_out == 0
@@ -77,11 +77,18 @@ def test_rare_conditions_back_off_and_are_counted() -> None:
     assert [(group.statements, group.sex) for group in opened] == [(("SR",), "male")]
 
 
+def test_the_last_diagnosis_is_kept_by_opening_the_age() -> None:
+    old: list[Person] = [("old", ("IMI", "SR"), "male", 85.0, 70.0)]
+    design = design_cohort(table([*population(), *old]), SETTINGS, FACTS)
+    kept = [group for group in design.groups if group.age_band is None and "IMI" in group.statements]
+    assert [(group.statements, group.sex, group.recordings) for group in kept] == [(("IMI", "SR"), "male", 1)]
+
+
 def test_recordings_that_fit_no_group_are_counted_as_left_out() -> None:
     lonely: list[Person] = [("x", ("ONLY",), "male", 50.0, 60.0), ("y", (), "male", 50.0, 60.0)]
-    design = design_cohort(table([*population(), *lonely]), SETTINGS)
+    design = design_cohort(table([*population(), *lonely]), SETTINGS, FACTS)
     assert (design.left_out, design.backed_off) == (2, 2)
-    assert design_cohort(table(lonely), SETTINGS).groups == ()
+    assert design_cohort(table(lonely), SETTINGS, FACTS).groups == ()
 
 
 def test_the_mix_of_conditions_is_that_of_the_recordings() -> None:

@@ -122,13 +122,24 @@ def test_a_tiny_cohort_is_evaluated_as_far_as_it_goes(
     assert "fidelity: precision (synthetic)" in facts["missing"]
 
 
-def test_a_cohort_without_superclasses_is_refused_in_one_line(
+def test_a_cohort_without_superclasses_trains_nothing_and_says_so(
     store: Store, recordings: Reference, good: tuple[dict, Rows]
 ) -> None:
-    table = cohort_table(*people(6, seed=3))
-    index = table.column_names.index("superclasses")
-    empty = pa.array([[] for _ in range(6)], table.schema.field("superclasses").type)
-    cohort = put_cohort(store, recordings, table.set_column(index, table.schema.field("superclasses"), empty), "none")
+    table = without_superclasses(cohort_table(*people(6, seed=3)))
+    facts, rows = evaluate(store, recordings, table, "none")
+    assert {subject for metric, subject in rows if metric == "macro AUC"} == {"real"}
+    assert "condition: asked superclass macro AUC (synthetic)" in facts["missing"]
+
+
+def test_recordings_without_superclasses_are_refused_in_one_line(store: Store, ray_cluster: None) -> None:
+    recordings = put_recordings(store, without_superclasses(recordings_table(40)))
+    cohort = put_cohort(store, recordings, cohort_table(*people(6, seed=3)), "unlabelled")
     with pytest.raises(EvaluationError, match="diagnostic superclass") as refused:
         evaluate_ecgs.fn(SETTINGS, cohort, recordings, ComputeSettings(), str(store.root))
     assert "\n" not in str(refused.value)
+
+
+def without_superclasses(table: pa.Table) -> pa.Table:
+    index = table.column_names.index("superclasses")
+    field = table.schema.field("superclasses")
+    return table.set_column(index, field, pa.array([[] for _ in range(table.num_rows)], field.type))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,11 @@ from warehouse.schema import knowledge
 from warehouse.store import Lineage, Store
 
 CANARY = "Patient Jane Canary of Springfield called on 12 March about the goldfish"
-THREE = {("NORM", "SR"): {}, ("CLBBB",): {"qrs_ms": 152}, ("AFIB",): {"rr_irregularity": 0.22, "p_present": False}}
+THREE: dict[tuple[str, ...], dict[str, Any]] = {
+    ("NORM", "SR"): {},
+    ("CLBBB",): {"qrs_ms": 152},
+    ("AFIB",): {"rr_irregularity": 0.22, "p_present": False},
+}
 
 
 def commit_recordings(store: Store, table: pa.Table, identifier: str) -> Reference:
@@ -78,7 +83,7 @@ def test_nothing_a_report_says_reaches_an_entry_or_an_embedding(store: Store, bu
     again = local_embeddings().embed_documents([row["narrative"] for row in narratives])
     for row, vector in zip(narratives, again, strict=True):
         np.testing.assert_array_equal(
-            np.float32(row["embedding"]), np.float32(vector)
+            np.array(row["embedding"], np.float32), np.array(vector, np.float32)
         )  # of the narrative, of nothing else
         assert np.array(row["embedding"]) @ canary < 0.4
 

@@ -107,8 +107,9 @@ def test_an_empty_knowledge_base_returns_nothing() -> None:
 
 
 def test_jaccard_is_shared_over_all() -> None:
-    a, b = [frozenset("xy"), frozenset()], [frozenset("y"), frozenset("xyz"), frozenset()]
-    np.testing.assert_allclose(jaccard(a, b), [[1 / 2, 2 / 3, 0], [0, 0, 0]])
+    nothing: frozenset[str] = frozenset()
+    a, b = [frozenset("xy"), nothing], [frozenset("y"), frozenset("xyz"), nothing]
+    np.testing.assert_allclose(jaccard(a, b), np.array([[1 / 2, 2 / 3, 0.0], [0.0, 0.0, 0.0]]), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.tasks.knowledge.patients import FACTS, TRUTH, recordings_table
 from tests.tasks.knowledge.scripted import ScriptedModel
 
 NAMES = {code: str(fact["description"]) for code, fact in FACTS.items()}
-BLOCK = {("CLBBB",): {"qrs_ms": 152}, ("NORM",): {}}
+BLOCK: dict[tuple[str, ...], dict[str, Any]] = {("CLBBB",): {"qrs_ms": 152}, ("NORM",): {}}
 TRUE = "QRS duration above 120 ms\nP wave present"
 LIES = "QRS duration below 100 ms\nP wave absent\nheart rate above 120 bpm"
 
