@@ -86,7 +86,7 @@ def closest_beat_correlation(queries: np.ndarray, pool: np.ndarray) -> np.ndarra
 
 
 def _overlap_scale(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """1 / √energy of the part of each recording that overlaps its partner at each lag, (n, lags); 0 where it is flat."""
+    """1 / √energy of the part of each recording that overlaps its partner at each lag, (n, lags); 0 where flat."""
     running = np.cumsum(np.square(signal, dtype=np.float64).sum(axis=1), axis=1)
     padded = np.concatenate([np.zeros((len(signal), 1)), running], axis=1)
     start, stop = np.maximum(0, -lags), signal.shape[2] - np.maximum(0, lags)

@@ -113,7 +113,7 @@ def membership_rows(
 def _distance_alarms(
     released: np.ndarray, members: np.ndarray, held_out: np.ndarray, settings: PrivacySettings
 ) -> Iterator[Row]:
-    """Distances to the closest record: reported, not bounded, since cohorts that pass them can still leak membership."""
+    """Distances to the closest record: reported, not bounded, since cohorts that pass them may still leak."""
     attack, n = "distance to the closest record", len(released)
     rng = np.random.default_rng(settings.seed)
     size = min(len(members), len(held_out))

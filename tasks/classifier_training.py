@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.settings import ComputeSettings, EvaluationSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
@@ -38,7 +37,7 @@ class EvaluationError(EinthovenError):
     """A cohort cannot be evaluated with the recordings at hand."""
 
 
-@task(name="train reference classifier", cache_policy=NO_CACHE)
+@task(name="train reference classifier", **RUN_BY_PREFECT)
 def train_reference_classifier(
     settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, uri: str
 ) -> Reference:

@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import truncnorm
+from scipy.special import ndtr, ndtri
 
 from tasks.conditions import OLDEST_AGE, Condition, StatementFacts, by_importance, report_text
 from tasks.knowledge.demographics import AGE_BANDS, age_band
@@ -43,8 +43,8 @@ class HeartRates:
 
     def draw(self, share: float) -> float:
         """The heart rate below which `share` (0 … 1) of a normal distribution limited to the 5-95 % range lies."""
-        low, high = ((end - self.median) / self.spread for end in (self.low, self.high))
-        return float(truncnorm.ppf(share, low, high, loc=self.median, scale=self.spread))
+        low, high = (ndtr((end - self.median) / self.spread) for end in (self.low, self.high))
+        return float(self.median + self.spread * ndtri(low + share * (high - low)))
 
 
 @dataclass(frozen=True)

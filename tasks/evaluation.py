@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
+from tasks.classifier_training import TrainedOn
 from tasks.settings import ComputeSettings, EvaluationSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse import schema
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
@@ -29,7 +29,7 @@ SUMMARY = {
 """Metric and subject to its name in the facts of the manifest."""
 
 
-@task(name="evaluate ECGs", cache_policy=NO_CACHE)
+@task(name="evaluate ECGs", **RUN_BY_PREFECT)
 def evaluate_ecgs(
     settings: EvaluationSettings, cohort: Reference, recordings: Reference, compute: ComputeSettings, uri: str
 ) -> Reference:
@@ -71,9 +71,10 @@ def _evaluate(
     job = classifier_job(settings)
     synthetic = read_cohort(store, cohort)
     # Started first: they train while the reference classifier does, and while fidelity is measured.
+    of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
     jobs = {
         trained_on: job.remote(settings, str(store.root), recordings, cohort, trained_on)
-        for trained_on in ("real + synthetic", "synthetic")
+        for trained_on in of_synthetic
         if len(synthetic.labelled)
     }
     if not jobs:

@@ -1,34 +1,27 @@
 """Generation of a cohort: an actor pool of Ray Data, one Parquet file per part, each row from its own seed.
 
-A part is the unit of resumption: it appears whole or not at all, and a part that an interrupted run wrote is kept. A row
-depends on the cohort seed, its number, the recordings and the model only, so the rows are the same however the work was
-cut up.
+A part is the unit of resumption: it appears whole or not at all, and one that an interrupted run wrote is kept. A row
+depends on the cohort seed, its number, the recordings and the model only, so the rows are the same however the work
+was cut up.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
-from models.classes import SUPERCLASSES
-from models.leads import einthoven_residual, to_twelve_leads
 from tasks.cohort_design import CohortDesign, design_cohort, row_seed
-from tasks.conditions import Condition, ConditionEmbedder, StatementFacts, describe
+from tasks.conditions import ConditionEmbedder, StatementFacts
 from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
-from warehouse import schema
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
-from warehouse.waveforms import from_lead_columns, to_lead_columns, to_measured_columns
 
 STAGE = Stage("generate cohort", "cohort", code_version=1)
 TABLE = "cohorts"
@@ -39,7 +32,7 @@ class GenerationError(EinthovenError):
     """A cohort cannot be generated from this model and these recordings."""
 
 
-@task(name="generate ECGs", cache_policy=NO_CACHE)
+@task(name="generate ECGs", **RUN_BY_PREFECT)
 def generate_ecgs(
     settings: CohortSettings,
     model: Reference,
@@ -87,6 +80,8 @@ def _generate(
     knowledge_settings: KnowledgeSettings,
     compute: ComputeSettings,
 ) -> Result:
+    from tasks.cohort_table import summarise
+
     logger = run_logger()
     store = staging.store
     source = store.manifest(recordings).facts
@@ -141,7 +136,7 @@ def _generate(
             "left_out": design.left_out,
         },
         **speed,
-        **_summary(staging.path / TABLE),
+        **summarise(staging.path / TABLE),
     }
     return Result(rows=settings.size, facts=facts)
 
@@ -230,7 +225,7 @@ class PartWriter:
         )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Write one part; returns its row count, or what failed in one line (Ray would wrap an exception in its own)."""
+        """Write one part; returns its row count, or what failed (Ray would wrap an exception in its own)."""
         part = int(batch["part"][0])
         first = part * self.settings.rows_per_part
         numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
@@ -247,6 +242,8 @@ class PartWriter:
         Raises:
             GenerationError: the model's output is not finite.
         """
+        from tasks.cohort_table import cohort_table
+
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
         seeds = [row_seed(self.settings.seed, row) for row in numbers]
         signals: list[np.ndarray] = []
@@ -277,85 +274,3 @@ class PartWriter:
             self.simulated,
             self.statement_facts,
         )
-
-
-def cohort_table(
-    cohort: str,
-    numbers: range,
-    seeds: list[int],
-    conditions: list[Condition],
-    entries: list[list[str]],
-    signal_mv: np.ndarray,
-    rate_hz: int,
-    model_id: str,
-    simulated: bool,
-    statement_facts: StatementFacts,
-) -> pa.Table:
-    """Rows of `cohorts`. Features and flags are measured on the waveform as stored, in whole µV.
-
-    Args:
-        signal_mv: (rows, 8, samples), mV; everything else has one value per row.
-    """
-    from threadpoolctl import threadpool_limits
-
-    from models.measurements import measure, quality_flags
-
-    leads = to_lead_columns(signal_mv)
-    stored = from_lead_columns(pa.table(leads))
-    # One thread: with more, matrix products round differently, and a row must not depend on the number of workers.
-    with threadpool_limits(1):
-        measured, flags = measure(stored, rate_hz), quality_flags(stored, rate_hz)
-    columns: dict[str, Any] = {
-        "ecg_id": [f"{cohort}-{row:07d}" for row in numbers],
-        "row_number": list(numbers),
-        "row_seed": seeds,
-        "model_id": [model_id] * len(numbers),
-        "simulated_source": [simulated] * len(numbers),
-        "condition": [describe(one.statements[0], statement_facts) for one in conditions],
-        "text": [one.text for one in conditions],
-        "statements": [list(one.statements) for one in conditions],
-        "superclasses": [superclasses_of(one.statements, statement_facts) for one in conditions],
-        "age_years": [one.age_years for one in conditions],
-        "sex": [one.sex for one in conditions],
-        "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],
-        "knowledge_entries": entries,
-        "quality_flags": flags,
-        **to_measured_columns(measured),
-        **leads,
-    }
-    return pa.table(columns, schema=schema.cohorts(signal_mv.shape[2], rate_hz))
-
-
-def superclasses_of(statements: tuple[str, ...], statement_facts: StatementFacts) -> list[str]:
-    """Diagnostic superclasses of statements, without repeats, in the order of `SUPERCLASSES`."""
-    held = {statement_facts.get(code, {}).get("superclass") for code in statements}
-    return [name for name in SUPERCLASSES if name in held]
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    """What is worth knowing of a cohort without reading it; one part in memory at a time."""
-    import pyarrow.parquet as pq
-
-    flags: Counter[str] = Counter()
-    flagged = measured = 0
-    error = residual = 0.0
-    for path in sorted(folder.glob("part-*.parquet")):
-        table = pq.read_table(path)
-        of_rows = table.column("quality_flags").to_pylist()
-        flags.update(flag for row in of_rows for flag in row)
-        flagged += sum(bool(row) for row in of_rows)
-        asked, found = (
-            table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-            for name in ("target_heart_rate_bpm", "heart_rate_bpm")
-        )
-        difference = np.abs(found - asked)
-        measured += int(np.isfinite(difference).sum())
-        error += float(np.nansum(difference))
-        residual = max(residual, einthoven_residual(to_twelve_leads(from_lead_columns(table).astype(np.float64))))
-    return {
-        "quality_flags": dict(flags.most_common()),
-        "flagged": flagged,
-        "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,
-        "heart_rate_measured": measured,
-        "einthoven_residual_mv": residual,
-    }

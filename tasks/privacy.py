@@ -6,10 +6,9 @@ import time
 
 import pyarrow as pa
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.settings import ComputeSettings, PrivacySettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse import schema
 from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
@@ -23,7 +22,7 @@ class PrivacyError(EinthovenError):
     """A cohort cannot be audited with the recordings at hand."""
 
 
-@task(name="audit ECGs", cache_policy=NO_CACHE)
+@task(name="audit ECGs", **RUN_BY_PREFECT)
 def audit_ecgs(
     settings: PrivacySettings, cohort: Reference, recordings: Reference, compute: ComputeSettings, uri: str
 ) -> Reference:

@@ -52,6 +52,8 @@ def run_stage(name: str, staging: Staging, settings: TrainingSettings, recording
         TrainingError: training failed more often than `max_failures`.
     """
     logger = run_logger()
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # watches nodes that a cloud takes back
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.workers)
     trainer = Trainer(
         train_network,
