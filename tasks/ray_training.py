@@ -21,6 +21,7 @@ from tasks.stage import run_logger
 from tasks.training_data import TrainingError
 from tasks.training_loop import train_network
 from tasks.training_progress import following
+from tasks.training_stages import STAGES
 from warehouse.store import Staging
 
 
@@ -52,6 +53,9 @@ def run_stage(name: str, staging: Staging, settings: TrainingSettings, recording
         TrainingError: training failed more often than `max_failures`.
     """
     logger = run_logger()
+    if (staging.path / STAGES[name].leaves).exists():
+        logger.info("%s: an earlier run finished it", name)
+        return
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # watches nodes that a cloud takes back
     threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // settings.workers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from safetensors import safe_open
@@ -40,6 +40,7 @@ class TrainingStage(ABC):
         learner: the part of the objective that learns.
         ema_decay: decay of the averaged weights, None for no average.
         rows: recordings per split.
+        leaves: the last file that `finish` writes.
     """
 
     schedule: AutoencoderTraining | DiffusionTraining
@@ -47,6 +48,7 @@ class TrainingStage(ABC):
     learner: nn.Module
     ema_decay: float | None
     rows: dict[str, int]
+    leaves: ClassVar[str]
 
     @abstractmethod
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
@@ -59,6 +61,8 @@ class TrainingStage(ABC):
 
 class AutoencoderStage(TrainingStage):
     """Stage 1: autoencoder and beat decoder on waveforms. Leaves their weights and the latents of all recordings."""
+
+    leaves = LATENTS
 
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
         self.schedule = self.settings = settings.autoencoder
@@ -117,6 +121,8 @@ class AutoencoderStage(TrainingStage):
 class DenoiserStage(TrainingStage):
     """Stage 2: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
 
+    leaves = DENOISER_FILE
+
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
         self.schedule = self.settings = settings.diffusion
         self.staging, self.ema_decay = staging, self.settings.ema_decay
@@ -160,7 +166,7 @@ class DenoiserStage(TrainingStage):
         save_weights(self.denoiser, self.staging / DENOISER_FILE)
 
 
-STAGES: Final = {
+STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage]]] = {
     "autoencoder": AutoencoderStage,
     "denoiser": DenoiserStage,
 }
