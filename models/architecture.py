@@ -50,9 +50,9 @@ class DenoiserArchitecture(Architecture):
 class GeneratorConfig(Architecture):
     """Everything but the weights that a generator needs, saved beside them."""
 
-    autoencoder: AutoencoderArchitecture
-    beat_decoder: BeatDecoderArchitecture
-    denoiser: DenoiserArchitecture
+    autoencoder: AutoencoderArchitecture = Field(description="Autoencoder shape.")
+    beat_decoder: BeatDecoderArchitecture = Field(description="Beat decoder shape.")
+    denoiser: DenoiserArchitecture = Field(description="Denoiser shape.")
     sampling_rate_hz: int = Field(ge=1, description="Sampling rate of the recordings, in Hz.")
     samples: int = Field(ge=8, description="Samples of a recording.")
     lead_scale_mv: tuple[float, ...] = Field(

@@ -9,17 +9,23 @@ from typing import Any
 from tasks.settings import ComputeSettings
 
 MEBIBYTE = 1024**2
-QUIET_LOGGERS = ("ray.data", "ray.train", "ray._private")
-"""Their progress is told by the stages themselves, in a line that says what is being done."""
+ENVIRONMENT = {
+    # Train's state export needs the dashboard, which a local Ray does without: it costs start-up time and memory.
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "0",
+    # Threads that wait for each other sleep instead of spinning; on a shared machine training is ten times faster so.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # The stages tell their progress themselves, in lines that say what is being done.
+    "RAY_DATA_LOG_LEVEL": "ERROR",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS": "0",
+}
+"""What Ray and its workers are told through the environment; what the user has set wins."""
 
 
 def connect(settings: ComputeSettings) -> None:
     """Connect to Ray once per process; later calls do nothing."""
-    # Train's state export needs the dashboard, which a local Ray does without: it costs start-up time and memory.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
-    # Threads that wait for each other sleep instead of spinning; on a shared machine training is ten times faster so.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
@@ -34,5 +40,3 @@ def connect(settings: ComputeSettings) -> None:
             include_dashboard=False,
             **common,
         )
-    for name in QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -68,7 +68,11 @@ def draw_single_ecg(
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"
     figure = draw_ecg(signal[0], config.generator.sampling_rate_hz, text, subtitle, mark)
     # Without a date in the file, the same request gives the same bytes.
-    figure.savefig(out, dpi=PICTURE_DPI, metadata={"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[out.suffix.lower()[1:]])
+    figure.savefig(
+        out,
+        dpi=PICTURE_DPI,
+        metadata={"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[out.suffix.lower()[1:]],
+    )
     return f"{out}: {text}; {_found(measured)}"
 
 

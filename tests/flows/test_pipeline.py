@@ -10,6 +10,9 @@ import duckdb
 import pytest
 
 from tests.flows.conftest import SMALL, PrefectServer, small_release
+from warehouse.catalog import query
+from warehouse.queries import queries_in
+from warehouse.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +41,15 @@ def test_the_catalog_shows_the_cohort_to_the_command_and_to_plain_duckdb(
     assert refused == (5,), "the demo's five damaged files must all be refused"
     assert sum(split.values()) + 5 == SMALL["source.simulation.recordings"]
     assert simulated == [(True,)], "a cohort learned from simulated recordings must say so"
+
+
+@pytest.mark.parametrize(("title", "sql"), queries_in(), ids=lambda text: text.split("\n")[0][:40])
+def test_every_documented_query_answers(title: str, sql: str, published: Path) -> None:
+    assert query(Store(str(published)), sql).columns, title
+
+
+def test_there_are_at_least_ten_documented_queries() -> None:
+    assert len(queries_in()) >= 10
 
 
 def test_the_release_verifies_and_tampering_is_noticed(
