@@ -89,19 +89,13 @@ def test_a_larger_cohort_reruns_generation_but_not_training_and_keeps_its_first_
     assert done.returncode == 0, done.stderr
     after = counts(published)
     assert after == {**before, "cohort": before["cohort"] + 1}
-    rows = answer(
-        prefect_server,
-        published,
-        """select count(*) as n, count(distinct (lead_ii, lead_v2)) as waveforms from cohorts
-           where row_number < 48 group by dataset_id""",
+    # DuckDB 2.0.0 crashes on count(distinct (…)) over structs that hold arrays; over their hash it counts.
+    sql = """select count(*) as n, count(distinct dataset_id) as cohorts,
+                    count(distinct hash(row_seed, condition, lead_ii, lead_v2)) as rows
+             from cohorts where row_number < 48"""
+    assert answer(prefect_server, published, sql) == [{"n": 96, "cohorts": 2, "rows": 48}], (
+        "the same row must come out whatever the cohort's size"
     )
-    assert [row["n"] for row in rows] == [48, 48]
-    distinct = answer(
-        prefect_server,
-        published,
-        "select count(distinct (row_seed, lead_ii, lead_v2)) as n from cohorts where row_number < 48",
-    )
-    assert distinct == [{"n": 48}], "the same row must come out whatever the cohort's size"
 
 
 def test_a_failed_gate_publishes_nothing(prefect_server: PrefectServer, published: Path) -> None:
