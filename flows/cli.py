@@ -109,14 +109,17 @@ def run_flow(name: str, settings: Settings) -> Any:
     prepare_environment()
     flow = getattr(importlib.import_module(f"flows.{name}"), FLOWS[name])
     quieten_console()
-    from ray.exceptions import RayTaskError
-
     try:
         return flow(settings)
-    except RayTaskError as error:
-        if isinstance(error.cause, EinthovenError):
-            raise error.cause from None
+    except Exception as error:
+        # Ray wraps what a worker raised, and keeps it in `cause`.
+        if isinstance(cause := getattr(error, "cause", None), EinthovenError):
+            raise cause from None
         raise
+    finally:
+        # Workers may still be talking; the last line is ours.
+        if (ray := sys.modules.get("ray")) and ray.is_initialized():
+            ray.shutdown()
 
 
 def _stage(name: str, summary: str) -> None:

@@ -16,7 +16,7 @@ PREFECT_ENVIRONMENT = {
     "PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT": "%(asctime)s  %(message)s",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s  %(message)s",
 }
-ENGINE_CHATTER = ("Created task run", "Finished in state Completed()", "Beginning subflow run", "View at ")
+ENGINE_CHATTER = ("Created task run", "Finished in state ", "Beginning subflow run", "View at ")
 
 
 def prepare_environment() -> None:

@@ -16,7 +16,6 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     # The stages tell their progress themselves, in lines that say what is being done.
     "RAY_DATA_LOG_LEVEL": "ERROR",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DEDUP_LOGS": "0",
 }
 """What Ray and its workers are told through the environment; what the user has set wins."""

@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 # leave a wide interval; the gate has tests of its own.
 SMALL = {
     "source.simulation.recordings": 140,
+    "ingestion.recordings_per_part": 32,
     "knowledge.min_patients": 8,
     "knowledge.max_conditions": 2,
     "knowledge.max_attempts": 1,

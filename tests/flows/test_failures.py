@@ -28,7 +28,7 @@ def test_a_dataset_that_cannot_be_read_is_explained(
     source = next((published / "source").glob("*/ptbxl_database.csv")).parent
     if damage == "empty":
         dataset.mkdir()
-        expected = "ptbxl_database.csv"
+        expected = f"{dataset} is empty"
     else:
         subprocess.run(["cp", "-r", str(source), str(dataset)], check=True)
         (dataset / "MANIFEST.json").unlink()
