@@ -62,6 +62,7 @@ class BeatDecoder(nn.Module):
         super().__init__()
         width = architecture.width
         self.features = 32
+        self.latent_step_s = downsampling / rate_hz
         self.factor = grid_factor(rate_hz, architecture.grid_hz)
         self.before, self.after = beat_samples(architecture, rate_hz)
         self.margin = round(MARGIN_S * rate_hz)
@@ -79,10 +80,9 @@ class BeatDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> DecodedBeat:
         """(B, latent_channels, T) to a `DecodedBeat`."""
-        position = torch.linspace(0, 1, latent.shape[-1], device=latent.device, dtype=latent.dtype).expand(
-            len(latent), 1, -1
-        )
-        trunk = self.trunk(torch.cat([latent, position], dim=1))
+        # Time in tens of seconds, whatever the length: "first" is a matter of where one is.
+        time = torch.arange(latent.shape[-1], device=latent.device, dtype=latent.dtype) * self.latent_step_s / 10
+        trunk = self.trunk(torch.cat([latent, time.expand(len(latent), 1, -1)], dim=1))
         place = self.place(trunk)[:, 0].float()
         around = self._cut_around(self.maps(trunk).float(), place.softmax(dim=-1))
         beat = upsample(self.head(around).float(), self.factor)

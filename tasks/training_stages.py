@@ -22,7 +22,7 @@ from models.denoiser import Denoiser
 from models.diffusion import DiffusionObjective
 from models.physics import BeatEquation, BeatPhysics, WaveFit
 from tasks.settings import AutoencoderTraining, DiffusionTraining, TrainingSettings
-from tasks.training_data import beat_windows, load_split
+from tasks.training_data import beat_windows, load_split, random_crops
 
 AUTOENCODER_FILE: Final = "autoencoder.safetensors"
 BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
@@ -90,7 +90,11 @@ class AutoencoderStage(TrainingStage):
         data = self.splits[split]
         signal = data.millivolts(rows).to(device) / self.lead_scale.to(device)
         r_peaks = data.r_peaks[rows].to(device)
-        before, _ = beat_samples(self.settings.beat_decoder, self.rate_hz)
+        before, after = beat_samples(self.settings.beat_decoder, self.rate_hz)
+        if split == "train":
+            length = max(round(self.settings.crop_share * signal.shape[-1]), before + after)
+            signal, r_peaks = random_crops(signal, r_peaks, length, before, after)
+            signal = signal * (self.settings.gain_spread * torch.randn(len(rows), 1, 1, device=device)).exp()
         return {
             "signal": signal,
             "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz, self.settings.beat_decoder),

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pytest
 import torch
 
+from models.beats import whole_beats
 from tasks.model_folder import ModelFolderError, load_config, load_fit, load_generator
 from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
 from tasks.training import train_generator
-from tasks.training_data import TrainingError, usable_rows, wave_classes
+from tasks.training_data import TrainingError, random_crops, usable_rows, wave_classes
 from tasks.training_loop import Average, batch_rows, learning_rate
 from tasks.training_progress import Progress, append_progress, loss_history, read_progress
 from tests.models.test_autoencoder import beating
@@ -249,6 +250,27 @@ def test_rare_statements_fall_back_to_superclass_then_to_all() -> None:
     names, index = wave_classes(table, facts, min_recordings=20)
     assert names == ["all", "MI", "NORM"]
     assert [names[i] for i in index] == ["NORM"] * 25 + ["MI"] * 24 + ["all"] * 3
+
+
+def test_crops_keep_signal_and_r_peaks_together() -> None:
+    torch.manual_seed(0)
+    signal, peaks = beating(40, SAMPLES)
+    r_peaks = torch.full((40, 12), -1)
+    for row, found in enumerate(peaks):
+        whole = whole_beats(found, SAMPLES, 20, 40)[: 1 if row < 10 else None]
+        r_peaks[row, : len(whole)] = torch.from_numpy(whole)
+    pieces, inside = random_crops(signal, r_peaks, 200, 20, 40)
+    assert pieces.shape == (40, 8, 200)
+    for row in range(40):
+        found = inside[row][inside[row] >= 0]
+        assert len(found) >= 1
+        assert torch.equal(found, inside[row, : len(found)])
+        assert ((found >= 20) & (found <= 160)).all()
+        for peak in found:
+            assert pieces[row, 5, peak - 5 : peak + 6].argmax() == 5
+    whole_pieces, unchanged = random_crops(signal, r_peaks, SAMPLES, 20, 40)
+    assert torch.equal(whole_pieces, signal)
+    assert torch.equal(unchanged, r_peaks)
 
 
 def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() -> None:
