@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from torch import Tensor, nn
 
 from models.conditioning import ConditionTensors
@@ -62,36 +62,29 @@ def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device
     return torch.stack(rows).to(device)
 
 
-def solver_steps(steps: int, timesteps: int) -> list[int]:
-    """The time steps at which the solver asks the denoiser, from pure noise down.
-
-    They lie closer together near the end, t ∝ u^1.5: evenly spread, the last step would jump over the noise levels at
-    which fine detail forms, and detail with a tenth of the signal's amplitude would lose a third of it at 16 steps.
-    """
-    places = [round((timesteps - 1) * ((index + 1) / steps) ** 1.5) for index in range(steps)]
-    return sorted(set(places), reverse=True)
-
-
 def solve(denoise: Denoise, noise: Tensor, timesteps: int, steps: int) -> Tensor:
-    """Integrate from noise to clean latents with DPM-Solver++ (2M), a second-order multistep solver (Lu et al. 2022).
+    """Integrate from noise to clean latents with UniPC (Zhao et al. 2023), a second-order predictor-corrector.
+
+    First-order DDIM shrinks what it generates: at 16 steps Gaussian data loses a tenth of its spread, here a hundredth.
 
     Args:
         denoise: predicts v, guidance included.
         noise: (B, C, T) standard normal.
         timesteps: diffusion time steps of training.
-        steps: evaluations of `denoise`; fewer where `timesteps` does not hold as many different ones.
+        steps: evaluations of `denoise`.
 
     Returns:
         (B, C, T) clean latents.
     """
-    solver = DPMSolverMultistepScheduler(
+    solver = UniPCMultistepScheduler(
         num_train_timesteps=timesteps,
         beta_schedule="squaredcos_cap_v2",
         rescale_betas_zero_snr=True,
         prediction_type="v_prediction",
+        timestep_spacing="trailing",
         solver_order=2,
     )
-    solver.set_timesteps(timesteps=solver_steps(steps, timesteps), device=noise.device)
+    solver.set_timesteps(steps, device=noise.device)
     latents = noise
     for step in solver.timesteps:
         velocity = denoise(latents, step.expand(len(latents)))

@@ -47,9 +47,9 @@ def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
     assert torch.allclose(solved, point, atol=1e-3)
 
 
-@pytest.mark.parametrize("spread", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("spread", [0.3, 0.5, 1.0, 2.0])
 def test_sixteen_steps_keep_the_spread_of_gaussian_data(spread: float) -> None:
-    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; what is solved for must spread by s, fine detail too.
+    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; what is solved for must spread by s.
     schedule = noise_schedule(1000)
 
     def exact(noisy: Tensor, time: Tensor) -> Tensor:
@@ -59,7 +59,9 @@ def test_sixteen_steps_keep_the_spread_of_gaussian_data(spread: float) -> None:
         return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
 
     noise = initial_noise(list(range(64)), (2, 100))
-    assert float(solve(exact, noise, 1000, 16).std() / noise.std()) == pytest.approx(spread, rel=0.07)
+    assert float(solve(exact, noise, 1000, 16).std() / noise.std()) == pytest.approx(
+        spread, rel=0.06 if spread < 0.5 else 0.015
+    )
 
 
 def test_noise_of_a_row_is_its_seeds_alone() -> None:
