@@ -52,27 +52,22 @@ class PrefectServer:
     url: str
     environment: dict[str, str]
 
-    def einthoven(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def einthoven(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line as a person would."""
-        return subprocess.run(
-            [str(BIN / "einthoven"), *arguments],
-            env=self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return self._run("einthoven", arguments)
 
-    def prefect(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Prefect's own command line."""
+        return self._run("prefect", arguments)
+
+    def _run(self, program: str, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(BIN / "prefect"), *arguments],
+            [str(BIN / program), *arguments],
             env=self.environment,
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=600,
             check=False,
         )
 
