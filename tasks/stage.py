@@ -11,6 +11,7 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
@@ -108,6 +109,15 @@ RUN_BY_PREFECT: dict[str, Any] = {
     "cache_policy": NO_CACHE,
 }
 """How Prefect runs a stage: `@task(name="…", **RUN_BY_PREFECT)`."""
+
+
+def in_run() -> bool:
+    """Whether a Prefect run is going on, so that artifacts can be made."""
+    try:
+        get_run_context()
+    except MissingContextError:
+        return False
+    return True
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
