@@ -79,6 +79,10 @@ class Hearts:
     wander_mv: Tensor
     noise_mv: Tensor
 
+    def __getitem__(self, rows: slice | Tensor) -> Hearts:
+        """The hearts of some recordings."""
+        return Hearts(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def without_artefacts(self) -> Hearts:
         """The same hearts, recorded without baseline wander or noise."""
         return replace(self, wander_mv=torch.zeros_like(self.wander_mv), noise_mv=torch.zeros_like(self.noise_mv))
@@ -143,10 +147,14 @@ def draw_hearts(
     origin = torch.randint(len(ECTOPIC_BEATS), (batch,), generator=generator)
     fibrillation = torch.tensor([program.fibrillation for program in programs])
 
-    amplitude, centre, width, exponent, kind = _table([(*program.waves, *program.lesion) for program in programs])
-    lesion_from = torch.tensor([len(program.waves) for program in programs])[:, None]
-    of_lesion = torch.arange(amplitude.shape[1]) >= lesion_from
-    factor = anatomy.wave[:, : amplitude.shape[1]] * anatomy.amplitude.gather(1, kind)
+    # Few programs, many recordings: each distinct program is tabulated once.
+    distinct = {id(program): program for program in programs}
+    rows = {identity: row for row, identity in enumerate(distinct)}
+    row = torch.tensor([rows[id(program)] for program in programs])
+    waves = _table([(*program.waves, *program.lesion) for program in distinct.values()])
+    amplitude, centre, width, exponent, kind, number = (column[row] for column in waves)
+    of_lesion = number >= torch.tensor([len(program.waves) for program in programs])[:, None]
+    factor = anatomy.wave.gather(1, number) * anatomy.amplitude.gather(1, kind)
     factor = (
         factor
         * torch.where(of_lesion, severity[:, None], 1.0)
@@ -154,7 +162,7 @@ def draw_hearts(
     )
     stretch = anatomy.width.gather(1, kind)
     centre = centre * stretch - torch.where(kind == 0, delay[:, None], 0.0)
-    beats = _table([ECTOPIC_BEATS[int(index)] for index in origin])
+    beats = [column[origin] for column in _table(ECTOPIC_BEATS)]
     return Hearts(
         amplitude=(amplitude * factor[..., None]) @ anatomy.rotation.mT,
         centre_s=centre,
@@ -176,17 +184,23 @@ def draw_hearts(
     )
 
 
-def _table(beats: Sequence[tuple[Wave, ...]]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Waves as tensors, padded to the longest beat with waves of amplitude 0.
+def _table(beats: Sequence[tuple[Wave, ...]]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Waves as tensors. A column holds waves of one kind; where a beat has none left, one of amplitude 0 stands in.
 
     Returns:
-        Amplitude (batch, waves, 3), centre, width, exponent, and index of the kind, (batch, waves) each.
+        Amplitude (beats, waves, 3); centre, width, exponent, index of the kind, and number of the wave in its beat,
+        (beats, waves) each.
     """
-    longest = max(len(beat) for beat in beats)
-    nothing = Wave("QRS", 0.0, 0.01)
-    rows = [(*beat, *(nothing,) * (longest - len(beat))) for beat in beats]
+    columns: list[list[tuple[int, Wave]]] = []
+    for kind in KINDS:
+        of_kind = [[(number, wave) for number, wave in enumerate(beat) if wave.kind == kind] for beat in beats]
+        fullest = max(of_kind, key=len)
+        # Standing in for a wave of another beat, it lies where that one does: waves of a column are evaluated together.
+        spare = [(0, replace(wave, x=0.0, y=0.0, z=0.0)) for _, wave in fullest]
+        columns += [list(column) for column in zip(*(one + spare[len(one) :] for one in of_kind), strict=True)]
     numbers = torch.tensor(
-        [[(w.x, w.y, w.z, w.centre_s, w.width_s, RATE_EXPONENT[w.kind]) for w in row] for row in rows]
-    )
-    kind = torch.tensor([[KINDS.index(wave.kind) for wave in row] for row in rows])
-    return numbers[..., :3], numbers[..., 3], numbers[..., 4], numbers[..., 5], kind
+        [[(w.x, w.y, w.z, w.centre_s, w.width_s, RATE_EXPONENT[w.kind]) for _, w in column] for column in columns]
+    ).transpose(0, 1)
+    kinds = torch.tensor([[KINDS.index(wave.kind) for _, wave in column] for column in columns]).T
+    order = torch.tensor([[number for number, _ in column] for column in columns]).T
+    return numbers[..., :3], numbers[..., 3], numbers[..., 4], numbers[..., 5], kinds, order

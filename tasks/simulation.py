@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from models.hearts import Anatomy
 
-STAGE: Final = Stage("simulate dataset", "source", 1)
+STAGE: Final = Stage("simulate dataset", "source", 2)
 RATE_HZ: Final = 100
 DURATION_S: Final = 10.0
 CHUNK: Final = 200

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
 from models.dipole import ADULT_P, ADULT_QRS, ADULT_T, DOWER, to_leads
 from models.ecgsyn import gaussian_waves
@@ -15,7 +16,7 @@ from models.hearts import Hearts, draw_anatomy, draw_hearts
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, einthoven_residual, to_twelve_leads
 from models.measurements import measure, quality_flags
 from models.programs import PROGRAMS
-from models.rhythms import Beats
+from models.rhythms import Beats, draw_beats
 from models.simulator import dipole_signal, simulate
 
 EACH = 60
@@ -224,6 +225,82 @@ def test_beats_are_the_closed_form_in_phase() -> None:
         )
         # Waves reach over half a beat from their centre only in the tails.
         torch.testing.assert_close(signal[axis], closed, rtol=0, atol=2e-3)
+
+
+def test_the_simulator_solves_ecgsyns_equation() -> None:
+    """SciPy integrates the phase and the three axes of the dipole; the simulator gives the same millivolts."""
+    hearts, _ = hearts_of(["inferior ST elevation"], seed=2, rate=torch.tensor([60.0]))
+    rate_hz, omega = 250.0, 2 * math.pi
+    r_times = torch.arange(-3.0, 8.0)[None]
+    flags = torch.zeros_like(r_times, dtype=torch.bool)
+    beats = Beats(r_times, torch.ones_like(r_times), flags, torch.zeros_like(r_times))
+    signal = dipole_signal(hearts, beats, rate_hz, 1000)[0].double().numpy()
+    amplitude = hearts.amplitude[0].double().numpy()
+    centre, width = (omega * each[0].double().numpy() for each in (hearts.centre_s, hearts.width_s))
+
+    def rates(_: float, state: np.ndarray) -> np.ndarray:
+        x, y = state[:2]
+        distance = (math.atan2(y, x) - centre + math.pi) % (2 * math.pi) - math.pi
+        slope = -omega * (amplitude.T * distance / width**2 * np.exp(-0.5 * (distance / width) ** 2)).sum(axis=1)
+        pull = 1 - math.hypot(x, y)
+        return np.array([pull * x - omega * y, pull * y + omega * x, *slope])
+
+    start = np.array([1.0, 0.0, *signal[:, 0]])
+    time = np.arange(1000) / rate_hz
+    solved = solve_ivp(rates, (0, time[-1]), start, t_eval=time, rtol=1e-8, atol=1e-10, max_step=2e-3).y[2:]
+    # A wave that is wider than half a beat joins up with itself only in the tails.
+    assert np.abs(signal - solved).max() < 4e-3 * np.ptp(solved)
+
+
+def test_amplitudes_are_millivolts_and_times_are_seconds() -> None:
+    hearts, generator = hearts_of(["left bundle branch block"], seed=3)
+    hearts = hearts.without_artefacts()
+    beats = draw_beats(hearts.heart_rate_bpm, hearts.rr_variability, 10.0, generator)
+    coarse, fine = dipole_signal(hearts, beats, 100.0, 1000), dipole_signal(hearts, beats, 500.0, 5000)
+    torch.testing.assert_close(fine[..., ::5], coarse, rtol=0, atol=1e-3)  # sample k is at k / rate seconds
+    doubled = replace(hearts, amplitude=2.0 * hearts.amplitude)
+    torch.testing.assert_close(dipole_signal(doubled, beats, 100.0, 1000), 2.0 * coarse)
+    one_wave = replace(
+        hearts,
+        amplitude=torch.tensor([[[1.0, 0.0, 0.0]]]),
+        centre_s=torch.tensor([[0.05]]),
+        width_s=torch.tensor([[0.02]]),
+        exponent=torch.tensor([[0.0]]),
+    )
+    single = Beats(torch.tensor([[2.0]]), torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1, 1))
+    lead_i = to_leads(dipole_signal(one_wave, single, 100.0, 400))[0, 0]
+    assert int(lead_i.argmax()) == 205 and float(lead_i.max()) == pytest.approx(DOWER[0][0], rel=1e-4)
+    assert float(lead_i[207] / lead_i[205]) == pytest.approx(math.exp(-0.5), rel=1e-3)
+
+
+def test_a_heart_is_drawn_alike_whatever_is_drawn_beside_it() -> None:
+    """Waves of other programs in the batch change the table, not the beat."""
+    anatomy = draw_anatomy(torch.full((2,), 50.0), torch.zeros(2), torch.Generator().manual_seed(1))
+    for other in PROGRAMS:
+        pair = [PROGRAMS["atrial fibrillation"], PROGRAMS[other]]
+        hearts = draw_hearts(pair, anatomy, torch.Generator().manual_seed(2)).without_artefacts()
+        beats = Beats(
+            torch.tensor([[1.0]] * 2),
+            torch.ones(2, 1),
+            torch.zeros(2, 1, dtype=torch.bool),
+            torch.zeros(2, 1),
+        )
+        signal = dipole_signal(hearts, beats, 100.0, 200)[0]
+        if other == next(iter(PROGRAMS)):
+            first = signal
+        torch.testing.assert_close(signal, first, rtol=0, atol=1e-4)
+
+
+def test_gradients_reach_every_parameter_of_a_heart() -> None:
+    hearts, _ = hearts_of(["atrial fibrillation", "premature ventricular complexes", "ST depression"], seed=2)
+    # Whether a beat is ectopic is decided, not weighed: its share alone has no gradient.
+    names = [name for name, value in vars(hearts).items() if value.is_floating_point() and name != "ectopic_share"]
+    values = {name: getattr(hearts, name).clone().requires_grad_() for name in names}
+    signal = simulate(replace(hearts, **values), torch.Generator().manual_seed(1))
+    signal.square().sum().backward()
+    for name, value in values.items():
+        assert value.grad is not None and torch.isfinite(value.grad).all(), name
+        assert value.grad.abs().sum() > 0, name
 
 
 def test_gradients_reach_the_heart() -> None:
