@@ -74,6 +74,7 @@ def commit_once(
     with store.stage(stage.makes, identifier, waiting) as staging:
         if found := store.find(stage.makes, identifier):
             logger.info("%s: skipped, another run has just made %s", stage.name, found)
+            staging.discard_if_empty()
             return found
         logger.info("%s: %s %s %s", stage.name, "continuing" if staging.resumed else "making", stage.makes, identifier)
         started = time.monotonic()
