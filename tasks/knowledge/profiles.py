@@ -45,12 +45,6 @@ class Profiles:
             total += weights.get(view, 0.0) * np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
         return total
 
-    def most_similar(self, patient: int, among: np.ndarray, weights: Mapping[str, float], top_k: int) -> np.ndarray:
-        """The `top_k` other patients of `among` most like a patient, best first; ties go to the lower number."""
-        others = np.sort(among[among != patient])
-        closeness = self.similarity(np.array([patient]), others, weights)[0]
-        return others[np.argsort(-closeness, kind="stable")[:top_k]]
-
     def most_typical(self, group: np.ndarray, weights: Mapping[str, float], top_k: int) -> np.ndarray:
         """The `top_k` patients of a group that are most like the group's patients on average."""
         group = np.sort(group)

@@ -17,7 +17,6 @@ ADMISSIONS = {
     "procedures": [[], [], [], ["stent"], []],
 }
 PATIENTS = np.array([0, 0, 1, 2, 3])
-EVENLY = {"diagnoses": 1.0, "medications": 1.0, "procedures": 1.0}
 
 
 def test_similarity_is_the_weighted_sum_of_jaccards() -> None:
@@ -26,12 +25,6 @@ def test_similarity_is_the_weighted_sum_of_jaccards() -> None:
     # Patient 0 holds I48, I10 and I50 over both recordings: 2 of 3 diagnoses shared with patient 1, 1 of 2 medications.
     found = profiles.similarity(np.array([0, 2]), np.array([1, 2]), weights)
     np.testing.assert_allclose(found, [[2 * 2 / 3 + 0.5 * 1 / 2, 0], [0, 2 + 0.5 + 3]], atol=1e-6)
-
-
-def test_the_most_similar_patients_come_first_and_the_patient_is_not_among_them() -> None:
-    profiles = Profiles(PATIENTS, ADMISSIONS)
-    assert profiles.most_similar(0, np.arange(4), EVENLY, top_k=2).tolist() == [1, 2]
-    assert profiles.most_similar(0, np.arange(4), {"procedures": 1.0}, top_k=3).tolist() == [1, 2, 3]
 
 
 def test_the_most_typical_patients_are_most_like_the_others() -> None:
