@@ -72,3 +72,13 @@ class ClassifierArchitecture(Architecture):
     width: int = Field(32, ge=8, description="Channels of the first stage.")
     stages: int = Field(4, ge=2, description="Stages; each halves the length.")
     features: int = Field(128, ge=16, description="Penultimate features.")
+
+
+class AlignmentArchitecture(Architecture):
+    """Contrastive encoder of ECGs and texts into one space."""
+
+    width: int = Field(32, ge=8, description="Channels of the ECG tower's first stage.")
+    stages: int = Field(4, ge=2, description="Stages of the ECG tower; each halves the length.")
+    features: int = Field(128, ge=16, description="Features of either tower before its projection.")
+    embedding: int = Field(64, ge=8, description="Dimensions of the shared space.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of features hidden in training, in either tower.")

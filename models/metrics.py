@@ -199,6 +199,19 @@ def median_estimate(values: np.ndarray, samples: int, seed: int) -> Estimate:
     return percentile_interval(float(np.median(values)), np.median(values[drawn], axis=1))
 
 
+def weighted_median_estimate(values: np.ndarray, patients: np.ndarray, samples: int, seed: int) -> Estimate:
+    """A median of values (n,) with its interval over patients (n,); the lower of the two in the middle."""
+    if len(values) == 0:
+        return UNKNOWN
+    order = np.argsort(values, kind="stable")
+
+    def median(weights: np.ndarray) -> float:
+        reached = np.cumsum(weights[order])
+        return float(values[order[np.searchsorted(reached, reached[-1] / 2)]])
+
+    return bootstrap(median, patients, samples, seed)
+
+
 def wilson(successes: float, trials: int) -> Estimate:
     """A share with its 95 % score interval (Wilson, JASA 22:209-212, 1927), sound for few trials and no successes.
 

@@ -86,15 +86,12 @@ def finished(job: Any, trained_on: TrainedOn) -> dict[str, Any]:
     """Wait for a classifier job and return its result; its own error, if it ended with one that is meant for people."""
     import ray
 
+    from tasks.cluster import result_of
+
     started = time.monotonic()
     while not ray.wait([job], timeout=SAY_EVERY_S)[0]:
         run_logger().info("classifier on %s: waiting for %.0f s", trained_on, time.monotonic() - started)
-    try:
-        found = ray.get(job)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, EinthovenError):
-            raise error.cause from None
-        raise
+    found = result_of(job)
     run_logger().info(
         "classifier on %s: %d ECGs, %.0f s, loss %.3f", trained_on, found["examples"], found["seconds"], found["loss"]
     )

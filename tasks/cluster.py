@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from tasks.settings import ComputeSettings
+from warehouse.errors import EinthovenError
 
 MEBIBYTE = 1024**2
 ENVIRONMENT = {
@@ -39,3 +40,15 @@ def connect(settings: ComputeSettings) -> None:
             include_dashboard=False,
             **common,
         )
+
+
+def result_of(job: Any) -> Any:
+    """Wait for a Ray task and return its result; its own error, if it ended with one that is meant for people."""
+    import ray
+
+    try:
+        return ray.get(job)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, EinthovenError):
+            raise error.cause from None
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from prefect import task
 
@@ -15,11 +16,18 @@ from warehouse import schema
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-STAGE = Stage("evaluate cohort", "evaluation", code_version=1)
+STAGE = Stage("evaluate cohort", "evaluation", code_version=2)
 SUMMARY = {
     ("FID", "synthetic"): "fid",
     ("discriminator AUC", "synthetic"): "discriminator_auc",
+    ("FID", "reconstruction"): "fid_reconstruction",
+    ("discriminator AUC", "reconstruction"): "discriminator_auc_reconstruction",
+    ("reconstruction MAE", "reconstruction"): "reconstruction_mae_mv",
+    ("CLIP score", "synthetic"): "clip_score",
+    ("rCLIP", "synthetic"): "rclip",
+    ("text to ECG recall at 5", "real test recordings"): "text_to_ecg_recall_at_5",
     ("heart-rate MAE", "synthetic"): "heart_rate_mae_bpm",
+    ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
     ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
     ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
     ("macro AUC", "real"): "macro_auc_real",
@@ -65,25 +73,36 @@ def _evaluate(
     from tasks.cluster import connect
     from tasks.ecg_sets import concatenate, read_cohort, read_recordings
     from tasks.evaluation_rows import Compared, condition_rows, downstream_rows, fidelity_rows, physics_rows
+    from tasks.heart_rate_rows import heart_rate_rows
+    from tasks.reconstruction_rows import reconstructed, reconstruction_rows, simulator_rows
 
     connect(compute)
     logger, store, started = run_logger(), staging.store, time.monotonic()
     job = classifier_job(settings)
     synthetic = read_cohort(store, cohort)
-    # Started first: they train while the reference classifier does, and while fidelity is measured.
-    of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
-    jobs = {
-        trained_on: job.remote(settings, str(store.root), recordings, cohort, trained_on)
-        for trained_on in of_synthetic
-        if len(synthetic.labelled)
-    }
+    jobs: dict[TrainedOn, Any] = {}
+
+    def train_on(kind: TrainedOn) -> None:
+        if len(synthetic.labelled):
+            jobs[kind] = job.remote(settings, str(store.root), recordings, cohort, kind)
+
+    # Each is started beside one that this process waits for, which makes two at a time.
+    train_on("real + synthetic")
+    reference = reference_classifier(settings, recordings, compute, store)
+    train_on("synthetic")
     if not jobs:
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
-    reference = reference_classifier(settings, recordings, compute, store)
+    aligned_by, of_alignment = _alignment(settings, cohort, recordings, compute, store)
+
     classifier = load_classifier(store.path(reference))
     rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
     train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
     sets = {"train": train, "held_out": concatenate([validation, test]), "synthetic": synthetic}
+    model = model_behind(store, cohort)
+    if model is not None:
+        # As many as there are held-out recordings: enough for every comparison.
+        chosen = np.random.default_rng(settings.seed).permutation(len(train))[: len(sets["held_out"])]
+        sets["reconstructed"] = reconstructed(store.path(model), train.take(np.sort(chosen)), settings.use_gpu)
     read_out = {name: classify(classifier, ecgs.signal, rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
         **sets,
@@ -92,8 +111,17 @@ def _evaluate(
         rate_hz=rate_hz,
         settings=settings,
     )
-    rows = [*fidelity_rows(compared), *condition_rows(compared), *physics_rows(compared)]
-    logger.info("evaluate cohort: fidelity, condition and physics after %.0f s", time.monotonic() - started)
+    rows = [
+        *fidelity_rows(compared),
+        *of_alignment,
+        *heart_rate_rows(compared),
+        *condition_rows(compared),
+        *physics_rows(compared),
+    ]
+    if model is not None:
+        rows += reconstruction_rows(test, reconstructed(store.path(model), test, settings.use_gpu), settings)
+        rows += simulator_rows(store.manifest(model).facts.get("simulator_fit") or {}, settings.seed)
+    logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     predictions = {"real": predict_real(classifier, validation, test, rate_hz)}
     for trained_on, running in jobs.items():
         predictions[trained_on] = finished(running, trained_on)["probabilities"]
@@ -106,7 +134,40 @@ def _evaluate(
             "; ".join(missing),
         )
     staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
-    return Result(rows=len(rows), facts={**_summary(rows), "classifier": reference.id, "missing": missing})
+    made_with = {"classifier": reference.id, "alignment": aligned_by.id if aligned_by else None}
+    return Result(rows=len(rows), facts={**_summary(rows), **made_with, "missing": missing})
+
+
+def _alignment(
+    settings: EvaluationSettings, cohort: Reference, recordings: Reference, compute: ComputeSettings, store: Store
+) -> tuple[Reference | None, list[dict[str, Any]]]:
+    """The alignment encoder and the rows that it gives; without an encoder the rows are null."""
+    from tasks.alignment_rows import alignment_rows, projected
+    from tasks.alignment_training import (
+        NothingToContrastError,
+        load_alignment,
+        recording_texts,
+        reference_alignment,
+    )
+    from tasks.ecg_sets import read_cohort, read_recordings
+
+    try:
+        reference = reference_alignment(settings, recordings, compute, store)
+    except NothingToContrastError as error:
+        run_logger().warning("evaluate cohort: no CLIP score: %s", error)
+        return None, list(alignment_rows(None, None, settings))
+    facts = store.manifest(recordings).facts
+    encoder, rate_hz = load_alignment(store.path(reference)), int(facts["sampling_rate_hz"])
+    synthetic, test = read_cohort(store, cohort), read_recordings(store, recordings, "test")
+    of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), rate_hz)
+    of_test = projected(encoder, test, recording_texts(test, facts["statements"]), rate_hz)
+    return reference, list(alignment_rows(of_synthetic, of_test, settings))
+
+
+def model_behind(store: Store, cohort: Reference) -> Reference | None:
+    """The model that generated a cohort, as its lineage names it; None if it is no longer there."""
+    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "model"]
+    return store.find("model", named[0].id) if named else None
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,6 +175,6 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for one in rows:
         if name := SUMMARY.get((one["metric"], one["subject"])):
             facts[name] = one["value"]
-            if one["metric"] in ("FID", "discriminator AUC"):
+            if one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score"):
                 facts[f"{name}_real"] = one["reference"]
     return facts

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["source", "recordings", "knowledge", "model", "classifier", "cohort", "evaluation", "audit", "release"]
+Kind = Literal[
+    "source", "recordings", "knowledge", "model", "classifier", "alignment", "cohort", "evaluation", "audit", "release"
+]
 
 
 class Reference(BaseModel):

@@ -193,12 +193,17 @@ def evaluations() -> pa.Schema:
     """One metric of a cohort's quality."""
     return pa.schema(
         [
-            column("aspect", pa.string(), "fidelity, condition, downstream or physics", nullable=False),
+            column(
+                "aspect",
+                pa.string(),
+                "fidelity, alignment, condition, downstream, physics, reconstruction or simulator",
+                nullable=False,
+            ),
             column("metric", pa.string(), "Name of the metric", nullable=False),
             column(
                 "subject",
                 pa.string(),
-                "What was measured, e.g. synthetic, real + synthetic, or a superclass",
+                "What was measured, e.g. synthetic, reconstruction, or what a classifier was trained on",
                 nullable=False,
             ),
             *_metric_columns(),

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from models.architecture import ClassifierArchitecture
 from models.classes import SUPERCLASSES
-from models.classifier import ClassifierTraining, EcgClassifier, classify, random_crops, train_classifier
+from models.classifier import ClassifierTraining, EcgClassifier, classify, train_classifier
+from models.ecg_encoder import random_crops
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse.sources import open_source
 

@@ -100,11 +100,13 @@ def put_recordings(store: Store, table: pa.Table) -> Reference:
         return staging.commit(table.num_rows, lineage("ingest", []), facts)
 
 
-def put_cohort(store: Store, recordings: Reference, table: pa.Table, name: str) -> Reference:
-    """Commit a cohort."""
+def put_cohort(
+    store: Store, recordings: Reference, table: pa.Table, name: str, model: Reference | None = None
+) -> Reference:
+    """Commit a cohort; without a model, as if it came from elsewhere."""
     with store.stage("cohort", digest(name, recordings.id)) as staging:
         staging.write_table("cohorts", 0, table)
-        return staging.commit(table.num_rows, lineage("generate", [recordings]))
+        return staging.commit(table.num_rows, lineage("generate", [*([model] if model else []), recordings]))
 
 
 def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference]:
@@ -139,7 +141,8 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
             weight.add_(0.05 * torch.randn_like(weight))
     with store.stage("model", digest("model", recordings.id)) as staging:
         save_generator(staging.path, generator, about)
-        model = staging.commit(1, lineage("train", [recordings, knowledge]))
+        facts = {"simulator_fit": {"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)}}
+        model = staging.commit(1, lineage("train", [recordings, knowledge]), facts)
     return model, knowledge
 
 

@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from models.architecture import ClassifierArchitecture
+from models.architecture import AlignmentArchitecture, ClassifierArchitecture
+from models.leads import INDEPENDENT_LEADS
+from tasks.alignment_training import load_alignment, reference_alignment
 from tasks.classifier_training import EvaluationError, load_classifier, train_reference_classifier
 from tasks.evaluation import evaluate_ecgs
-from tasks.settings import ComputeSettings, EvaluationSettings
-from tests.tasks.clinic import cohort_table, people, put_cohort, put_recordings, recordings_table
+from tasks.settings import AlignmentSettings, ComputeSettings, EvaluationSettings
+from tests.tasks.clinic import cohort_table, people, put_cohort, put_model, put_recordings, recordings_table
 from warehouse import schema
 from warehouse.reference import Reference
 from warehouse.store import Store
@@ -22,6 +24,13 @@ SETTINGS = EvaluationSettings(
     classifier_steps=40,
     batch_size=32,
     bootstrap_samples=30,
+    alignment=AlignmentSettings(
+        architecture=AlignmentArchitecture(width=8, stages=3, features=16, embedding=8),
+        steps=60,
+        batch_size=24,
+        learning_rate=5e-3,
+        check_every_steps=10,
+    ),
 )
 Rows = dict[tuple[str, str], dict]
 
@@ -36,8 +45,10 @@ def recordings(store: Store) -> Reference:
     return put_recordings(store, recordings_table(150))
 
 
-def evaluate(store: Store, recordings: Reference, table: pa.Table, name: str) -> tuple[dict, Rows]:
-    cohort = put_cohort(store, recordings, table, name)
+def evaluate(
+    store: Store, recordings: Reference, table: pa.Table, name: str, model: Reference | None = None
+) -> tuple[dict, Rows]:
+    cohort = put_cohort(store, recordings, table, name, model)
     found = evaluate_ecgs.fn(SETTINGS, cohort, recordings, ComputeSettings(), str(store.root))
     rows = store.read(found, "evaluations")
     assert rows.schema.equals(schema.evaluations())
@@ -46,13 +57,14 @@ def evaluate(store: Store, recordings: Reference, table: pa.Table, name: str) ->
 
 @pytest.fixture(scope="module")
 def good(store: Store, recordings: Reference, ray_cluster: None) -> tuple[dict, Rows]:
-    """ECGs of the same kind of people, with the labels that they show."""
-    return evaluate(store, recordings, cohort_table(*people(90, seed=77)), "good")
+    """ECGs of the same kind of people, with the labels that they show, as if an untrained model had generated them."""
+    model, _ = put_model(store, recordings)
+    return evaluate(store, recordings, cohort_table(*people(90, seed=77)), "good", model)
 
 
 @pytest.fixture(scope="module")
 def bad(store: Store, recordings: Reference, good: tuple[dict, Rows]) -> tuple[dict, Rows]:
-    """Smoothed ECGs with the labels the wrong way round."""
+    """Smoothed ECGs with the labels the wrong way round, of no known model."""
     signal, statements = people(90, seed=77)
     smooth = np.apply_along_axis(lambda each: np.convolve(each, np.ones(9) / 9, "same"), 2, signal).astype(np.float32)
     swapped = [["NORM", "SR"] if "LVH" in codes else ["LVH", "SR"] for codes in statements]
@@ -66,6 +78,56 @@ def test_fidelity_tells_good_from_bad(good: tuple[dict, Rows], bad: tuple[dict, 
     assert fid["reference"] == good[1]["FID", "real training recordings"]["value"]
     assert fid["low"] <= fid["value"] <= fid["high"]
     assert bad[1]["discriminator AUC", "synthetic"]["value"] > 0.9
+
+
+def test_the_floor_of_the_model_stands_beside_the_cohort(good: tuple[dict, Rows], bad: tuple[dict, Rows]) -> None:
+    facts, rows = good
+    # What an untrained autoencoder gives back resembles nothing, which its own rows must say, not the cohort's.
+    for metric in ("FID", "KID", "discriminator AUC"):
+        assert rows[metric, "reconstruction"]["value"] > rows[metric, "synthetic"]["value"], metric
+        assert rows[metric, "reconstruction"]["reference"] == rows[metric, "synthetic"]["reference"]
+    assert facts["fid_reconstruction"] == rows["FID", "reconstruction"]["value"]
+    of_leads = [rows["reconstruction MAE", f"reconstruction, lead {lead}"]["value"] for lead in INDEPENDENT_LEADS]
+    assert rows["reconstruction MAE", "reconstruction"]["value"] == pytest.approx(np.mean(of_leads))
+    assert facts["reconstruction_mae_mv"] > 0.02
+    assert rows["fit R²", "NORM, lead V6"]["value"] == 0.75
+    assert not any("reconstruction" in subject or metric.startswith("fit R²") for metric, subject in bad[1])
+
+
+def test_alignment_tells_true_texts_from_false_ones(good: tuple[dict, Rows], bad: tuple[dict, Rows]) -> None:
+    score = good[1]["CLIP score", "synthetic"]
+    assert score["reference"] == good[0]["clip_score_real"] == good[1]["CLIP score", "real test recordings"]["value"]
+    dealt = good[1]["CLIP score", "real test recordings, texts dealt at random"]["value"]
+    assert bad[1]["CLIP score", "synthetic"]["value"] < dealt < score["value"]
+    assert 0.8 < good[0]["rclip"] < 1.25
+    recall = good[1]["text to ECG recall at 5", "real test recordings"]
+    assert recall["n"] == 2
+    assert recall["value"] == 1
+
+
+def test_the_alignment_encoder_is_trained_once_for_all_cohorts(
+    store: Store, recordings: Reference, good: tuple[dict, Rows], bad: tuple[dict, Rows]
+) -> None:
+    assert good[0]["alignment"] == bad[0]["alignment"]
+    other_bootstrap = SETTINGS.model_copy(update={"bootstrap_samples": 99, "classifier_steps": 7})
+    found = reference_alignment(other_bootstrap, recordings, ComputeSettings(), store)
+    assert found.id == good[0]["alignment"]
+    assert load_alignment(store.path(found)).architecture == SETTINGS.alignment.architecture
+    facts = store.manifest(found).facts
+    assert facts["pairs"] == {"train": 120, "validation": 15}
+    assert facts["texts"] == {"train": 2, "validation": 2}
+    assert facts["kept_step"] in [entry["step"] for entry in facts["history"]]
+    assert facts["validation"] == pytest.approx(min(one["validation"] for one in facts["history"]), abs=1e-6)
+
+
+def test_the_independent_detector_measures_the_rate_by_itself(good: tuple[dict, Rows]) -> None:
+    own = good[1]["heart-rate MAE", "synthetic, regular rhythms"]["value"]
+    independent = good[1]["heart-rate MAE, independent detector", "synthetic, regular rhythms"]
+    assert independent["value"] == pytest.approx(own, abs=0.5)
+    assert independent["value"] != own
+    assert independent["reference"] < 1
+    assert good[1]["R peaks found by both detectors (F1)", "synthetic"]["value"] > 0.95
+    assert good[1]["R-peak distance", "synthetic"]["value"] < 10
 
 
 def test_condition_rows_say_whether_what_was_asked_for_came(good: tuple[dict, Rows], bad: tuple[dict, Rows]) -> None:
@@ -137,6 +199,17 @@ def test_recordings_without_superclasses_are_refused_in_one_line(store: Store, r
     with pytest.raises(EvaluationError, match="diagnostic superclass") as refused:
         evaluate_ecgs.fn(SETTINGS, cohort, recordings, ComputeSettings(), str(store.root))
     assert "\n" not in str(refused.value)
+
+
+def test_recordings_of_one_text_give_no_clip_score_and_say_so(store: Store, ray_cluster: None) -> None:
+    table = recordings_table(40)
+    same = [[{"code": "NORM", "likelihood": 100.0}]] * table.num_rows
+    index = table.column_names.index("statements")
+    table = table.set_column(index, table.schema.field(index), pa.array(same, table.schema.field(index).type))
+    facts, rows = evaluate(store, put_recordings(store, table.slice(1)), cohort_table(*people(6, seed=3)), "one text")
+    assert rows["CLIP score", "synthetic"]["value"] is None
+    assert facts["alignment"] is None
+    assert "alignment: rCLIP (synthetic)" in facts["missing"]
 
 
 def without_superclasses(table: pa.Table) -> pa.Table:
