@@ -141,7 +141,13 @@ def publish(
         benchmark=name,
         quick=quick,
         # What a reader would type; where the data lay is nobody's business.
-        command=" ".join(["python", "-m", f"benchmarks.{name}", *(["--quick"] if quick else [])]),
+        command=" ".join(
+            [
+                f"python -m benchmarks.{name}",
+                *(["--quick"] if quick else []),
+                *([f"--profile {settings['profile']}"] if "profile" in settings else []),
+            ]
+        ),
         commit=_commit(),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         seconds=round(seconds, 1),

@@ -199,8 +199,11 @@ def median_estimate(values: np.ndarray, samples: int, seed: int) -> Estimate:
     return percentile_interval(float(np.median(values)), np.median(values[drawn], axis=1))
 
 
-def wilson(successes: int, trials: int) -> Estimate:
-    """A share with its 95 % score interval (Wilson, JASA 22:209-212, 1927), sound for few trials and no successes."""
+def wilson(successes: float, trials: int) -> Estimate:
+    """A share with its 95 % score interval (Wilson, JASA 22:209-212, 1927), sound for few trials and no successes.
+
+    Successes may be a fraction where trials are effective ones, such as patients behind several recordings each.
+    """
     if trials == 0:
         return UNKNOWN
     z = float(norm.ppf(0.975))

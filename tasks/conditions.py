@@ -8,7 +8,6 @@ PTB-XL it is largely German, which the English embedding model does not understa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ import pyarrow as pa
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
 from tasks.settings import KnowledgeSettings
+from tasks.statement_reader import StatementReader
 from warehouse.errors import EinthovenError
 from warehouse.schema import EMBEDDING_SIZE
 
@@ -35,8 +35,6 @@ OLDEST_AGE: Final = 90.0
 """Stands for every age above 89 years, as in the recordings."""
 PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
-SAME_MEANING: Final = 0.68
-"""Cosine of MiniLM embeddings from which a phrase is taken for a statement's description."""
 
 
 class ConditionError(EinthovenError):
@@ -113,18 +111,19 @@ def condition_from_text(
     age: float | None,
     sex: str | None,
     heart_rate: float | None,
-    embeddings: Embeddings,
+    reader: StatementReader,
     statement_facts: StatementFacts,
 ) -> Condition:
     """The condition that a person asks for in free words.
 
     Args:
-        text: e.g. "atrial fibrillation with inferior infarction"; its phrases are matched with the statements' codes
-            and descriptions, first by their letters, then by their meaning. Phrases that match none still reach the
-            model through the text.
+        text: e.g. "atrial fibrillation with inferior infarction"; phrases that name no statement still reach the model
+            through the text.
         age: years, 0 to 120, or None.
         sex: "female" or "male", or None.
         heart_rate: beats per minute, 20 to 300, or None.
+        reader: finds the statements that the text names.
+        statement_facts: puts them in order of importance.
 
     Raises:
         ConditionError: a number is out of range, the sex is neither, or there is no text.
@@ -141,33 +140,11 @@ def condition_from_text(
         raise ConditionError(f"sex {sex!r} is neither 'female' nor 'male', the two that the recordings know")
     return Condition(
         text=text.strip(),
-        statements=by_importance(statements_in(text, embeddings, statement_facts), statement_facts),
+        statements=by_importance(reader.read(text), statement_facts),
         age_years=None if age is None else min(age, OLDEST_AGE),
         sex=None if sex is None else sex.lower(),
         heart_rate_bpm=heart_rate,
     )
-
-
-def statements_in(text: str, embeddings: Embeddings, statement_facts: StatementFacts) -> list[str]:
-    """The statements that a free text speaks of. Negations ("no ST elevation") are not understood."""
-    spelled = {_plain(describe(code, statement_facts)): code for code in statement_facts}
-    spelled |= {_plain(code): code for code in statement_facts}
-    found: list[str] = []
-    rest = _plain(text)
-    # Longest first, so that "incomplete right bundle branch block" is not taken for a shorter description inside it.
-    for words in sorted(filter(None, spelled), key=len, reverse=True):
-        rest, matches = re.subn(rf"(?<!\S){re.escape(words)}(?!\S)", "|", rest)
-        if matches:
-            found.append(spelled[words])
-    phrases = [phrase.strip() for phrase in re.split(r"\||\b(?:and|with|plus)\b", rest) if phrase.strip()]
-    if phrases and statement_facts:
-        codes = list(statement_facts)
-        described = np.array(embeddings.embed_documents([describe(code, statement_facts) for code in codes]))
-        cosine = np.array(embeddings.embed_documents(phrases)) @ described.T
-        found += [
-            codes[best] for row, best in zip(cosine, cosine.argmax(axis=1), strict=True) if row[best] >= SAME_MEANING
-        ]
-    return list(dict.fromkeys(found))
 
 
 class ConditionEmbedder:
@@ -270,8 +247,3 @@ class ConditionEmbedder:
 
 def _known(number: float | None) -> float | None:
     return None if number is None or math.isnan(number) else number
-
-
-def _plain(text: str) -> str:
-    """Lower-case words with single spaces; punctuation that ends a phrase becomes a bar."""
-    return " ".join(re.sub(r"[^a-z0-9/()|_-]", " ", re.sub(r"[,;.:\n]", " | ", text.lower())).split())

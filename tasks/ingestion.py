@@ -19,7 +19,7 @@ from warehouse.schema import quarantine
 from warehouse.sources import RefusedRecord, Source, SourceRecord, open_source
 from warehouse.store import Staging, Store
 
-INGESTION = Stage("ingest recordings", makes="recordings", code_version=1)
+INGESTION = Stage("ingest recordings", makes="recordings", code_version=2)
 SPLITS = ("train", "validation", "test")
 
 

@@ -149,6 +149,7 @@ def recordings_table(source: Source, window: Window, kept: list[Assignment], sig
         "age_years": [one.age_years for one in records],
         "sex": [one.sex for one in records],
         "text": [one.text for one in records],
+        "coded_views": [[{"view": view, "codes": list(codes)} for view, codes in one.coded_views] for one in records],
         "statements": [[{"code": code, "likelihood": value} for code, value in one.statements] for one in records],
         "superclasses": [list(one.superclasses) for one in records],
         "quality_flags": quality_flags(signal, window.rate_hz),

@@ -109,6 +109,17 @@ class RetrievalWeights(Section):
     demographics: float = Field(0.1, ge=0, description="Weight of the match of sex and age band.")
 
 
+class ViewWeights(Section):
+    """Weight λ of each view of a patient's codes in the similarity of patients; a missing view counts nothing."""
+
+    statements: float = Field(1.0, ge=0, description="Weight of the SCP-ECG statements.")
+    axis: float = Field(1.0, ge=0, description="Weight of the coded heart axis.")
+    infarction_stage: float = Field(1.0, ge=0, description="Weight of the coded stage of infarction.")
+    diagnoses: float = Field(1.0, ge=0, description="Weight of an admission's coded diagnoses.")
+    medications: float = Field(1.0, ge=0, description="Weight of an admission's medications.")
+    procedures: float = Field(1.0, ge=0, description="Weight of an admission's coded procedures.")
+
+
 class KnowledgeSettings(Section):
     """The clinical knowledge base: evidence, language model, audit, retrieval."""
 
@@ -124,16 +135,34 @@ class KnowledgeSettings(Section):
         2, ge=1, description="Times the model is asked before the entry is rendered from evidence."
     )
     min_claims: int = Field(2, ge=1, description="Surviving claims an entry needs.")
-    min_support: float = Field(0.6, ge=0.5, le=1, description="Share of recordings that must satisfy a claim.")
+    min_support: float = Field(
+        0.6, ge=0.5, le=1, description="Share of recordings that must satisfy a claim, with 95 % confidence."
+    )
     findings: int = Field(4, ge=1, le=8, description="Findings that the model is asked for per entry.")
     by_sex_and_age: bool = Field(
-        False, description="Also an entry per condition, sex and age band with enough patients."
+        True, description="Also an entry per condition, sex and age band with enough patients."
+    )
+    views: ViewWeights = Field(default_factory=ViewWeights, description="Weights of the views of a patient's codes.")
+    typical_patients: int = Field(
+        50, ge=5, description="Patients most like their condition's others, whose reports the model is told about."
+    )
+    report_lines: int = Field(
+        2, ge=0, description="Report lines the model is shown, each shared by at least min_patients patients' reports."
     )
     temperature: float = Field(0.2, ge=0, le=2, description="Temperature of the model; 0 takes its likeliest words.")
     seed: int = Field(1, description="Seed of the local model's sampling.")
     max_retries: int = operational(3, ge=0, description="Times a failed call of the model is tried again.")
     retry_wait_s: float = operational(
         2.0, ge=0, description="Wait before the first retry, in seconds; doubles each time."
+    )
+    timeout_s: float = operational(
+        60.0, gt=0, description="Longest wait for an answer of a model that is not local, in seconds."
+    )
+    concurrency: int = operational(
+        4, ge=1, le=64, description="Questions asked at once of a model that is not local; the local one takes one."
+    )
+    requests_per_minute: float | None = operational(
+        None, gt=0, description="Most questions per minute to a model that is not local; null for no limit."
     )
     top_k: int = Field(3, ge=1, le=8, description="Entries retrieved per condition.")
     weights: RetrievalWeights = Field(default_factory=RetrievalWeights, description="Weights of retrieval.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from prefect import task
 
 from tasks.settings import SimulationSettings
-from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
 from warehouse.reference import Reference, digest
 from warehouse.store import Staging, Store, write_text, writing
@@ -82,7 +82,7 @@ them; `filename_hr` is empty, since there are no 500 Hz files.
 """
 
 
-@task(name="simulate dataset", retries=2, retry_delay_seconds=5)
+@task(name="simulate dataset", **RUN_BY_PREFECT)
 def simulate_dataset(settings: SimulationSettings, uri: str) -> Reference:
     """Simulate a dataset in PTB-XL's layout, unless it is already there.
 

@@ -12,6 +12,7 @@ from tasks.ecg_paper import draw_ecg
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.model_folder import load_config, load_generator
 from tasks.settings import CohortSettings, KnowledgeSettings
+from tasks.statement_reader import StatementReader
 from warehouse.errors import WarehouseError
 from warehouse.reference import Reference
 from warehouse.store import Manifest, Store
@@ -54,7 +55,9 @@ def draw_single_ecg(
     config, generator = load_config(folder), load_generator(folder)
     knowledge_settings, knowledge = _knowledge(store, manifest)
     embeddings = local_embeddings()
-    condition = condition_from_text(text, age, sex, heart_rate, embeddings, config.statements)
+    condition = condition_from_text(
+        text, age, sex, heart_rate, StatementReader(embeddings, config.statements), config.statements
+    )
     shape = config.generator.denoiser
     table = store.read(knowledge, "knowledge") if knowledge and knowledge.rows else None
     embedder = ConditionEmbedder(

@@ -11,6 +11,7 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
@@ -73,6 +74,7 @@ def commit_once(
     with store.stage(stage.makes, identifier, waiting) as staging:
         if found := store.find(stage.makes, identifier):
             logger.info("%s: skipped, another run has just made %s", stage.name, found)
+            staging.discard_if_empty()
             return found
         logger.info("%s: %s %s %s", stage.name, "continuing" if staging.resumed else "making", stage.makes, identifier)
         started = time.monotonic()
@@ -108,6 +110,15 @@ RUN_BY_PREFECT: dict[str, Any] = {
     "cache_policy": NO_CACHE,
 }
 """How Prefect runs a stage: `@task(name="…", **RUN_BY_PREFECT)`."""
+
+
+def in_run() -> bool:
+    """Whether a Prefect run is going on, so that artifacts can be made."""
+    try:
+        get_run_context()
+    except MissingContextError:
+        return False
+    return True
 
 
 def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:

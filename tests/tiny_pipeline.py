@@ -139,6 +139,7 @@ class TinyPipeline:
             "text": [f"report {row} of the patient who came in with palpitations at night" for row in range(rows)],
             "statements": [[{"code": code, "likelihood": 100.0}] for code in codes],
             "superclasses": [[CONDITIONS[code][1]] for code in codes],
+            "coded_views": [[] for _ in range(rows)],
             "quality_flags": [[] for _ in range(rows)],
         }
         table = self._waveform_table(schema.recordings(SAMPLES, RATE_HZ), columns, rates)

@@ -20,6 +20,7 @@ def column(name: str, type_: pa.DataType, description: str, unit: str = "", null
 
 
 STATEMENT = pa.struct([pa.field("code", pa.string()), pa.field("likelihood", pa.float32())])
+CODED_VIEW = pa.struct([pa.field("view", pa.string()), pa.field("codes", pa.list_(pa.string()))])
 CLAIM = pa.struct(
     [
         column("feature", pa.string(), "Measured feature it is about, or statement:CODE for a statement made together"),
@@ -30,7 +31,9 @@ CLAIM = pa.struct(
         column("value", pa.float64(), "Value it compares with; the lower one of between", "see unit"),
         column("upper", pa.float64(), "Upper value of between", "see unit"),
         column("unit", pa.string(), "Unit of value and upper"),
-        column("support", pa.float64(), "Share of the supporting recordings that satisfy it"),
+        column("support", pa.float64(), "Share of the condition's measured recordings that satisfy it"),
+        column("support_low", pa.float64(), "Lower end of the 95 % interval of support, counting patients"),
+        column("elsewhere", pa.float64(), "Share of all other training recordings that satisfy it"),
         column("verdict", pa.string(), "What the audit decided"),
         column("author", pa.string(), "Who proposed it: the language model, or the evidence itself"),
     ]
@@ -90,6 +93,11 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column("text", pa.string(), "Report as written", nullable=False),
             column("statements", pa.list_(STATEMENT), "SCP-ECG statements; likelihood 0 means unknown", "percent"),
             column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses: NORM, MI, STTC, CD, HYP"),
+            column(
+                "coded_views",
+                pa.list_(CODED_VIEW),
+                "What else the source codes of the patient: axis, infarction_stage; diagnoses, medications, procedures",
+            ),
             column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
         ],
         samples,
@@ -144,6 +152,7 @@ def knowledge() -> pa.Schema:
             column("entry_id", pa.string(), "Digest of evidence, prompt and models", nullable=False),
             column("statement", pa.string(), "SCP-ECG statement it describes", nullable=False),
             column("condition", pa.string(), "The condition in words", nullable=False),
+            column("names", pa.list_(pa.string()), "What the statement is also called; what requests are matched with"),
             column("sex", pa.string(), "Sex it is about; null for both"),
             column("age_band", pa.string(), "Age band it is about, e.g. 60-79; null for all", "years"),
             column("narrative", pa.string(), "What the evidence shows, in at most 120 words", nullable=False),
@@ -153,12 +162,17 @@ def knowledge() -> pa.Schema:
             column("claims_proposed", pa.int16(), "Claims the language model proposed", "count", nullable=False),
             column("claims_kept", pa.int16(), "Claims that the evidence supports", "count", nullable=False),
             column("claims_refuted", pa.int16(), "Claims that were removed", "count", nullable=False),
+            column("sentences_proposed", pa.int16(), "Sentences the language model proposed", "count", nullable=False),
+            column("sentences_kept", pa.int16(), "Sentences of which everything was checked", "count", nullable=False),
             column("attempts", pa.int16(), "Times the language model was asked", "count", nullable=False),
             column("rendered", pa.bool_(), "True when rendered from evidence alone", nullable=False),
             column("model", pa.string(), "Language model that wrote it", nullable=False),
             column("prompt_version", pa.string(), "Prompt file it was written with", nullable=False),
             column("embedding_model", pa.string(), "Model of the embedding", nullable=False),
-            column("embedding", pa.list_(pa.float32(), EMBEDDING_SIZE), "Embedding of condition and narrative"),
+            column("embedding", pa.list_(pa.float32(), EMBEDDING_SIZE), "Embedding of the narrative"),
+            column(
+                "name_embeddings", pa.list_(pa.list_(pa.float32(), EMBEDDING_SIZE)), "Embedding of each of the names"
+            ),
         ]
     )
 

@@ -14,7 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -86,6 +86,11 @@ class Staging:
     def has_part(self, name: str, part: int) -> bool:
         """Whether an earlier, interrupted run already wrote this part."""
         return (self.path / name / f"part-{part:05d}.parquet").exists()
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder if nothing was written into it: another run made the dataset while this one waited."""
+        with suppress(OSError):
+            self.path.rmdir()
 
     def commit(self, rows: int, lineage: Lineage, facts: dict[str, Any] | None = None) -> Reference:
         """Describe what is staged and make it visible. Files and folders that start with a dot or `_` are left out."""

@@ -7,11 +7,11 @@ import time
 from prefect import task
 
 from tasks.settings import KnowledgeSettings
-from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, in_run, run_logger
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=1)
+KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=2)
 RETRIEVAL = {"weights", "top_k"}
 """Settings that say how entries are found; they do not shape the entries."""
 
@@ -38,6 +38,7 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
 
     def build(staging: Staging) -> Result:
         from tasks.knowledge.asking import Respondent
+        from tasks.knowledge.audit_artifact import publish_audit
         from tasks.knowledge.building import facts, knowledge_table, write_knowledge
         from tasks.knowledge.embeddings import local_embeddings
         from tasks.knowledge.evidence import COLUMNS
@@ -49,8 +50,11 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
         statements = store.manifest(recordings).facts["statements"]
         names = {code: facts["description"] or code for code, facts in statements.items()}
         entries = write_knowledge(store.read(recordings, "recordings", COLUMNS), names, respondent, settings)
-        staging.write_table("knowledge", 0, knowledge_table(entries, respondent.identity, embeddings))
+        table = knowledge_table(entries, names, respondent.identity, embeddings)
+        staging.write_table("knowledge", 0, table)
         found = facts(entries, respondent, time.monotonic() - started)
+        if in_run():
+            publish_audit(table, found)
         run_logger().info(
             "knowledge: %(entries)d entries; of %(proposed)d claims by %(model)s %(kept)d kept, %(refuted)d refuted; "
             "%(rendered)d entries rendered from evidence; %(asked)d questions asked, %(cached)d answers reused",

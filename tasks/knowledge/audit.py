@@ -1,8 +1,10 @@
 """The audit: is a claim true of the recordings that it is about?
 
-The test: at least `min_support` of the group's measured recordings satisfy the claim. Since min_support is at least one
-half, the group's median then satisfies it too. A claim about a feature that fewer than half of the recordings were
-measured for is refuted whatever they show: PR intervals say little of a rhythm that mostly lacks P waves.
+The test: the lower end of the 95 % Wilson interval of the share of recordings that satisfy the claim reaches
+`min_support`. The interval counts patients, not recordings, since those of one patient are alike. As min_support is at
+least one half, the group's median then satisfies the claim too. A claim about a feature that fewer than half of the
+recordings were measured for is refuted whatever they show: PR intervals say little of a rhythm that mostly lacks P
+waves.
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from models.metrics import wilson
 from tasks.knowledge.claims import Claim
-from tasks.knowledge.evidence import Evidence
+from tasks.knowledge.evidence import Evidence, Share
+
+Author = Literal["model", "evidence"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,15 @@ class Verdict:
         claim: what was claimed.
         author: "model", or "evidence" for claims made from the evidence without a language model.
         support: share of the group's measured recordings that satisfy it.
-        elsewhere: the same share of all other training recordings; None where there are none.
+        support_low: lower end of that share's 95 % interval.
+        elsewhere: the share of all other training recordings; None where there are none.
         kept: whether the evidence supports it.
     """
 
     claim: Claim
-    author: Literal["model", "evidence"]
+    author: Author
     support: float
+    support_low: float
     elsewhere: float | None
     kept: bool
 
@@ -38,14 +45,22 @@ class Verdict:
         return self.support - (self.elsewhere or 0.0)
 
 
-def audit(claim: Claim, evidence: Evidence, min_support: float, author: Literal["model", "evidence"]) -> Verdict:
+def audit(claim: Claim, evidence: Evidence, min_support: float, author: Author) -> Verdict:
     """Check a claim against the evidence."""
-    support, measured = evidence.share(claim)
-    elsewhere, compared = evidence.share(claim, of_rest=True)
+    here, elsewhere = evidence.share(claim), evidence.share(claim, of_rest=True)
+    low = lower_end(here)
     return Verdict(
         claim=claim,
         author=author,
-        support=support,
-        elsewhere=elsewhere if compared else None,
-        kept=2 * measured >= evidence.recordings and support >= min_support,
+        support=here.share,
+        support_low=low,
+        elsewhere=elsewhere.share if elsewhere.recordings else None,
+        kept=2 * here.recordings >= evidence.recordings and low >= min_support,
     )
+
+
+def lower_end(share: Share) -> float:
+    """Lower end of the 95 % interval of a share, counting patients; 0 where nothing was measured."""
+    if not share.patients:
+        return 0.0
+    return wilson(share.share * share.patients, share.patients).low

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +15,9 @@ from tasks.knowledge.asking import Respondent
 from tasks.knowledge.audit import Verdict
 from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.knowledge.evidence import Evidence, TrainingRecordings
-from tasks.knowledge.prompts import PROMPT_VERSION
-from tasks.knowledge.writing import Entry, write_entry
+from tasks.knowledge.report_lines import Verbatim
+from tasks.knowledge.vocabulary import names_of
+from tasks.knowledge.writing import Author, Entry
 from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
 from warehouse.reference import digest
@@ -41,20 +44,40 @@ def write_knowledge(
             "nothing will be retrieved",
             settings.min_patients,
         )
-    entries: list[Entry] = []
+    author = Author(respondent, names, Verbatim(training.reports, list(names.values())), settings)
     reported = time.monotonic()
-    for group, _ in groups:
-        entries.append(write_entry(Evidence(group, training), respondent, names, settings))
-        if time.monotonic() - reported > LOG_EVERY_S:
-            reported = time.monotonic()
-            logger.info("knowledge: %d of %d entries", len(entries), len(groups))
-    return entries
+    with ThreadPoolExecutor(1 if respondent.local else settings.concurrency) as pool:
+        # Each thread gets the context, in which the run's logger is found.
+        written = [
+            pool.submit(contextvars.copy_context().run, author.write, Evidence(group, training)) for group, _ in groups
+        ]
+        try:
+            for done, one in enumerate(as_completed(written), start=1):
+                one.result()
+                if time.monotonic() - reported > LOG_EVERY_S:
+                    reported = time.monotonic()
+                    logger.info("knowledge: %d of %d entries", done, len(groups))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [one.result() for one in written]
 
 
-def knowledge_table(entries: list[Entry], model: str, embeddings: Embeddings) -> pa.Table:
-    """Entries as rows of the `knowledge` table."""
+def knowledge_table(entries: list[Entry], names: Mapping[str, str], model: str, embeddings: Embeddings) -> pa.Table:
+    """Entries as rows of the `knowledge` table.
+
+    Args:
+        entries: as written.
+        names: statement code to its description.
+        model: the language model that wrote them.
+        embeddings: embeds narratives and names.
+    """
     vectors = embeddings.embed_documents([entry.narrative for entry in entries]) if entries else []
     rows = [_row(entry, model, vector) for entry, vector in zip(entries, vectors, strict=True)]
+    called = {row["statement"]: names_of(row["statement"], names.get(row["statement"], "")) for row in rows}
+    embedded = {code: embeddings.embed_documents(all_names) for code, all_names in called.items()}
+    for row in rows:
+        row |= {"names": called[row["statement"]], "name_embeddings": embedded[row["statement"]]}
     return pa.Table.from_pylist(rows, schema=knowledge())
 
 
@@ -84,7 +107,7 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
     kept, refuted = _count(entry, True), _count(entry, False)
     about = (group.statement, group.sex, group.age_band)
     return {
-        "entry_id": digest(about, entry.narrative, claims, model, PROMPT_VERSION, EMBEDDING_MODEL),
+        "entry_id": digest(about, entry.narrative, claims, model, entry.prompt, EMBEDDING_MODEL),
         "statement": group.statement,
         "condition": entry.condition,
         "sex": group.sex,
@@ -96,10 +119,12 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
         "claims_proposed": kept + refuted,
         "claims_kept": kept,
         "claims_refuted": refuted,
+        "sentences_proposed": entry.sentences_proposed,
+        "sentences_kept": entry.sentences_kept,
         "attempts": entry.attempts,
         "rendered": entry.rendered,
         "model": model,
-        "prompt_version": PROMPT_VERSION,
+        "prompt_version": entry.prompt,
         "embedding_model": EMBEDDING_MODEL,
         "embedding": vector,
     }
@@ -108,6 +133,8 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
 def _claim(verdict: Verdict) -> dict[str, Any]:
     return verdict.claim.model_dump() | {
         "support": verdict.support,
+        "support_low": verdict.support_low,
+        "elsewhere": verdict.elsewhere,
         "verdict": "kept" if verdict.kept else "refuted",
         "author": verdict.author,
     }

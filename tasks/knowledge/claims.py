@@ -69,6 +69,7 @@ FEATURES: Final[dict[str, Feature]] = {
     "st_level_mv": Feature(
         "ST level", "mV", (-0.1, -0.05, 0.05, 0.1, 0.2), (-5, 5), normal=(-0.05, 0.05), per_lead=True
     ),
+    "r_amplitude_mv": Feature("R amplitude", "mV", (0.2, 0.5, 1, 1.5, 2), (0, 20), per_lead=True),
     "t_amplitude_mv": Feature("T amplitude", "mV", (-0.1, 0, 0.1, 0.3, 0.5), (-5, 5), normal=(0.1, 0.5), per_lead=True),
 }
 P_WAVE: Final = "p_present"

@@ -1,11 +1,12 @@
 """Evidence: what the training recordings of a condition measure, beside what all other training recordings measure.
 
-Only aggregates leave this file: counts, quartiles and shares, of groups that enough patients support. No report text is
-read at all.
+Only aggregates leave this file: counts, quartiles and shares, of groups that enough patients support, and sentences
+that the reports of enough patients share (`tasks.knowledge.report_lines`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +17,11 @@ import pyarrow.compute as pc
 from models.leads import STANDARD_LEADS
 from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
+from tasks.knowledge.profiles import Profiles
+from tasks.knowledge.report_lines import ReportLines
 
-COLUMNS = ["patient_key", "split", "age_years", "sex", "statements", P_WAVE, *FEATURES]
+STATEMENTS_VIEW = "statements"
+COLUMNS = ["patient_key", "split", "age_years", "sex", "text", "statements", "coded_views", P_WAVE, *FEATURES]
 """Columns of `recordings` that evidence is made from."""
 
 
@@ -31,7 +35,11 @@ class Group:
 
 
 class TrainingRecordings:
-    """The training split as arrays, ready to be asked which recordings satisfy a claim.
+    """The recordings of a split as arrays, ready to be asked which of them satisfy a claim.
+
+    Args:
+        recordings: needs the columns `COLUMNS`.
+        split: the split that is read; anything but the training split serves benchmarks only.
 
     Attributes:
         patients: (n,) number of each recording's patient.
@@ -39,8 +47,8 @@ class TrainingRecordings:
         stated: (n, codes) bool; a statement counts whatever its likelihood, since 0 means unknown, not absent.
     """
 
-    def __init__(self, recordings: pa.Table) -> None:
-        table = recordings.select(COLUMNS).filter(pc.equal(recordings["split"], "train"))
+    def __init__(self, recordings: pa.Table, split: str = "train") -> None:
+        table = recordings.select(COLUMNS).filter(pc.equal(recordings["split"], split))
         self.patients = np.unique(np.array(table["patient_key"].to_pylist(), dtype=str), return_inverse=True)[1]
         self.sexes = np.array(table["sex"].to_pylist(), dtype=object)
         self.age_bands = np.array([age_band(age) for age in table["age_years"].to_pylist()], dtype=object)
@@ -51,9 +59,29 @@ class TrainingRecordings:
         )
         self._table = table
         self._values: dict[tuple[str, str | None], np.ndarray] = {}
+        self._report_lines: tuple[int, ReportLines] | None = None
 
     def __len__(self) -> int:
         return len(self.patients)
+
+    @cached_property
+    def reports(self) -> list[str]:
+        """(n,) reports as written."""
+        return [text or "" for text in self._table["text"].to_pylist()]
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """The patients' codes in every view: statements, and what else the source codes."""
+        rows = [{one["view"]: one["codes"] for one in row or []} for row in self._table["coded_views"].to_pylist()]
+        views = {view: [row.get(view, []) for row in rows] for view in sorted({view for row in rows for view in row})}
+        stated = [[code for code, here in zip(self.codes, row, strict=True) if here] for row in self.stated]
+        return Profiles(self.patients, {STATEMENTS_VIEW: stated, **views})
+
+    def report_lines(self, min_patients: int) -> ReportLines:
+        """The sentences that the reports of at least `min_patients` patients share; made once."""
+        if self._report_lines is None or self._report_lines[0] != min_patients:
+            self._report_lines = (min_patients, ReportLines(self.reports, self.patients, min_patients))
+        return self._report_lines[1]
 
     def values(self, feature: str, lead: str | None = None) -> np.ndarray:
         """(n,) values of a feature, NaN where it was not measured; for a territory the mean over its leads."""
@@ -97,7 +125,7 @@ class TrainingRecordings:
 
     def patient_count(self, chosen: np.ndarray) -> int:
         """Patients behind the chosen recordings."""
-        return len(np.unique(self.patients[chosen]))
+        return int(np.count_nonzero(np.bincount(self.patients[chosen])))
 
 
 @dataclass(frozen=True)
@@ -110,6 +138,21 @@ class Distribution:
     rest_median: float | None
     difference: float
     """Shift of the median from the rest, in units of the rest's interquartile range."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often a claim is true.
+
+    Attributes:
+        share: of the recordings for which its feature was measured; 0 where there are none.
+        recordings: those recordings.
+        patients: their patients.
+    """
+
+    share: float
+    recordings: int
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -134,11 +177,35 @@ class Evidence:
         """Patients of the group."""
         return self.training.patient_count(self.member)
 
-    def share(self, claim: Claim, of_rest: bool = False) -> tuple[float, int]:
-        """Share of the group's recordings, or of all others, that satisfy a claim, and how many were measured."""
-        values = self.training.values(*claim.subject)[~self.member if of_rest else self.member]
-        values = values[np.isfinite(values)]
-        return (float(satisfied(claim, values).mean()) if len(values) else 0.0), len(values)
+    def share(self, claim: Claim, of_rest: bool = False) -> Share:
+        """How many of the group's recordings, or of all others, satisfy a claim."""
+        values = self.training.values(*claim.subject)
+        measured = np.isfinite(values) & (~self.member if of_rest else self.member)
+        return Share(
+            share=float(satisfied(claim, values[measured]).mean()) if measured.any() else 0.0,
+            recordings=int(measured.sum()),
+            patients=self.training.patient_count(measured),
+        )
+
+    @cached_property
+    def patient_numbers(self) -> np.ndarray:
+        """Numbers of the group's patients."""
+        return np.unique(self.training.patients[self.member])
+
+    def typical_patients(self, weights: Mapping[str, float], most: int) -> np.ndarray:
+        """Numbers of the patients whose profiles are most like the group's."""
+        return self.training.profiles.most_typical(self.patient_numbers, weights, most)
+
+    def typical_codes(self, min_share: float) -> list[tuple[str, str, float]]:
+        """View, code and share of what at least `min_share` of the patients are coded with, statements left out."""
+        profiles = self.training.profiles
+        return [
+            (view, code, share)
+            for view in profiles.codes
+            if view != STATEMENTS_VIEW
+            for code, share in profiles.shares(view, self.patient_numbers)
+            if share >= min_share
+        ]
 
     @cached_property
     def distributions(self) -> list[Distribution]:

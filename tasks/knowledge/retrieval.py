@@ -1,10 +1,15 @@
 """Which knowledge entries fit a request: similar text, overlapping statements, matching sex and age.
 
-    score = w_e · cosine(text, entry) + w_s · Jaccard(statements, entry) + w_d · demographics(request, entry)
+    score = w_e · closeness(text, entry) + w_s · Jaccard(statements, entry) + w_d · demographics(request, entry)
 
 The paper retrieves by Jaccard over code sets alone (SE-Diff, arXiv 2511.09895, experience retrieval); the cosine lets a
-request in free words find entries too. Demographics: the mean over sex and age band of 1 (match), 0.5 (the entry is
-about everyone, or the request does not say) and 0 (mismatch).
+request in free words find entries too. Closeness: the largest cosine of the text with the entry's narrative and with
+the names of its condition (`tasks.knowledge.vocabulary`). Demographics: the product over sex and age band of 1 (equal),
+0.5 (the entry is about everyone), 0.2 (the entry is about some, the request does not say) and 0 (different), so that an
+entry about some goes before the one about everyone only if it fits in both.
+
+Each condition speaks once, by its best entry: the one about the request's sex and age band where there is one.
+Otherwise the many entries of a frequent statement would leave no room for the others that a request names.
 """
 
 from __future__ import annotations
@@ -21,6 +26,9 @@ from warehouse.schema import EMBEDDING_SIZE
 
 BLOCK = 8192
 """Requests scored at once; bounds memory at a few MB per hundred entries."""
+
+INDEXED = ["entry_id", "statement", "sex", "age_band", "embedding", "name_embeddings"]
+"""Columns of `knowledge` that retrieval reads."""
 
 Embed = Callable[[list[str]], np.ndarray]
 """Texts to their (n, 384) embeddings of length 1."""
@@ -41,7 +49,9 @@ class KnowledgeIndex:
 
     Attributes:
         entry_ids: id of each of the E entries.
-        embeddings: (E, 384), length 1 each.
+        embeddings: (E, 384) of the narratives, length 1 each.
+        names: (N, 384) of the conditions' names, length 1 each.
+        name_rows: of each entry, the rows of `names` that are its condition's.
         statements: statements that each entry is about.
         sexes: sex that each entry is about, None for both.
         age_bands: age band that each entry is about, None for all.
@@ -49,6 +59,8 @@ class KnowledgeIndex:
 
     entry_ids: tuple[str, ...]
     embeddings: np.ndarray
+    names: np.ndarray
+    name_rows: tuple[range, ...]
     statements: tuple[frozenset[str], ...]
     sexes: tuple[str | None, ...]
     age_bands: tuple[str | None, ...]
@@ -56,29 +68,37 @@ class KnowledgeIndex:
     @classmethod
     def from_table(cls, table: pa.Table | None) -> KnowledgeIndex:
         """Index a `knowledge` table; without a table, or with an empty one, nothing is ever found."""
-        rows = (
-            [] if table is None else table.select(["entry_id", "statement", "sex", "age_band", "embedding"]).to_pylist()
-        )
+        rows = [] if table is None else table.select(INDEXED).to_pylist()
+        # Entries of one condition share its names.
+        names = {row["statement"]: row["name_embeddings"] or [] for row in rows}
+        ends = np.cumsum([len(vectors) for vectors in names.values()]).tolist()
+        places = {code: range(end - len(names[code]), end) for code, end in zip(names, ends, strict=True)}
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32).reshape(len(rows), EMBEDDING_SIZE)
         return cls(
             entry_ids=tuple(row["entry_id"] for row in rows),
             embeddings=vectors,
+            names=np.array([name for one in names.values() for name in one], np.float32).reshape(-1, EMBEDDING_SIZE),
+            name_rows=tuple(places[row["statement"]] for row in rows),
             statements=tuple(frozenset([row["statement"]]) for row in rows),
             sexes=tuple(row["sex"] for row in rows),
             age_bands=tuple(row["age_band"] for row in rows),
         )
 
     def retrieve(self, requests: Sequence[Request], embed: Embed, weights: RetrievalWeights, top_k: int) -> np.ndarray:
-        """The best entries of each request, best first; ties go to the earlier entry.
+        """The best entries of each request, best first; ties go to the earlier one.
 
         Args:
             requests: R requests; equal ones cost nothing.
             embed: embeds the texts of the distinct requests.
 
         Returns:
-            (R, min(top_k, E)) row numbers of entries.
+            (R, min(top_k, conditions)) row numbers of entries, no two about the same condition.
         """
-        width = min(top_k, len(self.entry_ids))
+        rows_of: dict[frozenset[str], list[int]] = {}
+        for row, statements in enumerate(self.statements):
+            rows_of.setdefault(statements, []).append(row)
+        conditions = [np.array(rows) for rows in rows_of.values()]
+        width = min(top_k, len(conditions))
         if not requests or not width:
             return np.zeros((len(requests), width), dtype=np.int64)
         number: dict[Request, int] = {}
@@ -88,20 +108,30 @@ class KnowledgeIndex:
         for start in range(0, len(distinct), BLOCK):
             block = distinct[start : start + BLOCK]
             scores = self.scores(block, embed, weights)
-            best[start : start + BLOCK] = np.argsort(-scores, axis=1, kind="stable")[:, :width]
+            entry = np.stack([rows[scores[:, rows].argmax(axis=1)] for rows in conditions], axis=1)
+            rank = np.argsort(-np.take_along_axis(scores, entry, axis=1), axis=1, kind="stable")[:, :width]
+            best[start : start + BLOCK] = np.take_along_axis(entry, rank, axis=1)
         return best[which]
 
     def scores(self, requests: Sequence[Request], embed: Embed, weights: RetrievalWeights) -> np.ndarray:
         """(R, E) scores of every entry for every request."""
         texts = sorted({request.text for request in requests})
         row = {text: index for index, text in enumerate(texts)}
-        cosine = (embed(texts) @ self.embeddings.T)[[row[request.text] for request in requests]]
-        demographics = (
-            match([request.sex for request in requests], self.sexes)
-            + match([request.age_band for request in requests], self.age_bands)
-        ) / 2
+        closeness = self._closeness(embed(texts))[[row[request.text] for request in requests]]
+        demographics = match([request.sex for request in requests], self.sexes) * match(
+            [request.age_band for request in requests], self.age_bands
+        )
         overlap = jaccard([request.statements for request in requests], self.statements)
-        return weights.embedding * cosine + weights.statements * overlap + weights.demographics * demographics
+        return weights.embedding * closeness + weights.statements * overlap + weights.demographics * demographics
+
+    def _closeness(self, texts: np.ndarray) -> np.ndarray:
+        """(T, E) largest cosine of each text with an entry's narrative and its condition's names."""
+        closeness, named = texts @ self.embeddings.T, texts @ self.names.T
+        for entry, rows in enumerate(self.name_rows):
+            if rows:
+                named_best = named[:, rows.start : rows.stop].max(axis=1)
+                closeness[:, entry] = np.maximum(closeness[:, entry], named_best)
+        return closeness
 
 
 def jaccard(left: Sequence[frozenset[str]], right: Sequence[frozenset[str]]) -> np.ndarray:
@@ -122,7 +152,7 @@ def membership(sets: Sequence[frozenset[str]], codes: dict[str, int]) -> np.ndar
 
 
 def match(wanted: Sequence[str | None], offered: Sequence[str | None]) -> np.ndarray:
-    """(len(wanted), len(offered)) matrix: 1 for equal, 0 for different, 0.5 where either does not say."""
+    """(len(wanted), len(offered)) matrix: 1 equal, 0.5 offered to everyone, 0.2 nothing wanted, 0 different."""
     left, right = np.array(wanted, dtype=object)[:, None], np.array(offered, dtype=object)[None, :]
-    unsaid = (left == None) | (right == None)  # noqa: E711  elementwise
-    return np.where(unsaid, 0.5, (left == right).astype(np.float32)).astype(np.float32)
+    general, unsaid = right == None, left == None  # noqa: E711  elementwise
+    return np.select([general, unsaid], [0.5, 0.2], (left == right).astype(np.float32)).astype(np.float32)

@@ -49,6 +49,7 @@ def recordings_table(count: int, seed: int = 1) -> pa.Table:
         "text": [f"seen on ward {row} by a doctor who wrote this long sentence" for row in range(count)],
         "statements": [[{"code": code, "likelihood": 100.0} for code in codes] for codes in statements],
         "superclasses": [["HYP"] if "LVH" in codes else ["NORM"] for codes in statements],
+        "coded_views": [[] for _ in range(count)],
         "quality_flags": [[] for _ in range(count)],
         **to_measured_columns(measure(signal, RATE_HZ)),
         **to_lead_columns(signal),

@@ -18,9 +18,11 @@ from tasks.conditions import (
 )
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import KnowledgeSettings
+from tasks.statement_reader import StatementReader
 from tests.tasks.knowledge.patients import FACTS, recordings_table
 from warehouse.schema import knowledge
 
+READER = StatementReader(local_embeddings(), FACTS)
 AFIB = Condition("atrial fibrillation", ("AFIB",), 70.0, "female", 110.0)
 
 
@@ -32,7 +34,8 @@ def embedder(
     if entries is not None:
         vectors = local_embeddings().embed_documents([str(FACTS[code]["description"]) for code in entries])
         rows = [
-            dict.fromkeys(knowledge().names) | {"entry_id": code, "statement": code, "embedding": vector}
+            dict.fromkeys(knowledge().names)
+            | {"entry_id": code, "statement": code, "embedding": vector, "name_embeddings": [vector]}
             for code, vector in zip(entries, vectors, strict=True)
         ]
         table = pa.Table.from_pylist(rows, schema=pa.schema([field.with_nullable(True) for field in knowledge()]))
@@ -128,13 +131,13 @@ def test_no_conditions_make_empty_tensors() -> None:
     ],
 )
 def test_free_text_is_matched_with_statements(text: str, statements: set[str]) -> None:
-    condition = condition_from_text(text, 70, "Female", 110, local_embeddings(), FACTS)
+    condition = condition_from_text(text, 70, "Female", 110, READER, FACTS)
     assert set(condition.statements) == statements
     assert (condition.text, condition.age_years, condition.sex, condition.heart_rate_bpm) == (text, 70, "female", 110)
 
 
 def test_ages_above_89_are_one() -> None:
-    assert condition_from_text("sinus rhythm", 104, None, None, local_embeddings(), FACTS).age_years == 90
+    assert condition_from_text("sinus rhythm", 104, None, None, READER, FACTS).age_years == 90
 
 
 @pytest.mark.parametrize(
@@ -151,4 +154,4 @@ def test_ages_above_89_are_one() -> None:
 def test_impossible_requests_get_one_clear_line(arguments: dict[str, object], says: str) -> None:
     request = {"text": "sinus rhythm", "age": None, "sex": None, "heart_rate": None} | arguments
     with pytest.raises(ConditionError, match=says):
-        condition_from_text(**request, embeddings=local_embeddings(), statement_facts=FACTS)  # type: ignore[arg-type]
+        condition_from_text(**request, reader=READER, statement_facts=FACTS)  # type: ignore[arg-type]

@@ -119,6 +119,7 @@ class SmallDataset:
     def write(self) -> None:
         """Write the database."""
         with (self.folder / "ptbxl_database.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            more = dict.fromkeys(name for row in self.rows for name in row if name not in COLUMNS)
+            writer = csv.DictWriter(file, [*COLUMNS, *more])
             writer.writeheader()
             writer.writerows(self.rows)

@@ -54,6 +54,7 @@ def commit_recordings(
         "text": [""] * rows,
         "statements": [[{"code": "AFIB" if row % 3 else "NORM", "likelihood": 100.0}] for row in range(rows)],
         "superclasses": [[] if row % 3 else ["NORM"] for row in range(rows)],
+        "coded_views": [[]] * rows,
         "quality_flags": [["noisy"] if row % 2 else [] for row in range(rows)],
         **to_measured_columns(measured(rows)),
         **to_lead_columns(waveforms(rows, samples)),
@@ -91,7 +92,8 @@ def commit_cohort(store: Store, identifier: str, source: Reference, rows: int, s
 
 def commit_knowledge(store: Store, identifier: str, source: Reference) -> Reference:
     """One entry with two claims."""
-    claim = {"lead": None, "upper": None, "unit": "", "support": 0.5, "author": "model"}
+    claim = {"lead": None, "upper": None, "unit": "", "author": "model"}
+    claim |= dict.fromkeys(("support", "support_low", "elsewhere"), 0.5)
     entry = {
         "entry_id": "e1",
         "statement": "AFIB",
@@ -102,6 +104,7 @@ def commit_knowledge(store: Store, identifier: str, source: Reference) -> Refere
             {"feature": "rr_irregularity", "comparison": "above", "value": 0.1, "verdict": "refuted", **claim},
         ],
         **dict.fromkeys(("patients", "recordings", "claims_proposed", "claims_kept", "claims_refuted", "attempts"), 1),
+        **dict.fromkeys(("sentences_proposed", "sentences_kept"), 0),
         "rendered": False,
         **dict.fromkeys(("model", "prompt_version", "embedding_model"), "test"),
         "embedding": [1.0] * knowledge().field("embedding").type.list_size,

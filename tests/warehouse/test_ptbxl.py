@@ -25,6 +25,7 @@ def test_real_tables_are_read_whole(shared_data: Path) -> None:
     assert Counter(one.sex for one in records) == {"female": 949, "male": 830}
     assert max(one.age_years for one in records if one.age_years is not None) == 90
     assert sum(not one.text for one in records) == 612
+    assert {view for one in records for view, _ in one.coded_views} == {"axis", "infarction_stage"}
     folds_of_patient: dict[str, set[int]] = {}
     for one in records:
         folds_of_patient.setdefault(one.patient, set()).add(one.strat_fold)
@@ -37,6 +38,16 @@ def test_statements_count_towards_superclasses_whatever_their_likelihood(dataset
     record = open_source(dataset.folder).records()[0]
     assert record.statements == (("IMI", 0.0), ("NDT", 50.0), ("AFIB", 0.0))
     assert record.superclasses == ("MI", "STTC")
+
+
+def test_coded_views_are_read_where_there_are_any(dataset: SmallDataset) -> None:
+    axis = {"heart_axis": "LAD", "infarction_stadium1": "Stadium III", "infarction_stadium2": ""}
+    dataset.rows = [row | dict.fromkeys(axis, "") for row in dataset.rows]
+    dataset.rows[0] |= axis
+    dataset.write()
+    first, second, *_ = open_source(dataset.folder).records()
+    assert first.coded_views == (("axis", ("LAD",)), ("infarction_stage", ("Stadium III",)))
+    assert second.coded_views == ()
 
 
 def test_statements_are_described(dataset: SmallDataset) -> None:

@@ -36,6 +36,8 @@ SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
 
 FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", *FILE_COLUMNS.values())
+VIEW_COLUMNS = {"axis": ("heart_axis",), "infarction_stage": ("infarction_stadium1", "infarction_stadium2")}
+"""Coded views and the columns that hold them; a dataset without these columns is none the worse."""
 STATEMENT_COLUMNS = ("description", "diagnostic_class", *KINDS)
 
 OLDEST_STATED_YEARS = 89.0
@@ -169,6 +171,7 @@ class PtbxlSource:
             statements=codes,
             superclasses=tuple(name for name in SUPERCLASSES if name in stated),
             strat_fold=int(fold),
+            coded_views=_views(row),
             files=tuple((rate_hz, _inside(name)) for rate_hz, name in files.items() if name),
         )
 
@@ -236,6 +239,14 @@ def _codes(text: str) -> tuple[tuple[str, float], ...]:
         if not isinstance(code, str) or not number or not 0 <= likelihood <= 100:
             raise BadRecord("bad_statements", f"scp_codes: {code!r} has likelihood {likelihood!r}, not 0 to 100")
     return tuple((code, float(likelihood)) for code, likelihood in codes.items())
+
+
+def _views(row: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found = {
+        view: tuple(dict.fromkeys(code for column in columns if (code := row.get(column, "").strip())))
+        for view, columns in VIEW_COLUMNS.items()
+    }
+    return tuple((view, codes) for view, codes in found.items() if codes)
 
 
 def _inside(name: str) -> str:

@@ -9,7 +9,10 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-PROMPT_VERSION: Final = "findings_v1"
+FINDINGS_PROMPT: Final = "findings_v2"
+"""Asks for findings in lines of a fixed form: for the local model."""
+DRAFT_PROMPT: Final = "draft_v1"
+"""Asks for claims and sentences in JSON: for every other model."""
 
 _ROLES: Final[dict[str, type[BaseMessage]]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 _PROMPTS = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=False)

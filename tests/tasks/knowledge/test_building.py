@@ -67,15 +67,18 @@ def test_the_local_model_writes_audited_entries(store: Store, built: Reference) 
     for row in rows.values():
         by_model = [claim for claim in row["claims"] if claim["author"] == "model"]
         assert len(by_model) == row["claims_proposed"] == row["claims_kept"] + row["claims_refuted"]
-        assert all((claim["verdict"] == "kept") <= (claim["support"] >= 0.6) for claim in row["claims"])
+        assert all((claim["verdict"] == "kept") <= (claim["support_low"] >= 0.6) for claim in row["claims"])
         assert 1 <= row["attempts"] <= 2 and row["rendered"] == (row["claims_kept"] < 2)
+        assert all(claim["support_low"] <= claim["support"] for claim in row["claims"])
+        assert row["names"][0] == FACTS[row["statement"]]["description"]
+        assert np.array(row["name_embeddings"]).shape == (len(row["names"]), 384)
         assert np.linalg.norm(row["embedding"]) == pytest.approx(1, abs=1e-4)
     assert "P wave absent" in rows["AFIB"]["narrative"] and "QRS duration above" in rows["CLBBB"]["narrative"]
 
 
 @pytest.mark.slow
 def test_nothing_a_report_says_reaches_an_entry_or_an_embedding(store: Store, built: Reference) -> None:
-    text = json.dumps(store.read(built, "knowledge").drop_columns(["embedding"]).to_pylist())
+    text = json.dumps(store.read(built, "knowledge").drop_columns(["embedding", "name_embeddings"]).to_pylist())
     kept = "".join(path.read_text() for path in (store.root / "_cache" / "knowledge").glob("*.json"))
     assert not {"canary", "springfield", "goldfish"} & set((text + kept).lower().split())
     canary = np.array(local_embeddings().embed_query(CANARY))

@@ -30,7 +30,7 @@ def test_only_the_training_split_is_read() -> None:
     training = TrainingRecordings(pa.concat_tables([recordings_table(), tested]))
     evidence = Evidence(Group("AFIB"), training)
     assert evidence.patients == evidence.recordings == 24
-    assert evidence.share(Claim(feature="heart_rate_bpm", comparison="above", value=200, unit="bpm"))[0] == 0
+    assert evidence.share(Claim(feature="heart_rate_bpm", comparison="above", value=200, unit="bpm")).share == 0
 
 
 def test_a_likelihood_of_zero_still_states(training: TrainingRecordings) -> None:
@@ -92,3 +92,20 @@ def test_a_statement_that_all_recordings_share_has_nothing_to_be_compared_with()
     evidence = Evidence(Group("SR"), training)
     assert {one.rest_median for one in evidence.distributions} == {None}
     assert audit(Claim(feature="p_present", comparison="present", value=1), evidence, 0.6, "model").elsewhere is None
+
+
+def test_the_audit_counts_patients_not_recordings() -> None:
+    """Ten patients out of twelve are no proof of 60 %, however often each was recorded."""
+    table = recordings_table(patients=12, truth={("CLBBB",): {"qrs_ms": 152}})
+    slow = pa.array([90.0 if row < 2 else 152.0 for row in range(12)], pa.float32())
+    table = table.set_column(table.schema.get_field_index("qrs_ms"), "qrs_ms", slow)
+    wide = Claim(feature="qrs_ms", comparison="above", value=120, unit="ms")
+    once = audit(wide, Evidence(Group("CLBBB"), TrainingRecordings(table)), 0.6, "model")
+    often = audit(wide, Evidence(Group("CLBBB"), TrainingRecordings(pa.concat_tables([table] * 9))), 0.6, "model")
+    assert once.support == often.support == pytest.approx(10 / 12)
+    assert once.support_low == often.support_low < 0.6 and not once.kept and not often.kept
+
+
+def test_another_split_is_read_only_when_asked_for() -> None:
+    table = pa.concat_tables([recordings_table(patients=6), recordings_table(patients=9, seed=2, split="test")])
+    assert Evidence(Group("AFIB"), TrainingRecordings(table, split="test")).recordings == 9

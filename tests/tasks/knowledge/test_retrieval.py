@@ -6,7 +6,7 @@ import pytest
 
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.embeddings import local_embeddings
-from tasks.knowledge.retrieval import KnowledgeIndex, Request, jaccard
+from tasks.knowledge.retrieval import INDEXED, KnowledgeIndex, Request, jaccard
 from tasks.settings import RetrievalWeights
 from tests.tasks.knowledge.patients import FACTS
 from warehouse.schema import knowledge
@@ -18,10 +18,17 @@ def table(groups: list[tuple[str, str | None, str | None]]) -> pa.Table:
     """A knowledge table with one entry per (statement, sex, age band), embedded by the real model."""
     texts = [f"{FACTS[code]['description']}: its recordings differ from others." for code, _, _ in groups]
     rows = [
-        {"entry_id": f"{code}-{sex}-{band}", "statement": code, "sex": sex, "age_band": band, "embedding": vector}
+        {
+            "entry_id": f"{code}-{sex}-{band}",
+            "statement": code,
+            "sex": sex,
+            "age_band": band,
+            "embedding": vector,
+            "name_embeddings": [],
+        }
         for (code, sex, band), vector in zip(groups, local_embeddings().embed_documents(texts), strict=True)
     ]
-    fields = [knowledge().field(name) for name in ("entry_id", "statement", "sex", "age_band", "embedding")]
+    fields = [knowledge().field(name) for name in INDEXED]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
 
 
@@ -59,10 +66,29 @@ def test_statements_decide_where_the_text_says_nothing(index: KnowledgeIndex) ->
 def test_among_entries_of_a_condition_sex_and_age_decide() -> None:
     groups = [("AFIB", sex, band) for sex in ("female", "male") for band in ("40-59", "60-79")]
     index = KnowledgeIndex.from_table(table([*groups, ("AFIB", None, None)]))
-    request = Request("atrial fibrillation", frozenset({"AFIB"}), "female", age_band(71.0))
-    (best,) = index.retrieve([request], embed, ALL, top_k=5)
-    assert index.entry_ids[best[0]] == "AFIB-female-60-79"
-    assert index.entry_ids[best[-1]] == "AFIB-male-40-59"
+    text, codes = "atrial fibrillation", frozenset({"AFIB"})
+    asked = [
+        ("female", age_band(71.0)),
+        ("male", age_band(45.0)),
+        ("male", age_band(85.0)),
+        (None, None),
+        ("male", None),
+    ]
+    best = index.retrieve([Request(text, codes, sex, band) for sex, band in asked], embed, ALL, top_k=1)
+    found = [index.entry_ids[row[0]] for row in best]
+    assert found == ["AFIB-female-60-79", "AFIB-male-40-59", *["AFIB-None-None"] * 3]
+
+
+def test_a_condition_with_many_entries_leaves_room_for_the_others() -> None:
+    groups = [("AFIB", sex, band) for sex in ("female", "male") for band in ("40-59", "60-79")]
+    index = KnowledgeIndex.from_table(table([*groups, ("IMI", None, None), ("NORM", None, None)]))
+    request = Request("atrial fibrillation with inferior infarction", frozenset({"AFIB", "IMI"}), "male", "60-79")
+    (best,) = index.retrieve([request], embed, ALL, top_k=3)
+    assert [index.entry_ids[entry] for entry in best][:2] in (
+        ["AFIB-male-60-79", "IMI-None-None"],
+        ["IMI-None-None", "AFIB-male-60-79"],
+    )
+    assert len({index.statements[entry] for entry in best}) == 3
 
 
 def test_the_score_is_the_stated_sum(index: KnowledgeIndex) -> None:
@@ -71,7 +97,7 @@ def test_the_score_is_the_stated_sum(index: KnowledgeIndex) -> None:
     cosine = embed(["sinus rhythm"])[0] @ index.embeddings.T
     overlap = np.array([0.5 if code in ("SR", "NORM") else 0.0 for code in FACTS])
     np.testing.assert_allclose(
-        index.scores([request], embed, weights)[0], 2 * cosine + 3 * overlap + 5 * 0.5, atol=1e-5
+        index.scores([request], embed, weights)[0], 2 * cosine + 3 * overlap + 5 * 0.25, atol=1e-5
     )
 
 
