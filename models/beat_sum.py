@@ -33,6 +33,10 @@ class BeatWaves:
     width_s: Tensor
     exponent: Tensor
 
+    def __getitem__(self, rows: slice) -> BeatWaves:
+        """The waves of some recordings."""
+        return BeatWaves(self.amplitude[rows], self.centre_s[rows], self.width_s[rows], self.exponent[rows])
+
 
 def sum_of_beats(
     waves: BeatWaves,

@@ -51,7 +51,7 @@ def test_a_recording_is_the_same_in_any_batch() -> None:
     for row in range(6):
         rows = slice(row, row + 1)
         alone = sum_of_beats(
-            BeatWaves(waves.amplitude[rows], waves.centre_s[rows], waves.width_s[rows], waves.exponent[rows]),
+            waves[rows],
             *(each[rows] for each in timing),
             RATE_HZ,
             SAMPLES,
