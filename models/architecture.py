@@ -47,6 +47,34 @@ class DenoiserArchitecture(Architecture):
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
 
 
+class RhythmStatistics(Architecture):
+    """When hearts of one rhythm beat: robust numbers over the training recordings of at least 20 patients."""
+
+    patients: int = Field(ge=0, description="Training patients behind the numbers; 0 where the simulator's stand in.")
+    heart_rate_bpm: float = Field(gt=0, description="Median heart rate, in beats per minute.")
+    heart_rate_spread_bpm: float = Field(gt=0, description="Interquartile range of heart rates over 1.349.")
+    heart_rate_range_bpm: tuple[float, float] = Field(description="5 % and 95 % of heart rates.")
+    rr_variability: float = Field(gt=0, description="Median of the standard deviation of RR over its mean.")
+    rr_variability_log_spread: float = Field(ge=0, description="Interquartile range of its logarithm over 1.349.")
+    ectopic_share: float = Field(0.0, ge=0, lt=1, description="Mean share of premature beats.")
+
+    @classmethod
+    def usual(
+        cls, heart_rate_range_bpm: tuple[float, float], rr_variability: float, ectopic_share: float = 0.0
+    ) -> RhythmStatistics:
+        """Numbers that no recording supports: rates spread about the middle of a range, log variability by a half."""
+        low, high = heart_rate_range_bpm
+        return cls(
+            patients=0,
+            heart_rate_bpm=(low + high) / 2,
+            heart_rate_spread_bpm=(high - low) / 3.29,
+            heart_rate_range_bpm=(low, high),
+            rr_variability=rr_variability,
+            rr_variability_log_spread=0.5,
+            ectopic_share=ectopic_share,
+        )
+
+
 class GeneratorConfig(Architecture):
     """Everything but the weights that a generator needs, saved beside them."""
 
@@ -63,6 +91,10 @@ class GeneratorConfig(Architecture):
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
+    phase_channels: bool = Field(False, description="Whether the denoiser sees cardiac-phase channels.")
+    rhythms: dict[str, RhythmStatistics] = Field(
+        default_factory=dict, description="Rhythm to what training recordings of it showed; needed for phase channels."
+    )
     rows_at_once: int = Field(16, ge=1, description="Rows the networks always see together; see Generator.sample.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import torch
@@ -36,6 +36,9 @@ class ConditionTensors:
         numbers: (B, 3) age in years, sex (0 male, 1 female), heart rate in beats per minute.
         present: (B, 1 + S + K + 3) bool, False where a token is missing; order text, statements, knowledge, age, sex,
             heart rate. What a missing token holds does not matter.
+        rhythm: (B,) int64, index into `models.rhythm_series.RHYTHMS`: the rhythm that the statements imply, 0 where
+            they imply none. The denoiser does not see it; the RR series of a generated row is drawn from it. None
+            stands for all 0.
     """
 
     text: Tensor
@@ -43,9 +46,12 @@ class ConditionTensors:
     knowledge: Tensor
     numbers: Tensor
     present: Tensor
+    rhythm: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         rows = self.text.shape[0]
+        if self.rhythm is None:
+            object.__setattr__(self, "rhythm", torch.zeros(rows, dtype=torch.int64, device=self.text.device))
         tokens = 1 + self.statements.shape[1] + self.knowledge.shape[1] + len(NUMBERS)
         if self.present.shape != (rows, tokens) or self.numbers.shape != (rows, len(NUMBERS)):
             raise ValueError(
@@ -86,13 +92,11 @@ class ConditionTensors:
             kept: (B, 6) bool in the order of `FIELDS`, False where the row's field is to be hidden.
         """
         sizes = torch.tensor([1, self.statements.shape[1], self.knowledge.shape[1], 1, 1, 1], device=kept.device)
-        present = self.present & kept.repeat_interleave(sizes, dim=1)
-        return ConditionTensors(self.text, self.statements, self.knowledge, self.numbers, present)
+        return replace(self, present=self.present & kept.repeat_interleave(sizes, dim=1))
 
     def hidden(self) -> ConditionTensors:
         """The same rows with every field hidden: the unconditional branch of guidance."""
-        nothing = torch.zeros_like(self.present)
-        return ConditionTensors(self.text, self.statements, self.knowledge, self.numbers, nothing)
+        return replace(self, present=torch.zeros_like(self.present))
 
     def without_knowledge(self) -> ConditionTensors:
         """The same rows with the retrieved knowledge hidden, for models that do not use it."""

@@ -117,7 +117,12 @@ class DiffusionObjective(nn.Module):
         self.condition_dropout, self.unconditional = condition_dropout, unconditional
 
     def forward(
-        self, latents: Tensor, condition: ConditionTensors, wave_class: Tensor, omega: Tensor
+        self,
+        latents: Tensor,
+        condition: ConditionTensors,
+        wave_class: Tensor,
+        omega: Tensor,
+        phase: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses of a batch.
 
@@ -126,11 +131,14 @@ class DiffusionObjective(nn.Module):
             condition: of B rows.
             wave_class: (B,) simulator class.
             omega: (B,) angular heart rate in radians per second.
+            phase: (B, K, T) cardiac-phase channels, or None for a denoiser without them. Dropout leaves them alone:
+                guidance compares two branches that see the same beats (see `Generator.sample`).
         """
         noise = torch.randn_like(latents)
         steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
         noisy, wanted = noised(self.schedule, latents, noise, steps)
-        predicted = self.denoiser(noisy, steps, condition.dropped(self.condition_dropout, self.unconditional)).float()
+        shown = condition.dropped(self.condition_dropout, self.unconditional)
+        predicted = self.denoiser(noisy, steps, shown, phase).float()
         losses = {"denoising": F.mse_loss(predicted, wanted)}
         loss = losses["denoising"]
         if self.physics is not None:

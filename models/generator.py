@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
-from models.conditioning import ConditionTensors
+from models.cardiac_phase import padded_times, phase_channel_count, phase_channels
+from models.conditioning import NUMBERS, ConditionTensors
 from models.denoiser import Denoiser
 from models.diffusion import initial_noise, noise_schedule, noised, solve
+from models.r_peaks import locate_r_peaks
+from models.rhythm_series import RHYTHMS, draw_r_peaks
+from models.row_seeds import row_generator
 
 
 class Generator(nn.Module):
@@ -34,7 +39,10 @@ class Generator(nn.Module):
         self.beat_decoder = BeatDecoder(
             config.beat_decoder, latent_channels, config.autoencoder.downsampling, config.sampling_rate_hz
         )
-        self.denoiser = Denoiser(config.denoiser, latent_channels)
+        channels = phase_channel_count(config.autoencoder.downsampling) if config.phase_channels else 0
+        if config.phase_channels and (missing := set(RHYTHMS) - config.rhythms.keys()):
+            raise ValueError(f"phase channels need numbers of every rhythm; missing: {', '.join(sorted(missing))}")
+        self.denoiser = Denoiser(config.denoiser, latent_channels, channels)
         self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
@@ -60,6 +68,11 @@ class Generator(nn.Module):
         the networks always see exactly `rows_at_once` rows, the last ones repeated if need be: the same seed and
         condition give the same bits whatever else is in the batch.
 
+        A denoiser with cardiac-phase channels sees, in both branches of guidance, the RR series drawn from the row's
+        seed, rhythm and heart rate. Guidance then amplifies what statements, age and sex mean for beats at these
+        places; without the series in the unconditional branch it would also amplify that there are beats at all, and
+        exaggerate every QRS complex.
+
         Args:
             condition: of B rows.
             seeds: B seeds.
@@ -80,29 +93,62 @@ class Generator(nn.Module):
         generated = []
         for first in range(0, len(seeds), at_once):
             rows = [min(first + offset, len(seeds) - 1) for offset in range(at_once)]
-            signal = self._sample_rows(
-                condition[rows].to(self.device), [int(seeds[row]) for row in rows], steps, guidance
-            )
+            signal = self._sample_rows(condition[rows], [int(seeds[row]) for row in rows], steps, guidance)
             generated.append(signal[: len(seeds) - first].cpu())
         return torch.cat(generated)
 
+    def r_peaks(self, condition: ConditionTensors, seeds: Sequence[int]) -> list[np.ndarray]:
+        """R peaks that the phase channels of generated rows mark.
+
+        Args:
+            condition: of B rows; its heart rate and rhythm count. A missing heart rate is drawn from the rhythm's.
+            seeds: B seeds.
+
+        Returns:
+            Per row the R peaks in seconds from the first sample, ascending.
+        """
+        duration_s = self.config.samples / self.config.sampling_rate_hz
+        rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")].tolist()
+        known = condition.present[:, NUMBERS.index("heart_rate_bpm") - len(NUMBERS)].tolist()
+        return [
+            draw_r_peaks(
+                rhythm,
+                rate[row] if known[row] else None,
+                self.config.rhythms[RHYTHMS[rhythm]],
+                duration_s,
+                row_generator(int(seeds[row]), "rhythm"),
+            )
+            for row, rhythm in enumerate(condition.rhythm.tolist())
+        ]
+
+    def _phase(self, r_peaks_s: Sequence[np.ndarray]) -> Tensor:
+        """Cardiac-phase channels (B, K, T), each row made by itself so that its bits do not depend on the others."""
+        steps, downsampling = self.latent_shape[1], self.config.autoencoder.downsampling
+        rows = [
+            phase_channels(padded_times([one]), steps, downsampling, self.config.sampling_rate_hz) for one in r_peaks_s
+        ]
+        return torch.cat(rows).to(self.device)
+
     def _sample_rows(self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float) -> Tensor:
+        phase = self._phase(self.r_peaks(condition, seeds)) if self.config.phase_channels else None
+        condition = condition.to(self.device)
         if not self.config.experience:
             condition = condition.without_knowledge()
         both = ConditionTensors.stack([condition, condition.hidden()]) if guidance != 1.0 else condition
+        phase_of_both = phase if phase is None or guidance == 1.0 else phase.repeat(2, 1, 1)
 
         def denoise(latents: Tensor, time: Tensor) -> Tensor:
             if guidance == 1.0:
-                return self._velocity(latents, time, condition)
-            given, free = self._velocity(latents.repeat(2, 1, 1), time.repeat(2), both).chunk(2)
+                return self._velocity(latents, time, condition, phase)
+            given, free = self._velocity(latents.repeat(2, 1, 1), time.repeat(2), both, phase_of_both).chunk(2)
             return free + guidance * (given - free)
 
         noise = initial_noise(seeds, self.latent_shape, self.device)
         return self.decode(solve(denoise, noise, self.config.timesteps, steps))
 
-    def _velocity(self, latents: Tensor, time: Tensor, condition: ConditionTensors) -> Tensor:
+    def _velocity(self, latents: Tensor, time: Tensor, condition: ConditionTensors, phase: Tensor | None) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return self.denoiser(latents, time, condition).float()
+            return self.denoiser(latents, time, condition, phase).float()
 
     def encode(self, signal_mv: Tensor) -> Tensor:
         """(B, 8, samples) in mV to standardised latents (B, channels, T): the posterior's mean."""
@@ -128,6 +174,8 @@ class Generator(nn.Module):
     def denoising_loss(self, signal_mv: Tensor, condition: ConditionTensors, steps: Sequence[int], seed: int) -> Tensor:
         """Mean squared error of predicted v, the quantity that membership attacks on diffusion models look at.
 
+        Phase channels come from the recording's own R peaks, as in training.
+
         Args:
             signal_mv: (B, 8, samples) in mV.
             condition: of B rows.
@@ -142,10 +190,14 @@ class Generator(nn.Module):
         condition = (
             condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
         )
+        phase = None
+        if self.config.phase_channels:
+            rate_hz = self.config.sampling_rate_hz
+            phase = self._phase([peaks / rate_hz for peaks in locate_r_peaks(signal_mv.cpu().numpy(), rate_hz)])
         losses = []
         for offset, step in enumerate(steps):
             noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
             time = torch.full((len(latents),), step, device=self.device)
             noisy, wanted = noised(schedule, latents, noise, time)
-            losses.append((self._velocity(noisy, time, condition) - wanted).square().mean(dim=(1, 2)))
+            losses.append((self._velocity(noisy, time, condition, phase) - wanted).square().mean(dim=(1, 2)))
         return torch.stack(losses).mean(dim=0).cpu()

@@ -33,6 +33,22 @@ StatementFacts = Mapping[str, Mapping[str, Any]]
 SEX_NUMBER: Final = {"male": 0.0, "female": 1.0}
 OLDEST_AGE: Final = 90.0
 """Stands for every age above 89 years, as in the recordings."""
+RHYTHM_STATEMENTS: Final[dict[str, str]] = {
+    "AFIB": "atrial fibrillation",
+    "AFLT": "atrial fibrillation",
+    "PVC": "ectopic beats",
+    "PAC": "ectopic beats",
+    "BIGU": "ectopic beats",
+    "TRIGU": "ectopic beats",
+    "PRC(S)": "ectopic beats",
+    "SVARR": "ectopic beats",
+    "SARRH": "sinus arrhythmia",
+    "SBRAD": "sinus bradycardia",
+    "STACH": "sinus tachycardia",
+    "SVTAC": "sinus tachycardia",
+    "PSVT": "sinus tachycardia",
+}
+"""Statement to the rhythm it implies, of `models.rhythm_series.RHYTHMS`; the first that a condition holds decides."""
 PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
 
@@ -147,6 +163,11 @@ def condition_from_text(
     )
 
 
+def rhythm_of(statements: Sequence[str]) -> str:
+    """The rhythm that statements imply; regular sinus rhythm where they say nothing of it."""
+    return next((rhythm for code, rhythm in RHYTHM_STATEMENTS.items() if code in statements), "sinus")
+
+
 class ConditionEmbedder:
     """Turns conditions into the tensors that the model reads, retrieving knowledge on the way.
 
@@ -198,11 +219,13 @@ class ConditionEmbedder:
 
         Returns:
             Their tensors (texts, statements and entries as embeddings; years, 0 male or 1 female, bpm; what is
-            missing marked absent), and the ids of the entries retrieved for each, best first.
+            missing marked absent; the rhythm that statements imply), and the ids of the entries retrieved for each,
+            best first.
         """
         import torch
 
         from models.conditioning import ConditionTensors
+        from models.rhythm_series import RHYTHMS
 
         rows, statements, entries = len(conditions), self.statement_tokens, self.knowledge_tokens
         text = np.zeros((rows, EMBEDDING_SIZE), np.float32)
@@ -233,6 +256,7 @@ class ConditionEmbedder:
             knowledge=torch.from_numpy(known),
             numbers=torch.from_numpy(numbers),
             present=torch.from_numpy(present),
+            rhythm=torch.tensor([RHYTHMS.index(rhythm_of(one.statements)) for one in conditions], dtype=torch.int64),
         )
         return tensors, [[self.index.entry_ids[entry] for entry in row] for row in found]
 

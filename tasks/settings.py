@@ -174,6 +174,11 @@ class PhysicsSettings(Section):
 
     simulator: bool = Field(True, description="Use the simulator ODE term L_Euler.")
     inter_lead: bool = Field(True, description="Use the limb-lead ODE term L_inter.")
+    phase_channels: bool = Field(
+        True,
+        description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
+        "series in generation.",
+    )
     simulator_weight: float = Field(
         0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
     )

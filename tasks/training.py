@@ -13,7 +13,7 @@ from tasks.stage import Result, Stage, commit_once
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=1)
+TRAINING = Stage("train generator", makes="model", code_version=2)
 DATA_FACTS = "_training/facts.json"
 
 
@@ -104,6 +104,8 @@ def _describe(
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,
+            phase_channels=settings.diffusion.physics.phase_channels,
+            rhythms=facts["rhythms"] if settings.diffusion.physics.phase_channels else {},
         ),
         statements=facts["statements"],
         embedding_model=EMBEDDING_MODEL,

@@ -22,7 +22,7 @@ from models.architecture import BeatDecoderArchitecture
 from models.beats import beat_samples, whole_beats
 from models.conditioning import ConditionTensors
 from models.leads import LEAD_COLUMNS
-from models.measurements import detect_r_peaks
+from models.r_peaks import locate_r_peaks
 from tasks.conditions import StatementFacts, by_importance
 from warehouse.errors import EinthovenError
 from warehouse.waveforms import from_lead_columns
@@ -45,6 +45,7 @@ class TrainingSplit:
     Attributes:
         signal: (N, 8, samples) int16 in µV, which takes half the memory of float32; None if it was not asked for.
         r_peaks: (N, P) samples of the R peaks whose beat lies inside the recording, padded with −1; at least one each.
+        r_times: (N, Q) seconds of all R peaks from the first sample, between samples where need be, padded with NaN.
         omega: (N,) angular heart rate in radians per second.
         wave_class: (N,) index into the simulator classes.
         condition: of N rows.
@@ -52,6 +53,7 @@ class TrainingSplit:
 
     signal: Tensor | None
     r_peaks: Tensor
+    r_times: Tensor
     omega: Tensor
     wave_class: Tensor
     condition: ConditionTensors
@@ -113,13 +115,22 @@ def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, in
     return {split: np.array(rows, dtype=np.int64) for split, rows in kept.items()}, dict(excluded)
 
 
-def padded_r_peaks(signal: Tensor, rate_hz: int, window: BeatDecoderArchitecture, at_once: int = 256) -> Tensor:
-    """(N, P) R peaks whose whole beat lies inside the recording, padded with −1."""
+def located_r_peaks(signal: Tensor, rate_hz: int, at_once: int = 256) -> list[np.ndarray]:
+    """All R peaks of each recording in samples, between samples where need be.
+
+    Args:
+        signal: (N, 8, samples) int16 in µV.
+    """
+    located: list[np.ndarray] = []
+    for chunk in signal.split(at_once):
+        located += locate_r_peaks(chunk.numpy().astype(np.float32) / 1000, rate_hz)
+    return located
+
+
+def padded_r_peaks(located: list[np.ndarray], samples: int, rate_hz: int, window: BeatDecoderArchitecture) -> Tensor:
+    """(N, P) sample of each R peak whose whole beat lies inside the recording, padded with −1."""
     before, after = beat_samples(window, rate_hz)
-    peaks: list[np.ndarray] = []
-    for first in range(0, len(signal), at_once):
-        chunk = signal[first : first + at_once].numpy().astype(np.float32) / 1000
-        peaks += [whole_beats(found, signal.shape[-1], before, after) for found in detect_r_peaks(chunk, rate_hz)]
+    peaks = [whole_beats(np.rint(found), samples, before, after) for found in located]
     padded = torch.full((len(peaks), max(1, max(map(len, peaks)))), -1, dtype=torch.int64)
     for row, found in enumerate(peaks):
         padded[row, : len(found)] = torch.from_numpy(found)
@@ -165,6 +176,7 @@ def save_split(
     split: str,
     rows: np.ndarray,
     r_peaks: Tensor,
+    r_times: Tensor,
     omega: Tensor,
     wave_class: Tensor,
     condition: ConditionTensors,
@@ -172,7 +184,13 @@ def save_split(
     """Save a prepared split; the file appears whole or not at all."""
     path = prepared_file(staging, split)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {"rows": torch.from_numpy(rows), "r_peaks": r_peaks, "omega": omega, "wave_class": wave_class}
+    tensors = {
+        "rows": torch.from_numpy(rows),
+        "r_peaks": r_peaks,
+        "r_times": r_times,
+        "omega": omega,
+        "wave_class": wave_class,
+    }
     tensors |= {f"condition.{name}": tensor.contiguous() for name, tensor in condition.tensors().items()}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
@@ -186,6 +204,7 @@ def load_split(staging: Path, recordings: Path, split: str, waveforms: bool = Tr
     return TrainingSplit(
         signal=read_waveforms(recordings, prepared["rows"].numpy()) if waveforms else None,
         r_peaks=prepared["r_peaks"],
+        r_times=prepared["r_times"],
         omega=prepared["omega"],
         wave_class=prepared["wave_class"],
         condition=ConditionTensors(

@@ -9,15 +9,18 @@ import torch
 from torch import Tensor
 
 from models.beats import beats_on_grid
+from models.cardiac_phase import padded_times
 from models.conditioning import NUMBERS
 from models.physics import angular_rate, fit_classes
 from tasks.conditions import ConditionEmbedder, conditions_of
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.model_folder import save_fit
+from tasks.rhythm_statistics import rhythm_statistics
 from tasks.settings import KnowledgeSettings, TrainingSettings
 from tasks.stage import run_logger
 from tasks.training_data import (
     TrainingError,
+    located_r_peaks,
     padded_r_peaks,
     read_metadata,
     read_waveforms,
@@ -39,8 +42,8 @@ def prepare_training(
     """Prepare both splits and the simulator fit in the staging folder.
 
     Returns:
-        Facts about the data, as JSON values: sampling rate, length, lead scales in mV, statements, wave classes,
-        recordings per split, recordings excluded per reason.
+        Facts about the data, as JSON values: sampling rate, length, lead scales in mV, what rhythms showed, statements,
+        wave classes, recordings per split, recordings excluded per reason.
 
     Raises:
         TrainingError: nothing usable is left in a split.
@@ -62,16 +65,18 @@ def prepare_training(
     classes, class_of = wave_classes(metadata, source["statements"])
 
     lead_scale: Tensor | None = None
-    counts = {}
+    counts, rhythms = {}, {}
     for split, chosen in rows.items():
         signal = read_waveforms(folder, chosen)
-        r_peaks = padded_r_peaks(signal, rate_hz, shape)
+        located = located_r_peaks(signal, rate_hz)
+        r_peaks = padded_r_peaks(located, signal.shape[-1], rate_hz, shape)
         with_beat = r_peaks[:, 0] >= 0
         if lost := int((~with_beat).sum()):
             excluded["no whole beat"] = excluded.get("no whole beat", 0) + lost
         if not with_beat.any():
             raise TrainingError(f"no {split} recording holds a whole beat; check autoencoder.beat_decoder's window")
         chosen, signal, r_peaks = chosen[with_beat.numpy()], signal[with_beat], r_peaks[with_beat]
+        times_s = [peaks / rate_hz for peaks, kept in zip(located, with_beat.tolist(), strict=True) if kept]
         condition, _ = embedder(conditions_of(metadata.take(pa.array(chosen)), source["statements"]))
         heart_rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")]
         known = condition.present[:, -1]
@@ -79,10 +84,13 @@ def prepare_training(
             raise TrainingError(f"no {split} recording has a heart rate; run ingestion again")
         omega = angular_rate(torch.where(known, heart_rate, heart_rate[known].median()))
         wave_class = torch.from_numpy(class_of[chosen])
-        save_split(staging.path, split, chosen, r_peaks, omega, wave_class, condition)
+        r_times = padded_times(times_s)
+        save_split(staging.path, split, chosen, r_peaks, r_times, omega, wave_class, condition)
         counts[split] = len(chosen)
         if split == "train":
             lead_scale = _lead_scale(signal)
+            patients = metadata["patient_key"].take(pa.array(chosen)).to_pylist()
+            rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), patients)
             beats = torch.cat(
                 [
                     beats_on_grid(some.float() / 1000, peaks[:, 0], rate_hz, shape)
@@ -102,6 +110,7 @@ def prepare_training(
         "simulated": bool(source["simulated"]),
         "statements": source["statements"],
         "lead_scale_mv": lead_scale.tolist(),
+        "rhythms": {name: found.model_dump(mode="json") for name, found in rhythms.items()},
         "wave_classes": classes,
         "recordings": counts,
         "excluded": excluded,

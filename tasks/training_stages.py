@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.autoencoder import Autoencoder, AutoencoderObjective
 from models.beat_decoder import BeatDecoder
 from models.beats import beat_samples, beats_on_grid
+from models.cardiac_phase import phase_channel_count, phase_channels
 from models.denoiser import Denoiser
 from models.diffusion import DiffusionObjective
 from models.physics import BeatEquation, BeatPhysics, WaveFit
@@ -136,7 +137,9 @@ class DenoiserStage(TrainingStage):
         self.splits = {split: load_split(staging, recordings, split, waveforms=False) for split in self.latents}
         self.rows = {split: len(data) for split, data in self.splits.items()}
         shape = settings.autoencoder.architecture
-        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels)
+        self.samples_per_step, self.rate_hz = shape.downsampling, int(facts["sampling_rate_hz"])
+        channels = phase_channel_count(shape.downsampling) if self.settings.physics.phase_channels else 0
+        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels, channels)
         self.learner = self.denoiser
 
         physics = None
@@ -155,14 +158,19 @@ class DenoiserStage(TrainingStage):
         )
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions, simulator classes and heart rates."""
+        """Latents with their conditions, simulator classes, heart rates and cardiac-phase channels."""
         data = self.splits[split]
+        phase = None
+        if self.settings.physics.phase_channels:
+            steps = self.latents[split].shape[-1]
+            phase = phase_channels(data.r_times[rows].to(device), steps, self.samples_per_step, self.rate_hz)
         condition = data.condition[rows] if self.settings.experience else data.condition[rows].without_knowledge()
         return {
             "latents": self.latents[split][rows].to(device),
             "condition": condition.to(device),
             "wave_class": data.wave_class[rows].to(device),
             "omega": data.omega[rows].to(device),
+            "phase": phase,
         }
 
     def finish(self, device: torch.device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,12 @@ from models.architecture import (
     DenoiserArchitecture,
     GeneratorConfig,
 )
+from models.cardiac_phase import padded_times, phase_channels
+from models.conditioning import ConditionTensors
 from models.generator import Generator
+from models.r_peaks import locate_r_peaks
+from models.rhythm_series import RHYTHMS, USUAL
+from tests.models.synthetic_hearts import ecgs
 from tests.models.test_conditioning import conditions
 
 ROWS = 20
@@ -28,7 +34,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         lead_scale_mv=(0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3, 0.2),
         latent_mean=(0.1,) * 8,
         latent_std=(0.8,) * 8,
-        **changes,  # type: ignore[arg-type]
+        **{"phase_channels": True, "rhythms": USUAL, **changes},  # type: ignore[arg-type]
     )
     torch.manual_seed(0)
     network = Generator(config)
@@ -42,6 +48,9 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
 def test_a_row_has_the_same_bits_in_any_batch(precision: str) -> None:
     network, condition = generator(precision=precision, rows_at_once=8), conditions(ROWS)
     condition.numbers[:, 0] = torch.arange(float(ROWS))
+    condition.numbers[:, 2] = 50 + 5 * torch.arange(float(ROWS))
+    condition.present[::3, -1] = False
+    condition.rhythm[:] = torch.arange(ROWS) % len(RHYTHMS)
     seeds = [1000 + row for row in range(ROWS)]
     whole = network.sample(condition, seeds, steps=3, guidance=2.0)
     assert whole.shape == (ROWS, 8, 1000)
@@ -77,6 +86,49 @@ def test_seed_condition_guidance_and_steps_matter() -> None:
     assert not torch.equal(usual, network.sample(condition, [1, 2], steps=4, guidance=2.0))
     assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=4.0))
     assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
+
+
+def test_phase_channels_follow_heart_rate_rhythm_and_seed() -> None:
+    network, condition = generator(), conditions(4)
+    condition.numbers[:, 2] = torch.tensor([50.0, 50.0, 110.0, 110.0])
+    condition.rhythm[:] = torch.tensor([0, RHYTHMS.index("atrial fibrillation"), 0, 0])
+    peaks = network.r_peaks(condition, [1, 1, 1, 2])
+    rates = [60 / np.median(np.diff(one)) for one in peaks]
+    assert rates == pytest.approx([50, 50, 110, 110], abs=1)
+    spread = [
+        float(np.median([np.diff(network.r_peaks(condition, [seed] * 4)[row]).std() for seed in range(9)]))
+        for row in (1, 0)
+    ]
+    assert spread[0] > 3 * spread[1]
+    assert not np.array_equal(peaks[2], peaks[3])
+    # The unconditional branch sees the same beats: hiding the condition from the tokens leaves the series alone.
+    hidden = network.r_peaks(ConditionTensors.stack([condition]), [1, 1, 1, 2])
+    assert all(np.array_equal(one, other) for one, other in zip(peaks, hidden, strict=True))
+    sampled = network.sample(condition[[0, 2]], [1, 1], steps=2, guidance=1.0)
+    assert not torch.equal(sampled[0], sampled[1])
+
+
+def test_phase_channels_of_a_recording_are_those_of_training() -> None:
+    network, seen = generator(), []
+    signal = torch.from_numpy(ecgs(3, 1))
+    real, network._velocity = network._velocity, lambda *given: seen.append(given[-1]) or real(*given)  # type: ignore
+    network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
+    times = padded_times([one / 100 for one in locate_r_peaks(signal.numpy(), 100)])
+    assert torch.allclose(seen[0], phase_channels(times, 125, 8, 100), atol=1e-6)
+
+
+def test_without_phase_channels_the_network_and_its_rows_are_as_if_they_did_not_exist() -> None:
+    network, condition = generator(phase_channels=False, rhythms={}), conditions(2)
+    assert network.denoiser.stem.weight.shape[1] == 8
+    assert generator().denoiser.stem.weight.shape[1] > 8
+    usual = network.sample(condition, [1, 2], steps=2, guidance=2.0)
+    condition.rhythm[:] = RHYTHMS.index("atrial fibrillation")
+    assert torch.equal(network.sample(condition, [1, 2], steps=2, guidance=2.0), usual)
+
+
+def test_phase_channels_need_the_numbers_of_every_rhythm() -> None:
+    with pytest.raises(ValueError, match=r"missing: .*atrial fibrillation"):
+        generator(rhythms={})
 
 
 def test_model_without_experience_ignores_knowledge() -> None:

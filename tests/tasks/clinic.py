@@ -10,6 +10,7 @@ from models.architecture import AutoencoderArchitecture, BeatDecoderArchitecture
 from models.generator import Generator
 from models.leads import INDEPENDENT_LEADS
 from models.measurements import measure
+from models.rhythm_series import USUAL
 from tasks.model_folder import ModelConfig, save_generator
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema
@@ -123,6 +124,8 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         lead_scale_mv=(0.3,) * len(INDEPENDENT_LEADS),
         latent_mean=(0.0,) * 4,
         latent_std=(1.0,) * 4,
+        phase_channels=True,
+        rhythms=USUAL,
     )
     torch.manual_seed(1)
     about = ModelConfig(
