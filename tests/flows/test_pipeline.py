@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import duckdb
@@ -78,6 +79,22 @@ def test_the_same_command_again_does_no_work_and_says_so(prefect_server: Prefect
     assert counts(published) == before
     assert manifests == {path: path.stat().st_mtime_ns for path in published.glob("*/*/MANIFEST.json")}
     assert [path.name for path in (published / "releases/demo").glob("v*")] == ["v1"]
+
+
+def test_a_person_finds_the_knowledge_audit_among_the_artifacts(prefect_server: PrefectServer, published: Path) -> None:
+    request = urllib.request.Request(
+        f"{prefect_server.url}/artifacts/latest/filter",
+        json.dumps({"artifacts": {"key": {"any_": ["knowledge-audit", "knowledge-entries"]}}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as found:
+        shown = {artifact["key"]: artifact["data"] for artifact in json.load(found)}
+    entries = answer(prefect_server, published, "select condition, claims_kept from knowledge order by patients desc")
+    assert "claims that SmolLM2-135M-Instruct" in shown["knowledge-audit"]
+    table = json.loads(shown["knowledge-entries"])
+    assert {(row["condition"], row["kept"]) for row in table} >= {
+        (row["condition"], row["claims_kept"]) for row in entries
+    }
 
 
 def test_a_larger_cohort_reruns_generation_but_not_training_and_keeps_its_first_rows(
