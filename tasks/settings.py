@@ -299,6 +299,9 @@ class EvaluationSettings(Section):
     """Whether the cohort looks right and whether it helps a downstream classifier."""
 
     seed: int = Field(1, description="Seed of classifiers and bootstraps.")
+    downstream: bool = Field(
+        True, description="Also train classifiers on real and synthetic ECGs and compare them on real ones."
+    )
     classifier: ClassifierArchitecture = Field(
         default_factory=ClassifierArchitecture, description="Reference classifier."
     )

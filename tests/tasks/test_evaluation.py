@@ -155,6 +155,16 @@ def test_synthetic_ecgs_with_true_labels_train_a_classifier_and_with_false_ones_
     assert {subject for metric, subject in good[1] if metric == "macro F1"} == {"real", "real + synthetic", "synthetic"}
 
 
+def test_downstream_use_can_be_left_out(store: Store, recordings: Reference, good: tuple[dict, Rows]) -> None:
+    cohort = put_cohort(store, recordings, cohort_table(*people(90, seed=77)), "good, no model", None)
+    settings = SETTINGS.model_copy(update={"downstream": False})
+    found = evaluate_ecgs.fn(settings, cohort, recordings, ComputeSettings(), str(store.root))
+    rows = {(row["metric"], row["subject"]): row for row in store.read(found, "evaluations").to_pylist()}
+    assert "downstream" not in {row["aspect"] for row in rows.values()}
+    assert rows["FID", "synthetic"] == good[1]["FID", "synthetic"]
+    assert store.manifest(found).facts["classifier"] == good[0]["classifier"]
+
+
 def test_what_cannot_be_computed_is_null_and_named(good: tuple[dict, Rows]) -> None:
     facts, rows = good
     assert rows["AUC MI", "real"]["value"] is None  # nobody in this clinic has an infarction
