@@ -14,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from models.beats import whole_beats
+from tasks.early_stopping import EarlyStopping
 from tasks.model_folder import ModelFolderError, load_config, load_fit, load_generator
 from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
 from tasks.training import train_generator
 from tasks.training_data import TrainingError, random_crops, usable_rows, wave_classes
-from tasks.training_loop import Average, batch_rows, learning_rate
-from tasks.training_progress import Progress, append_progress, loss_history, read_progress
+from tasks.training_loop import Average, batch_rows, finish, learning_rate
+from tasks.training_progress import Progress, append_progress, kept_checkpoint, loss_history, read_progress
 from tests.models.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from warehouse import schema
@@ -125,6 +128,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
         "beat_decoder.safetensors",
         "denoiser.safetensors",
         "simulator_fit.safetensors",
+        "losses.png",
     }
     generator, config = load_generator(folder), load_config(folder)
     assert config.simulated
@@ -149,6 +153,9 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
         assert [entry["step"] for entry in course] == list(range(1, 101))
         assert course[-1]["loss"] < course[0]["loss"]
         assert np.isfinite(facts["losses"][stage]["validation"])
+        assert facts["kept"][stage]["step"] == 100
+    with Image.open(store.path(model) / "losses.png") as picture:
+        assert picture.size[0] > 800 and len(picture.getcolors() or []) > 5
 
 
 @pytest.mark.slow
@@ -201,6 +208,53 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
         found = other_store.manifest(other).facts["losses"][stage]
         assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4)
         assert found["validation"] == pytest.approx(expected["validation"], abs=1e-4)
+
+
+def impatient(**changes: Any) -> TrainingSettings:
+    """An autoencoder that learns too fast, so that its validation loss soon rises again."""
+    stage = {**SMALL["autoencoder"], "learning_rate": 0.02, "steps": 300, "patience": 3}
+    return small(checkpoint_every_steps=5, autoencoder=stage, diffusion={**SMALL["diffusion"], "steps": 2}, **changes)
+
+
+def validations(store: Store, model: Reference) -> dict[int, float]:
+    """Step to validation loss of the autoencoder."""
+    history = store.manifest(model).facts["history"]
+    return {one["step"]: one["validation"] for one in history if one["stage"] == "autoencoder" and "validation" in one}
+
+
+@pytest.mark.slow
+def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    store, model = train(tmp_path / "whole", impatient())
+    looks, kept = validations(store, model), store.manifest(model).facts["kept"]["autoencoder"]
+    best = min(looks, key=lambda step: looks[step])
+    assert kept == {"step": best, "validation": pytest.approx(looks[best], abs=1e-6)}
+    assert max(looks) == best + 3 * 5 < 300, "it stops three checkpoints after the best one"
+
+    killed: list[int] = []
+    ended = threading.Event()
+    staging = Store(str(tmp_path / "killed")).staging_folder("model", model.id)
+
+    def kill_the_worker_after_the_best_checkpoint() -> None:
+        while not ended.wait(0.02) and not killed:
+            seen = [entry for entry in read_progress(staging) if entry.stage == "autoencoder"]
+            if seen and seen[-1].step > best + 5:
+                killed.append(seen[-1].worker_pid)
+                os.kill(seen[-1].worker_pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_worker_after_the_best_checkpoint)
+    killer.start()
+    try:
+        other_store, other = train(tmp_path / "killed", impatient())
+    finally:
+        ended.set()
+        killer.join()
+    assert killed, "the worker was not killed"
+    assert validations(other_store, other) == pytest.approx(looks, abs=1e-5)
+    weights = [each.path(one) / "autoencoder.safetensors" for each, one in ((store, model), (other_store, other))]
+    for name, tensor in load_file(weights[0]).items():
+        assert torch.allclose(tensor, load_file(weights[1])[name], atol=1e-6), name
 
 
 @pytest.mark.slow
@@ -301,6 +355,57 @@ def test_average_follows_the_network_and_swapping_twice_changes_nothing() -> Non
     assert torch.allclose(network.weight, start + 0.5)
     average.swap(network)
     assert torch.allclose(network.weight, start + 1.0)
+
+
+def test_early_stopping_keeps_the_best_weights_through_a_checkpoint() -> None:
+    stopping, weights = EarlyStopping(patience=2), [torch.zeros(3)]
+    for step, loss in ((10, 3.0), (20, 1.0), (30, float("nan"))):
+        weights[0].fill_(step)
+        stopping.look(step, loss, weights)
+        assert not stopping.is_over
+    resumed = EarlyStopping(patience=2)
+    resumed.load(stopping.state(), torch.device("cpu"))
+    weights[0].fill_(40)
+    resumed.look(40, 1.0, weights)  # equal is not lower
+    assert resumed.is_over
+    assert (resumed.step, resumed.validation) == (20, 1.0)
+    assert resumed.weights[0].tolist() == [20.0] * 3
+
+
+def test_the_kept_weights_are_what_a_stage_saves_and_training_goes_on_with_its_own() -> None:
+    class Stage:
+        learner = torch.nn.Linear(1, 1, bias=False)
+        saved: float | None = None
+
+        def finish(self, device: torch.device) -> None:
+            self.saved = float(self.learner.weight.detach())
+
+    stage = Stage()
+    with torch.no_grad():
+        stage.learner.weight.fill_(5.0)
+    finish(stage, [torch.full((1, 1), 2.0)], torch.device("cpu"))  # type: ignore[arg-type]
+    assert stage.saved == 2.0
+    assert float(stage.learner.weight.detach()) == 5.0
+    finish(stage, None, torch.device("cpu"))  # type: ignore[arg-type]
+    assert stage.saved == 5.0
+
+
+def test_checkpoint_distance_shapes_a_model_only_if_it_may_stop_early() -> None:
+    often = {"checkpoint_every_steps": 5}
+    assert small().for_digest() == small(**often).for_digest()
+    assert impatient().for_digest() != small(**{**impatient().model_dump(), "checkpoint_every_steps": 6}).for_digest()
+
+
+def test_kept_checkpoint_is_the_last_or_with_patience_the_best(tmp_path: Path) -> None:
+    for step, validation in ((5, 2.0), (10, 1.0), (15, float("nan")), (20, 1.5)):
+        losses = {"loss": 1.0, "validation": validation}
+        entry = Progress(
+            stage="denoiser", step=step, steps=99, losses=losses, learning_rate=0.1, steps_per_s=1.0, worker_pid=1
+        )
+        append_progress(tmp_path, entry)
+    assert kept_checkpoint(tmp_path, "denoiser", None) == {"step": 20, "validation": 1.5}
+    assert kept_checkpoint(tmp_path, "denoiser", 2) == {"step": 10, "validation": 1.0}
+    assert kept_checkpoint(tmp_path, "autoencoder", 2) == {}
 
 
 def test_history_counts_a_repeated_step_once_and_ignores_a_cut_off_line(tmp_path: Path) -> None:
