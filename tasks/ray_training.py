@@ -20,7 +20,7 @@ from tasks.settings import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training_data import TrainingError
 from tasks.training_loop import train_network
-from tasks.training_progress import following
+from tasks.training_progress import following, read_progress
 from tasks.training_stages import STAGES
 from warehouse.store import Staging
 
@@ -94,6 +94,9 @@ def run_stage(name: str, staging: Staging, settings: TrainingSettings, recording
                 f"{name} failed after {settings.max_failures} resumption(s): {lines[-1]}; "
                 "run the same command again to go on from the last checkpoint"
             ) from error
+    last = [entry for entry in read_progress(staging.path) if entry.stage == name][-1]
+    if last.step < last.steps:
+        logger.info("%s: stopped after %d of %d steps, validation no longer falls", name, last.step, last.steps)
 
 
 @contextmanager

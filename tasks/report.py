@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.leads import INDEPENDENT_LEADS
 from tasks import report_figures as figures
 from tasks.ecg_paper import draw_ecg
+from tasks.learning_curves import kept_steps, last_losses, learning_curves
 from warehouse.dataset_card import LIMITS, conditions, generation, interval, number, outcome, summary
 from warehouse.release_content import ReleaseContent
 from warehouse.store import Store
@@ -24,16 +25,20 @@ from warehouse.store import Store
 TEMPLATES = Path(__file__).parent / "templates"
 ECG_EXAMPLES = 8
 STATEMENTS_SHOWN = 14
-NOT_LOSSES = frozenset({"stage", "step", "learning_rate", "steps_per_s"})
+LONGEST_TABLE = 40
+"""Rows from which a table is folded up."""
 SMALLEST_MEDIAN = 20
 """Values behind a median that is written down."""
 IRREGULAR = 0.12
 """RR standard deviation over mean above which a rhythm is drawn as irregular."""
 ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
+    "alignment": "Do they look like their texts to a contrastive encoder?",
     "condition": "Do they show what was asked for?",
     "downstream": "Do they help a classifier?",
     "physics": "Do they obey the physics?",
+    "reconstruction": "What does the autoencoder lose?",
+    "simulator": "How well does the simulator fit the recordings?",
 }
 
 
@@ -71,8 +76,13 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         distributions=distribution_picture(content, real),
         prevalence=prevalence_picture(content, real),
         aspects=by_aspect(content.evaluation),
+        longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
-        training=training_pictures(store.manifest(content.inputs.model).facts, content.statement_descriptions),
+        training=training_pictures(
+            store.manifest(content.inputs.model).facts,
+            content.statement_descriptions,
+            alignment_history(store, content),
+        ),
         generation=generation(content),
         limits=[limit.replace("`", "") for limit in LIMITS],
     )
@@ -95,6 +105,9 @@ def headline(content: ReleaseContent) -> list[tuple[str, str, str]]:
             f"{content.samples / content.sampling_rate_hz:g} s, 12 leads, µV",
         ),
     ]
+    of_reconstruction = {
+        row["metric"]: number(row["value"]) for row in content.evaluation if row["subject"] == "reconstruction"
+    }
     for title, metric, subject, beside in (
         ("Heart-rate error", "heart-rate MAE", "synthetic", ""),
         ("Fréchet distance", "FID", "synthetic", "real against real"),
@@ -104,6 +117,8 @@ def headline(content: ReleaseContent) -> list[tuple[str, str, str]]:
             if (row["metric"], row["subject"]) == (metric, subject) and row["value"] is not None:
                 compared = beside and row["reference"] is not None
                 against = f"{beside}: {number(row['reference'])}" if compared else f"interval {interval(row)}"
+                if floor := of_reconstruction.get(metric):
+                    against += f"; autoencoder alone: {floor}"
                 cards.append((title, f"{number(row['value'])} {row['unit'] or ''}".strip(), against))
     bounded = [row for row in content.audit if row["threshold"] is not None]
     kept = sum(row["passed"] is True for row in bounded)
@@ -235,19 +250,24 @@ def downstream_pictures(rows: list[dict[str, Any]]) -> Iterator[Picture]:
             )
 
 
-def training_pictures(facts: Mapping[str, Any], descriptions: Mapping[str, str]) -> list[Picture]:
-    """Loss curves and the simulator's goodness of fit, as far as the model recorded them."""
+def alignment_history(store: Store, content: ReleaseContent) -> list[Mapping[str, Any]]:
+    """Losses of the alignment encoder that evaluated the cohort; empty without one."""
+    named = store.manifest(content.inputs.evaluation).facts.get("alignment")
+    encoder = store.find("alignment", named) if named else None
+    return store.manifest(encoder).facts["history"] if encoder else []
+
+
+def training_pictures(
+    facts: Mapping[str, Any], descriptions: Mapping[str, str], of_alignment: Sequence[Mapping[str, Any]] = ()
+) -> list[Picture]:
+    """Loss curves and the simulator's goodness of fit, as far as model and alignment encoder recorded them."""
     pictures = []
-    if curves := learning_curves(facts.get("history") or []):
-        ends = "; ".join(
-            f"{stage}: {', '.join(f'{n} {v[1][-1]:.3g}' for n, v in losses.items())}"
-            for stage, losses in curves.items()
+    if curves := learning_curves([*(facts.get("history") or []), *of_alignment]):
+        caption = (
+            "Losses in training, of single batches, and on validation recordings; below, the terms they consist of."
         )
-        pictures.append(
-            Picture(
-                figures.svg(figures.draw_curves(curves)), f"Training losses, last values: {ends}.", "Training losses."
-            )
-        )
+        alt = f"{caption} Last values, {last_losses(curves)}."
+        pictures.append(Picture(figures.svg(figures.draw_curves(curves, kept_steps(facts))), alt, caption))
     if fit := facts.get("simulator_fit"):
         r2 = np.array([[of_lead[lead] for lead in INDEPENDENT_LEADS] for of_lead in fit.values()], dtype=float)
         classes = [descriptions.get(code, code) for code in fit]
@@ -255,18 +275,6 @@ def training_pictures(facts: Mapping[str, Any], descriptions: Mapping[str, str])
         alt = f"{caption} Median {np.nanmedian(r2):.2f}, lowest {np.nanmin(r2):.2f}."
         pictures.append(Picture(figures.svg(figures.draw_fit(classes, INDEPENDENT_LEADS, r2)), alt, caption))
     return pictures
-
-
-def learning_curves(history: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[float], list[float]]]]:
-    """Stage to loss to (steps, values), from a model's history: rows of 'stage', 'step', losses and rates."""
-    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    for row in history:
-        for name, value in row.items():
-            if name not in NOT_LOSSES and isinstance(value, int | float) and np.isfinite(value):
-                steps, values = curves.setdefault(str(row["stage"]), {}).setdefault(name, ([], []))
-                steps.append(float(row["step"]))
-                values.append(float(value))
-    return curves
 
 
 def _numbers(table: pa.Table, column: str) -> np.ndarray:

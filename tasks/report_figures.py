@@ -39,6 +39,8 @@ STYLE: Final[dict[Any, Any]] = {
     "svg.hashsalt": "einthoven",
 }
 ECG_DPI = 110
+FIT_FROM = 0.9
+"""R² from which the colours of the simulator's fit differ."""
 NOT_PRINTED = "not shown: fewer than {} real recordings"
 
 
@@ -71,12 +73,17 @@ def svg(figure: Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def png(figure: Figure) -> str:
-    """A figure as a PNG data URI with a palette: ECG paper has few colours and very many lines."""
+def png_bytes(figure: Figure) -> bytes:
+    """A figure as a PNG with a palette: ECG paper and curves have few colours and very many lines."""
     buffer, small = io.BytesIO(), io.BytesIO()
     figure.savefig(buffer, format="png", dpi=ECG_DPI)
     Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+    return small.getvalue()
+
+
+def png(figure: Figure) -> str:
+    """A figure as a PNG data URI."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(figure)).decode()
 
 
 def suppressed(counts: np.ndarray, smallest: int) -> np.ndarray:
@@ -210,27 +217,63 @@ def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> F
     return figure
 
 
-def draw_curves(curves: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]]) -> Figure:
-    """Training curves: stage to loss name to (steps, values); losses on a logarithmic axis."""
+def draw_curves(
+    curves: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], kept: Mapping[str, int] | None = None
+) -> Figure:
+    """Training curves, a column per stage: training and validation loss above, the terms of the loss below.
+
+    Args:
+        curves: stage to loss name to (steps, values); "loss" and "validation" are the totals.
+        kept: stage to the step whose weights were kept.
+    """
+    totals = ("loss", "validation")
+    terms = any(set(losses) - set(totals) for losses in curves.values())
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 3.1), layout="constrained")
-        for axes, (stage, losses) in zip(
-            np.atleast_1d(figure.subplots(1, len(curves))).flat, curves.items(), strict=True
-        ):
-            _curves(axes, losses)
-            axes.set_title(stage)
-            axes.set_xlabel("optimiser step")
+        figure = Figure(figsize=(9.6, 5.2 if terms else 2.9), layout="constrained")
+        grid = figure.subplots(2 if terms else 1, len(curves), squeeze=False, sharex="col")
+        for column, (stage, losses) in enumerate(curves.items()):
+            above = {name: losses[name] for name in totals if name in losses}
+            _curves(grid[0, column], above, {"loss": "training"})
+            if step := (kept or {}).get(stage):
+                grid[0, column].axvline(step, color=INK, linewidth=1, linestyle=":", label=f"kept: step {step:,}")
+                grid[0, column].legend(fontsize=7.5)
+            grid[0, column].set_title(stage)
+            if terms:
+                below = {name: each for name, each in losses.items() if name not in totals}
+                _curves(grid[1, column], below, {})
+                grid[1, column].set_visible(bool(below))
+            grid[-1 if terms and below else 0, column].set_xlabel("optimiser step")
+            grid[0, column].tick_params(labelbottom=not (terms and below))
+        grid[0, 0].set_ylabel("loss")
+        if terms:
+            grid[1, 0].set_ylabel("its terms")
     return figure
 
 
-def _curves(axes: Axes, losses: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+def _curves(
+    axes: Axes, losses: Mapping[str, tuple[Sequence[float], Sequence[float]]], names: Mapping[str, str]
+) -> None:
     palette = (SYNTHETIC, ACCENT, "#3b5bdb", REAL, "#8a5a00", "#a21caf", "#15803d", "#0e7490")
     for index, (name, (steps, values)) in enumerate(losses.items()):
-        marker = "o" if len(steps) < 3 else None
-        axes.plot(steps, values, label=name, color=palette[index % len(palette)], linewidth=1.4, marker=marker)
-    if all(min(values) > 0 for _, values in losses.values()):
+        marker = "o" if len(steps) < 3 or name == "validation" else None
+        axes.plot(
+            steps,
+            values,
+            label=names.get(name, name),
+            color=palette[index % len(palette)],
+            linewidth=1.4,
+            marker=marker,
+            markersize=3.5,
+        )
+    if losses and all(min(values) > 0 for _, values in losses.values()):
         axes.set_yscale("log")
-    axes.legend(fontsize=7.5)
+        low, high = axes.get_ylim()
+        subs = range(1, 10) if high / low < 3 else (1, 2, 3, 5) if high / low < 30 else (1,)
+        axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=subs))
+        axes.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    if losses:
+        axes.legend(fontsize=7.5)
 
 
 def draw_fit(classes: Sequence[str], leads: Sequence[str], r2: np.ndarray) -> Figure:
@@ -238,20 +281,15 @@ def draw_fit(classes: Sequence[str], leads: Sequence[str], r2: np.ndarray) -> Fi
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(6.4, 1.0 + 0.34 * len(classes)), layout="constrained")
         axes = figure.add_subplot()
-        axes.imshow(np.clip(r2, 0, 1), vmin=0, vmax=1, cmap="YlGn", aspect="auto")
+        # A fit is good from about 0.9 on: below, one colour, so that differences above can be seen.
+        axes.imshow(np.clip(r2, FIT_FROM, 1), vmin=FIT_FROM, vmax=1, cmap="YlGn", aspect="auto")
         axes.set_xticks(range(len(leads)), list(leads))
         axes.set_yticks(range(len(classes)), [_shortened(name) for name in classes])
         for row, column in np.ndindex(r2.shape):
-            text = f"{r2[row, column]:.2f}" if np.isfinite(r2[row, column]) else "–"
-            axes.text(
-                column,
-                row,
-                text,
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color="white" if r2[row, column] > 0.75 else INK,
-            )
+            value = r2[row, column]
+            dark = value > 0.5 * (1 + FIT_FROM)
+            text = f"{value:.3f}" if np.isfinite(value) else "–"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color="white" if dark else INK)
     return figure
 
 

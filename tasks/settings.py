@@ -210,6 +210,12 @@ class AutoencoderTraining(Section):
     steps: int = Field(1000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
+        "lowest are kept; null to train all steps and keep the last.",
+    )
     kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
     beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
     spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
@@ -226,6 +232,12 @@ class DiffusionTraining(Section):
     steps: int = Field(2000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
+        "lowest are kept; null to train all steps and keep the last.",
+    )
     ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
     condition_dropout: float = Field(
         0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
@@ -254,6 +266,13 @@ class TrainingSettings(Section):
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 2.")
+
+    def for_digest(self) -> dict[str, Any]:
+        """As of every section; with early stopping, which counts in checkpoints, their distance shapes the result."""
+        kept = super().for_digest()
+        if self.autoencoder.patience or self.diffusion.patience:
+            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
+        return kept
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:

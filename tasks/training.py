@@ -8,6 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.learning_curves import save_losses, show_losses
 from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
 from tasks.stage import Result, Stage, commit_once
 from warehouse.reference import Reference
@@ -39,7 +40,8 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors and `config.json`; its rows are its weight files. Facts of
         its manifest: `recordings` per split, `excluded` per quality flag, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves).
+        (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
+        stage), `history` (loss curves, which `losses.png` shows).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -58,7 +60,9 @@ def train_generator(
             run_stage(stage, staging, settings, store.path(recordings), facts)
         return _describe(staging, settings, recordings, knowledge, facts)
 
-    return commit_once(TRAINING, shaping, [recordings, knowledge], store, build)
+    model = commit_once(TRAINING, shaping, [recordings, knowledge], store, build)
+    show_losses(store, model)
+    return model
 
 
 def _prepare(
@@ -87,7 +91,7 @@ def _describe(
     from models.leads import INDEPENDENT_LEADS
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
     from tasks.model_folder import ModelConfig, load_fit, load_generator, save_config
-    from tasks.training_progress import loss_history
+    from tasks.training_progress import kept_checkpoint, loss_history
     from tasks.training_stages import latent_statistics
 
     mean, std = latent_statistics(staging.path)
@@ -132,6 +136,11 @@ def _describe(
             for name, row in zip(facts["wave_classes"], fit.r2.tolist(), strict=True)
         },
         "losses": {entry["stage"]: entry for entry in history},
+        "kept": {
+            "autoencoder": kept_checkpoint(staging.path, "autoencoder", settings.autoencoder.patience),
+            "denoiser": kept_checkpoint(staging.path, "denoiser", settings.diffusion.patience),
+        },
         "history": history,
     }
+    save_losses(staging.path, described)
     return Result(rows=len(list(staging.path.glob("*.safetensors"))), facts=described)

@@ -11,6 +11,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import ray.train.torch
 import torch
 from torch import Tensor, nn
 
+from tasks.early_stopping import EarlyStopping, swap_weights
 from tasks.settings import TrainingSettings
 from tasks.training_progress import Progress, append_progress
 from tasks.training_stages import STAGES, TrainingStage
@@ -31,7 +33,7 @@ VALIDATION_ROWS = 256
 
 
 def train_network(job: dict[str, Any]) -> None:
-    """Train one stage to its last step.
+    """Train one stage to its last step, or until early stopping ends it.
 
     Args:
         job: stage (name), settings (of training, as JSON values), staging and recordings (folders), facts (what the
@@ -52,7 +54,10 @@ def train_network(job: dict[str, Any]) -> None:
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.99),
     )
-    start = load_checkpoint(stage, optimiser, average)
+    stopping = EarlyStopping(stage.schedule.patience) if stage.schedule.patience else None
+    start = load_checkpoint(stage, optimiser, average, stopping, device)
+    if stopping and stopping.is_over:
+        return  # killed after its last checkpoint, which is written when the result is saved
     if settings.compile:
         stage.objective.compile(dynamic=True)
     objective = ray.train.torch.prepare_model(stage.objective)
@@ -90,14 +95,21 @@ def train_network(job: dict[str, Any]) -> None:
             steps_per_s=(done - start) / (time.monotonic() - began),
             worker_pid=os.getpid(),
         )
+        ended = last
         if checkpoint_due:
-            entry.losses["validation"] = validate(stage, average, device, settings)
-            if last and rank == 0:
-                finish(stage, average, device)
+            entry.losses["validation"] = agreed(validate(stage, average, device, settings), device)
+            weights = average.weights if average else None
+            if stopping:
+                stopping.look(done, entry.losses["validation"], weights or list(stage.learner.parameters()))
+                ended, weights = last or stopping.is_over, stopping.weights or weights
+            if ended and rank == 0:
+                finish(stage, weights, device)
         if rank == 0:
             append_progress(Path(job["staging"]), entry)
         if checkpoint_due:
-            save_checkpoint(done, stage, optimiser, average, entry.losses, first=rank == 0)
+            save_checkpoint(done, stage, optimiser, average, stopping, entry.losses, first=rank == 0)
+        if ended:
+            return
 
 
 def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
@@ -144,10 +156,7 @@ class Average:
 
     def swap(self, network: nn.Module) -> None:
         """Exchange the network's weights with the average; twice is as before."""
-        for parameter, kept in zip(network.parameters(), self.weights, strict=True):
-            now = parameter.detach().clone()
-            parameter.data.copy_(kept)
-            kept.copy_(now)
+        swap_weights(network, self.weights)
 
 
 @torch.no_grad()
@@ -165,13 +174,22 @@ def validate(stage: TrainingStage, average: Average | None, device: torch.device
     return sum(losses) / scored
 
 
-def finish(stage: TrainingStage, average: Average | None, device: torch.device) -> None:
-    """Let the stage save its result, made of the averaged weights where there is an average."""
-    if average:
-        average.swap(stage.learner)
+def finish(stage: TrainingStage, weights: Sequence[Tensor] | None, device: torch.device) -> None:
+    """Let the stage save its result, made of other weights than the learner's if there are any: averaged or best."""
+    if weights:
+        swap_weights(stage.learner, weights)
     stage.finish(device)
-    if average:
-        average.swap(stage.learner)
+    if weights:
+        swap_weights(stage.learner, weights)
+
+
+def agreed(value: float, device: torch.device) -> float:
+    """The first worker's value on all workers, so that all of them stop or none."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, src=0)
+    return float(shared)
 
 
 def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
@@ -183,7 +201,13 @@ def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def load_checkpoint(stage: TrainingStage, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
+def load_checkpoint(
+    stage: TrainingStage,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    stopping: EarlyStopping | None,
+    device: torch.device,
+) -> int:
     """Restore the latest checkpoint of this run, if there is one.
 
     Returns:
@@ -199,6 +223,8 @@ def load_checkpoint(stage: TrainingStage, optimiser: torch.optim.Optimizer, aver
     if average:
         for kept, saved in zip(average.weights, state["average"], strict=True):
             kept.copy_(saved)
+    if stopping:
+        stopping.load(state["stopping"], device)
     return int(state["step"])
 
 
@@ -207,6 +233,7 @@ def save_checkpoint(
     stage: TrainingStage,
     optimiser: torch.optim.Optimizer,
     average: Average | None,
+    stopping: EarlyStopping | None,
     losses: dict[str, float],
     first: bool,
 ) -> None:
@@ -221,6 +248,7 @@ def save_checkpoint(
             "learner": stage.learner.state_dict(),
             "optimiser": optimiser.state_dict(),
             "average": average.weights if average else [],
+            "stopping": stopping.state() if stopping else {},
         }
         torch.save(state, Path(folder) / STATE_FILE)
         (Path(folder) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")

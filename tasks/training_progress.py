@@ -81,6 +81,16 @@ def loss_history(staging: Path, points: int = 200) -> list[dict[str, Any]]:
     return history
 
 
+def kept_checkpoint(staging: Path, stage: str, patience: int | None) -> dict[str, float]:
+    """Step and validation loss of the weights that a finished stage kept: the last; with patience, the best."""
+    looks = {entry.step: entry.losses for entry in read_progress(staging) if entry.stage == stage}
+    validated = {step: losses["validation"] for step, losses in sorted(looks.items()) if "validation" in losses}
+    if not validated:
+        return {}
+    step = min(validated, key=lambda one: validated[one]) if patience else max(validated)
+    return {"step": step, "validation": validated[step]}
+
+
 @contextmanager
 def following(
     staging: Path, logger: logging.Logger | logging.LoggerAdapter[Any], every_s: float = 10.0

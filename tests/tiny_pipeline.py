@@ -193,6 +193,8 @@ class TinyPipeline:
     def _evaluation(self, cohort: Reference, recordings: Reference) -> Reference:
         metrics = [
             ("fidelity", "FID", "synthetic", 4.2, 3.9, 4.6, 1.0, ""),
+            ("fidelity", "FID", "reconstruction", 2.1, 1.8, 2.4, 1.0, ""),
+            ("alignment", "rCLIP", "synthetic", 0.93, 0.9, 0.96, 1.0, ""),
             ("condition", "heart-rate MAE", "synthetic", 1.4, 1.1, 1.8, None, "bpm"),
             ("downstream", "macro AUC", "real", 0.86, 0.83, 0.89, None, ""),
             ("downstream", "macro AUC", "real + synthetic", 0.87, 0.84, 0.9, 0.86, ""),
@@ -203,8 +205,15 @@ class TinyPipeline:
         ]
         names = ("aspect", "metric", "subject", "value", "low", "high", "reference", "unit")
         rows = [{**dict(zip(names, row, strict=True)), "n": self.rows, "seed": 1} for row in metrics]
+        rows += [
+            {"aspect": "simulator", "metric": "fit R²", "subject": f"{code}, lead {lead}", "value": 0.9, "seed": 1}
+            for code in CONDITIONS
+            for lead in STANDARD_LEADS + INDEPENDENT_LEADS
+        ]
         table = pa.Table.from_pylist(rows, schema=schema.evaluations())
-        return self._put("evaluation", [cohort, recordings], {"evaluations": table}, len(rows), {"seed": 1})
+        encoder = self._put("alignment", [recordings], {}, 1, facts={"history": ALIGNMENT_HISTORY})
+        tables, facts = {"evaluations": table}, {"alignment": encoder.id}
+        return self._put("evaluation", [cohort, recordings], tables, len(rows), {"seed": 1}, facts)
 
     def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
         auc = self.membership_auc
@@ -247,3 +256,8 @@ HISTORY = [
     for step in range(0, 100, 10)
 ]
 """Losses as a model's facts hold them."""
+ALIGNMENT_HISTORY = [
+    {"stage": "alignment", "step": step, "learning_rate": 1e-3, "steps_per_s": 5.0, "loss": 3.0, "validation": 4.0}
+    for step in range(25, 100, 25)
+]
+"""Losses as an alignment encoder's facts hold them."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.report import learning_curves, render_report
-from tasks.report_figures import draw_distributions, draw_prevalence, suppressed
+from tasks.learning_curves import learning_curves
+from tasks.report import render_report
+from tasks.report_figures import draw_curves, draw_distributions, draw_fit, draw_prevalence, suppressed
 from tests.tiny_pipeline import CONDITIONS, HISTORY, TinyPipeline
 from warehouse.release_content import ReleaseContent, ReleaseDescription, gather
 from warehouse.store import Store
@@ -89,6 +90,19 @@ def test_header_metrics_and_bounds_are_shown(made: tuple[ReleaseContent, str], p
         assert step.id in page.text
 
 
+def test_the_floor_stands_beside_the_cohort_and_long_tables_are_folded_up(page: Page) -> None:
+    assert "real against real: 1; autoencoder alone: 2.1" in page.text
+    assert "What does the autoencoder lose?" not in page.text  # this evaluation has no such rows
+    assert "60 rows" in page.text
+    assert page.text.index("60 rows") > page.text.index("How well does the simulator fit the recordings?")
+
+
+def test_training_pictures_show_every_network(page: Page) -> None:
+    (alt,) = [image["alt"] or "" for image in page.all("img") if (image["alt"] or "").startswith("Losses")]
+    for network in ("autoencoder: loss 0.011, validation 0.5", "denoiser: loss", "alignment: loss 3, validation 4"):
+        assert network in alt
+
+
 def test_badge_is_only_for_a_simulated_source(tmp_path: Path) -> None:
     assert "SIMULATED SOURCE" not in Page(make(tmp_path, simulated=False)[1]).text
 
@@ -129,3 +143,21 @@ def test_learning_curves_keep_losses_per_stage() -> None:
     steps, values = curves["denoiser"]["loss"]
     assert steps == [float(step) for step in range(0, 100, 10)]
     assert values[0] == 0.5
+
+
+def test_curves_have_a_column_per_stage_with_totals_above_and_terms_below() -> None:
+    steps = [1.0, 2.0, 3.0]
+    stage = {"loss": (steps, [3.0, 2.0, 1.0]), "validation": ([2.0], [2.5]), "kl": (steps, [0.1, 0.2, 0.3])}
+    figure = draw_curves({"autoencoder": stage, "alignment": {"loss": stage["loss"]}}, {"autoencoder": 2})
+    above, _, below, empty = figure.axes
+    assert [line.get_label() for line in above.lines] == ["training", "validation", "kept: step 2"]
+    assert [line.get_label() for line in below.lines] == ["kl"]
+    assert not empty.get_visible()
+    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["autoencoder", "alignment"]
+
+
+def test_a_fit_shows_differences_near_one() -> None:
+    figure = draw_fit(["normal ECG"], ["I", "II", "V1"], np.array([[0.9994, 0.93, np.nan]]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.999", "0.930", "–"]
+    image = figure.axes[0].images[0]
+    assert image.norm.vmin == 0.9 and image.norm.vmax == 1.0

@@ -8,106 +8,24 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 
-from models.beats import whole_beats
-from models.cardiac_phase import padded_times, phase_channels
-from models.r_peaks import locate_r_peaks
 from tasks.model_folder import ModelFolderError, load_config, load_fit, load_generator
-from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
+from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.training import train_generator
 from tasks.training_data import (
     TrainingError,
-    located_r_peaks,
-    padded_r_peaks,
-    random_crops,
-    save_split,
-    usable_rows,
-    wave_classes,
 )
 from tasks.training_progress import Progress, read_progress
-from tasks.training_stages import LATENTS, DenoiserStage, save_tensors
-from tests.models.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
-from warehouse import schema
+from tests.tasks.small_training import SAMPLES, SMALL, STATEMENTS, impatient, small, train
 from warehouse.reference import Reference
-from warehouse.store import Lineage, Store
-from warehouse.waveforms import to_lead_columns
-
-SAMPLES = 400
-STATEMENTS = {
-    "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
-    "CLBBB": {"description": "complete left bundle branch block", "superclass": "CD", "kind": "diagnostic"},
-}
-SMALL: dict[str, Any] = {
-    "precision": "fp32",
-    "report_every_steps": 1,
-    "checkpoint_every_steps": 20,
-    "autoencoder": {"architecture": {"width": 8}, "beat_decoder": {"width": 8}, "steps": 100, "batch_size": 8},
-    "diffusion": {
-        "architecture": {"width": 16, "token_width": 16, "blocks": 1, "multipliers": [1, 2]},
-        "steps": 100,
-        "batch_size": 8,
-        "physics": {"fit_steps": 10},
-    },
-}
-
-
-def small(**changes: Any) -> TrainingSettings:
-    return TrainingSettings.model_validate({**SMALL, **changes})
-
-
-def recordings_table(rows: int = 60) -> pa.Table:
-    """Beating signals; every fifth for validation, the first with a flat lead."""
-    signal, peaks = beating(rows, SAMPLES)
-    codes = ["NORM" if row % 2 else "CLBBB" for row in range(rows)]
-    columns: dict[str, Any] = {
-        "recording_id": [f"r{row}" for row in range(rows)],
-        "patient_key": [f"p{row}" for row in range(rows)],
-        "source": ["test"] * rows,
-        "simulated": [True] * rows,
-        "strat_fold": [9 if row % 5 == 4 else 1 for row in range(rows)],
-        "split": ["validation" if row % 5 == 4 else "train" for row in range(rows)],
-        "age_years": [50.0 + row % 30 for row in range(rows)],
-        "sex": ["female" if row % 3 else "male" for row in range(rows)],
-        "text": [""] * rows,
-        "statements": [[{"code": code, "likelihood": 100.0}] for code in codes],
-        "superclasses": [[STATEMENTS[code]["superclass"]] for code in codes],
-        "quality_flags": [["flat_lead_v1"] if row == 0 else ["noisy"] if row == 1 else [] for row in range(rows)],
-        "heart_rate_bpm": [6000.0 / np.diff(found).mean() for found in peaks],
-    }
-    columns |= to_lead_columns(0.2 * signal.numpy())
-    wanted = schema.recordings(SAMPLES, 100)
-    missing = [field for field in wanted if field.name not in columns]
-    columns |= {field.name: pa.nulls(rows, field.type) for field in missing}
-    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in wanted}, schema=wanted)
-
-
-def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Reference, Reference]:
-    """Recordings and an empty knowledge base, with the same ids in every store."""
-    facts = {"statements": STATEMENTS, "simulated": True, "samples": SAMPLES, "sampling_rate_hz": 100, "source": "test"}
-    lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
-    table = recordings_table() if table is None else table
-    with store.stage("recordings", "tiny") as staging:
-        staging.write_table("recordings", 0, table.slice(0, 35))
-        staging.write_table("recordings", 1, table.slice(35))
-        recordings = staging.commit(table.num_rows, lineage, facts)
-    with store.stage("knowledge", "none") as staging:
-        staging.write_table("knowledge", 0, schema.knowledge().empty_table())
-        knowledge = staging.commit(0, lineage)
-    return recordings, knowledge
-
-
-def train(root: Path, settings: TrainingSettings, table: pa.Table | None = None) -> tuple[Store, Reference]:
-    store = Store(str(root))
-    recordings, knowledge = commit_inputs(store, table)
-    arguments = (settings, recordings, knowledge, KnowledgeSettings(), ComputeSettings(), str(root))
-    return store, train_generator.fn(*arguments)
+from warehouse.store import Store
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -135,6 +53,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
         "beat_decoder.safetensors",
         "denoiser.safetensors",
         "simulator_fit.safetensors",
+        "losses.png",
     }
     generator, config = load_generator(folder), load_config(folder)
     assert config.simulated
@@ -159,6 +78,9 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
         assert [entry["step"] for entry in course] == list(range(1, 101))
         assert course[-1]["loss"] < course[0]["loss"]
         assert np.isfinite(facts["losses"][stage]["validation"])
+        assert facts["kept"][stage]["step"] == 100
+    with Image.open(store.path(model) / "losses.png") as picture:
+        assert picture.size[0] > 800 and len(picture.getcolors() or []) > 5
 
 
 @pytest.mark.slow
@@ -213,6 +135,47 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
         assert found["validation"] == pytest.approx(expected["validation"], abs=1e-4)
 
 
+def validations(store: Store, model: Reference) -> dict[int, float]:
+    """Step to validation loss of the autoencoder."""
+    history = store.manifest(model).facts["history"]
+    return {one["step"]: one["validation"] for one in history if one["stage"] == "autoencoder" and "validation" in one}
+
+
+@pytest.mark.slow
+def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    store, model = train(tmp_path / "whole", impatient())
+    looks, kept = validations(store, model), store.manifest(model).facts["kept"]["autoencoder"]
+    best = min(looks, key=lambda step: looks[step])
+    assert kept == {"step": best, "validation": pytest.approx(looks[best], abs=1e-6)}
+    assert max(looks) == best + 3 * 5 < 300, "it stops three checkpoints after the best one"
+
+    killed: list[int] = []
+    ended = threading.Event()
+    staging = Store(str(tmp_path / "killed")).staging_folder("model", model.id)
+
+    def kill_the_worker_after_the_best_checkpoint() -> None:
+        while not ended.wait(0.02) and not killed:
+            seen = [entry for entry in read_progress(staging) if entry.stage == "autoencoder"]
+            if seen and seen[-1].step > best + 5:
+                killed.append(seen[-1].worker_pid)
+                os.kill(seen[-1].worker_pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_worker_after_the_best_checkpoint)
+    killer.start()
+    try:
+        other_store, other = train(tmp_path / "killed", impatient())
+    finally:
+        ended.set()
+        killer.join()
+    assert killed, "the worker was not killed"
+    assert validations(other_store, other) == pytest.approx(looks, abs=1e-5)
+    weights = [each.path(one) / "autoencoder.safetensors" for each, one in ((store, model), (other_store, other))]
+    for name, tensor in load_file(weights[0]).items():
+        assert torch.allclose(tensor, load_file(weights[1])[name], atol=1e-6), name
+
+
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
     settings = small(
@@ -231,98 +194,6 @@ def test_divergence_ends_in_one_line_that_names_the_stage(ray_cluster: None, tmp
         train(tmp_path, settings)
     assert "\n" not in str(caught.value)
     assert Store(str(tmp_path)).committed("model") == []
-
-
-def test_recordings_without_signal_are_left_out_and_counted() -> None:
-    table = recordings_table(10).append_column("row", pa.array(range(10)))
-    rows, excluded = usable_rows(table)
-    assert 0 not in rows["train"]
-    assert 1 in rows["train"]
-    assert excluded == {"flat_lead": 1}
-    flat = table.set_column(
-        table.schema.get_field_index("quality_flags"), "quality_flags", pa.array([["flat_lead_i"]] * 10)
-    )
-    with pytest.raises(TrainingError, match="no usable train recordings"):
-        usable_rows(flat)
-
-
-def test_rare_statements_fall_back_to_superclass_then_to_all() -> None:
-    statements = ["NORM"] * 25 + ["IMI"] * 12 + ["AMI"] * 12 + ["PACE"] * 3
-    superclasses = [["NORM"]] * 25 + [["MI"]] * 24 + [[]] * 3
-    facts = {code: {"description": code, "superclass": "", "kind": "diagnostic"} for code in set(statements)}
-    table = pa.table(
-        {
-            "split": ["train"] * 52,
-            "statements": [[{"code": code, "likelihood": 100.0}] for code in statements],
-            "superclasses": pa.array(superclasses, pa.list_(pa.string())),
-        }
-    )
-    names, index = wave_classes(table, facts, min_recordings=20)
-    assert names == ["all", "MI", "NORM"]
-    assert [names[i] for i in index] == ["NORM"] * 25 + ["MI"] * 24 + ["all"] * 3
-
-
-def test_crops_keep_signal_and_r_peaks_together() -> None:
-    torch.manual_seed(0)
-    signal, peaks = beating(40, SAMPLES)
-    r_peaks = torch.full((40, 12), -1)
-    for row, found in enumerate(peaks):
-        whole = whole_beats(found, SAMPLES, 20, 40)[: 1 if row < 10 else None]
-        r_peaks[row, : len(whole)] = torch.from_numpy(whole)
-    pieces, inside = random_crops(signal, r_peaks, 200, 20, 40)
-    assert pieces.shape == (40, 8, 200)
-    for row in range(40):
-        found = inside[row][inside[row] >= 0]
-        assert len(found) >= 1
-        assert torch.equal(found, inside[row, : len(found)])
-        assert ((found >= 20) & (found <= 160)).all()
-        for peak in found:
-            assert pieces[row, 5, peak - 5 : peak + 6].argmax() == 5
-    whole_pieces, unchanged = random_crops(signal, r_peaks, SAMPLES, 20, 40)
-    assert torch.equal(whole_pieces, signal)
-    assert torch.equal(unchanged, r_peaks)
-
-
-def prepared(tmp_path: Path, settings: TrainingSettings) -> tuple[DenoiserStage, Any]:
-    """The denoiser stage on prepared recordings, and their signal in mV."""
-    signal, _ = beating(12, SAMPLES)
-    microvolts = (200 * signal).to(torch.int16)
-    located = located_r_peaks(microvolts, 100)
-    r_peaks = padded_r_peaks(located, SAMPLES, 100, settings.autoencoder.beat_decoder)
-    times = padded_times([peaks / 100 for peaks in located])
-    rows, zeros = np.arange(12), torch.zeros(12, dtype=torch.int64)
-    for split in ("train", "validation"):
-        save_split(tmp_path, split, rows, r_peaks, times, torch.ones(12), zeros, conditions(12))
-    latents = {"train": torch.randn(12, 8, 50), "validation": torch.randn(12, 8, 50)}
-    save_tensors({**latents, "mean": torch.zeros(8), "std": torch.ones(8)}, tmp_path / LATENTS)
-    facts = {"sampling_rate_hz": 100, "lead_scale_mv": [0.2] * 8}
-    return DenoiserStage(tmp_path, tmp_path, settings, facts), microvolts.float() / 1000
-
-
-def without_physics(**changes: Any) -> TrainingSettings:
-    return small(diffusion={**SMALL["diffusion"], "physics": {"simulator": False, "inter_lead": False, **changes}})
-
-
-def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> None:
-    stage, signal = prepared(tmp_path, without_physics())
-    rows = torch.tensor([3, 7])
-    batch = stage.batch("train", rows, torch.device("cpu"))
-    for row, phase in zip(rows, batch["phase"], strict=True):
-        # As Generator makes them, one row at a time from R peaks in seconds.
-        times = padded_times([one / 100 for one in locate_r_peaks(signal[row : row + 1].numpy(), 100)])
-        assert torch.equal(phase, phase_channels(times, 50, 8, 100)[0])
-    losses = stage.objective(**batch)
-    losses["loss"].backward()
-    weight = stage.denoiser.stem.weight
-    assert weight.shape[1] == 8 + batch["phase"].shape[1]
-
-
-def test_without_phase_channels_training_has_the_network_it_had(tmp_path: Path) -> None:
-    stage, _ = prepared(tmp_path, without_physics(phase_channels=False))
-    batch = stage.batch("train", torch.tensor([0, 1]), torch.device("cpu"))
-    assert batch["phase"] is None
-    assert stage.denoiser.stem.weight.shape[1] == 8
-    assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
 @pytest.mark.slow

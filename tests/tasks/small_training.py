@@ -1,0 +1,97 @@
+"""A training so small that it takes seconds: recordings, settings, and how tests run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
+from tasks.training import train_generator
+from tests.models.test_autoencoder import beating
+from warehouse import schema
+from warehouse.reference import Reference
+from warehouse.store import Lineage, Store
+from warehouse.waveforms import to_lead_columns
+
+SAMPLES = 400
+
+
+STATEMENTS = {
+    "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
+    "CLBBB": {"description": "complete left bundle branch block", "superclass": "CD", "kind": "diagnostic"},
+}
+
+
+SMALL: dict[str, Any] = {
+    "precision": "fp32",
+    "report_every_steps": 1,
+    "checkpoint_every_steps": 20,
+    "autoencoder": {"architecture": {"width": 8}, "beat_decoder": {"width": 8}, "steps": 100, "batch_size": 8},
+    "diffusion": {
+        "architecture": {"width": 16, "token_width": 16, "blocks": 1, "multipliers": [1, 2]},
+        "steps": 100,
+        "batch_size": 8,
+        "physics": {"fit_steps": 10},
+    },
+}
+
+
+def small(**changes: Any) -> TrainingSettings:
+    return TrainingSettings.model_validate({**SMALL, **changes})
+
+
+def recordings_table(rows: int = 60) -> pa.Table:
+    """Beating signals; every fifth for validation, the first with a flat lead."""
+    signal, peaks = beating(rows, SAMPLES)
+    codes = ["NORM" if row % 2 else "CLBBB" for row in range(rows)]
+    columns: dict[str, Any] = {
+        "recording_id": [f"r{row}" for row in range(rows)],
+        "patient_key": [f"p{row}" for row in range(rows)],
+        "source": ["test"] * rows,
+        "simulated": [True] * rows,
+        "strat_fold": [9 if row % 5 == 4 else 1 for row in range(rows)],
+        "split": ["validation" if row % 5 == 4 else "train" for row in range(rows)],
+        "age_years": [50.0 + row % 30 for row in range(rows)],
+        "sex": ["female" if row % 3 else "male" for row in range(rows)],
+        "text": [""] * rows,
+        "statements": [[{"code": code, "likelihood": 100.0}] for code in codes],
+        "superclasses": [[STATEMENTS[code]["superclass"]] for code in codes],
+        "quality_flags": [["flat_lead_v1"] if row == 0 else ["noisy"] if row == 1 else [] for row in range(rows)],
+        "heart_rate_bpm": [6000.0 / np.diff(found).mean() for found in peaks],
+    }
+    columns |= to_lead_columns(0.2 * signal.numpy())
+    wanted = schema.recordings(SAMPLES, 100)
+    missing = [field for field in wanted if field.name not in columns]
+    columns |= {field.name: pa.nulls(rows, field.type) for field in missing}
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in wanted}, schema=wanted)
+
+
+def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Reference, Reference]:
+    """Recordings and an empty knowledge base, with the same ids in every store."""
+    facts = {"statements": STATEMENTS, "simulated": True, "samples": SAMPLES, "sampling_rate_hz": 100, "source": "test"}
+    lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
+    table = recordings_table() if table is None else table
+    with store.stage("recordings", "tiny") as staging:
+        staging.write_table("recordings", 0, table.slice(0, 35))
+        staging.write_table("recordings", 1, table.slice(35))
+        recordings = staging.commit(table.num_rows, lineage, facts)
+    with store.stage("knowledge", "none") as staging:
+        staging.write_table("knowledge", 0, schema.knowledge().empty_table())
+        knowledge = staging.commit(0, lineage)
+    return recordings, knowledge
+
+
+def train(root: Path, settings: TrainingSettings, table: pa.Table | None = None) -> tuple[Store, Reference]:
+    store = Store(str(root))
+    recordings, knowledge = commit_inputs(store, table)
+    arguments = (settings, recordings, knowledge, KnowledgeSettings(), ComputeSettings(), str(root))
+    return store, train_generator.fn(*arguments)
+
+
+def impatient(**changes: Any) -> TrainingSettings:
+    """An autoencoder that learns too fast, so that its validation loss soon rises again."""
+    stage = {**SMALL["autoencoder"], "learning_rate": 0.02, "steps": 300, "patience": 3}
+    return small(checkpoint_every_steps=5, autoencoder=stage, diffusion={**SMALL["diffusion"], "steps": 2}, **changes)
