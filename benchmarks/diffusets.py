@@ -2,9 +2,9 @@
 
 Lai et al., "DiffuSETS: 12-lead ECG generation conditioned on clinical text reports and patient-specific information",
 arXiv 2501.05932: a latent of 4 × 128, a U-Net of seven levels with kernel 7 that attends to itself and to one token (an
-embedding of the report with sex, age and heart rate) at every level, and 1000 steps of DDPM. Written for this
-benchmark from that description, with widths and a text embedding that give 14 million parameters; it has random weights, which cost as
-much time as trained ones. The step into millivolts, which the paper's model takes as well, is left out in its favour.
+embedding of the report with sex, age and heart rate) at every level, and 1000 steps of DDPM. Written for this benchmark
+from that description, with widths and a text embedding that give 14 million parameters; it has random weights, which
+cost as much time as trained ones. The step into millivolts, which that model takes as well, is left out in its favour.
 """
 
 from __future__ import annotations
