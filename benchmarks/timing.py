@@ -35,7 +35,7 @@ def in_turns(*works: Callable[[int], object], repetitions: int) -> np.ndarray:
     return seconds
 
 
-def rate(seconds: np.ndarray, done: int, seed: int = 1) -> Estimate:
+def rate(seconds: np.ndarray, done: float, seed: int = 1) -> Estimate:
     """Pieces done per second: the median over repetitions with its bootstrap interval.
 
     Args:
@@ -45,12 +45,12 @@ def rate(seconds: np.ndarray, done: int, seed: int = 1) -> Estimate:
     return percentile_interval(float(np.median(rates)), np.median(_resampled(rates, seed), axis=1))
 
 
-def rate_ratio(fast: np.ndarray, fast_done: int, slow: np.ndarray, slow_done: int, seed: int = 1) -> Estimate:
+def rate_ratio(fast: np.ndarray, fast_done: float, slow: np.ndarray, slow_done: float, seed: int = 1) -> Estimate:
     """How many times faster one is than the other: the median ratio of the rates of a turn, with its interval.
 
     Args:
         fast, slow: (repetitions,) seconds of each turn, as `in_turns` gives them.
-        fast_done, slow_done: pieces done in a turn.
+        fast_done, slow_done: pieces done in a turn; a share of one where only that was timed.
     """
     ratios = (fast_done / fast) / (slow_done / slow)
     return percentile_interval(float(np.median(ratios)), np.median(_resampled(ratios, seed), axis=1))

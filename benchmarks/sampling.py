@@ -1,0 +1,282 @@
+"""How fast does the trained model generate, and does speed cost fidelity?
+
+`python -m benchmarks.sampling [--quick] [--profile P] [--data PATH] [--model ID]` takes the profile's model, training
+it if need be, or any model in the warehouse, and times whole ECGs in mV, in turns with 1000 ancestral steps of a U-Net
+of DiffuSETS' published shape (`benchmarks.diffusets`; a share of the steps is timed, since all cost the same). That one
+runs at the batch size and precision that suit it best, the model as cohorts are generated. FID is measured against
+held-out recordings, of the same conditions and seeds at the default steps and at 250. The share of the machine's peak
+is that of multiplications and additions in matrix products and convolutions, counted by PyTorch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.diffusets import STEPS, TEXT_SIZE, PublishedUNet, sample_ancestrally
+from benchmarks.peak import PRECISIONS, peak_flops
+from benchmarks.record import Check, arguments, publish
+from benchmarks.timing import in_turns, rate, rate_ratio
+from flows.profiles import load_settings
+from flows.train import train_model
+from models.classifier import classify
+from models.conditioning import ConditionTensors
+from models.fidelity import fit_principal_components, frechet_distance
+from models.generator import Generator
+from models.metrics import Estimate, percentile_interval
+from tasks.classifier_training import load_classifier, reference_classifier
+from tasks.cohort_design import design_cohort, row_seed
+from tasks.ecg_sets import concatenate, read_recordings
+from tasks.generation import DESIGN_COLUMNS, PartWriter
+from tasks.settings import Settings
+from warehouse.errors import EinthovenError
+from warehouse.reference import Reference
+from warehouse.store import Store
+
+MANY_STEPS: Final = 250
+"""What the FID of few steps is compared with."""
+SHARE_TARGET: Final = 35.0
+BATCHES: Final = (4, 16, 64)
+"""Batch sizes tried for the published shape; 4 is what its released settings generate at once."""
+TIMED_STEPS: Final = 20
+DRAWS: Final = 200
+DRAWN_SHARE: Final = 0.8
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A way to sample the model: its steps and guidance, and what is asked of it.
+
+    Attributes:
+        times_faster: target of its speed over the published shape.
+        dearer: target of its FID over that of `MANY_STEPS` steps.
+    """
+
+    name: str
+    steps: int
+    guidance: float
+    times_faster: float
+    dearer: float
+
+
+def samplings(settings: Settings) -> list[Sampling]:
+    """The default, and a fast setting: fewer steps and no second evaluation for guidance."""
+    cohort = settings.cohort
+    return [
+        Sampling("default", cohort.sampler_steps, cohort.guidance, times_faster=100.0, dearer=1.02),
+        Sampling("fast", max(1, cohort.sampler_steps // 2), 1.0, times_faster=300.0, dearer=1.05),
+    ]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model with everything that is needed to generate for the conditions of its cohort."""
+
+    store: Store
+    recordings: Reference
+    generator: Generator
+    condition: ConditionTensors
+    seeds: list[int]
+
+    def sample(self, way: Sampling, rows: int) -> torch.Tensor:
+        """The first rows of the cohort: (rows, 8, samples) mV."""
+        return self.generator.sample(self.condition[:rows], self.seeds[:rows], steps=way.steps, guidance=way.guidance)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--model", help="id of a model in the warehouse; by default the profile's")
+    given = parser.parse_args(words)
+    settings, started = load_settings(given.profile, given.set, given.data), time.monotonic()
+    timed_rows, compared_rows, turns = (32, 128, 4) if given.quick else (64, 1024, 12)
+    torch.set_num_threads(threads := len(os.sched_getaffinity(0)))
+    trained = load_trained(settings, given.model, compared_rows)
+    ways = samplings(settings)
+    peaks = {name: peak_flops(name) for name in PRECISIONS}
+
+    network, generator = PublishedUNet().eval(), torch.Generator().manual_seed(1)
+    batch, bf16 = _best_batch(network, generator)
+    tokens = {size: torch.randn(size, 1, TEXT_SIZE + 3, generator=generator) for size in {batch, BATCHES[0]}}
+    seconds = in_turns(
+        *(lambda _, way=way: trained.sample(way, timed_rows) for way in ways),  # type: ignore[misc]
+        lambda _: sample_ancestrally(network, tokens[batch], generator, TIMED_STEPS, bf16),
+        lambda _: sample_ancestrally(network, tokens[BATCHES[0]], generator, TIMED_STEPS),
+        repetitions=turns,
+    )
+    *ours, published, published_batch = seconds.T
+    done, done_batch = (size * TIMED_STEPS / STEPS for size in (batch, BATCHES[0]))
+    check = partial(Check, n=turns, seeds=[1])
+    checks = []
+    for way, own in zip(ways, ours, strict=True):
+        name = f"{way.name} ({way.steps} steps, guidance {way.guidance:g})"
+        found = rate_ratio(own, timed_rows, published, done)
+        checks += [
+            check(name=f"{name}: speed", **rate(own, timed_rows)._asdict(), unit="records/s"),
+            check(
+                name=f"{name}: over the published shape at its best batch, {batch}",
+                **found._asdict(),
+                unit="×",
+                target=way.times_faster,
+            ),
+            check(
+                name=f"{name}: over the published shape at its released batch, {BATCHES[0]}",
+                **rate_ratio(own, timed_rows, published_batch, done_batch)._asdict(),
+                unit="×",
+            ),
+        ]
+    checks.append(check(name="published shape, 1000 steps", **rate(published, done)._asdict(), unit="records/s"))
+    precision = trained.generator.config.precision
+    peak = max(peaks[precision].values())
+    flops = _flops(trained, ways[0])
+    share = rate(ours[0], 1)
+    checks.append(
+        check(
+            name=f"default: share of the machine's {precision} peak",
+            **{end: 100 * flops * timed_rows * value / peak for end, value in share._asdict().items()},
+            unit="%",
+            target=SHARE_TARGET,
+        )
+    )
+    checks += _fidelity_checks(trained, settings, ways, compared_rows)
+    publish(
+        "sampling",
+        checks,
+        quick=given.quick,
+        seconds=time.monotonic() - started,
+        settings={
+            "profile": given.profile,
+            "model": given.model or "the profile's",
+            "threads": threads,
+            "precision": precision,
+            "rows": {"timed": timed_rows, "at_once": trained.generator.config.rows_at_once, "compared": compared_rows},
+            "published_shape": {
+                "parameters": sum(weight.numel() for weight in network.parameters()),
+                "batch": batch,
+                "precision": "bf16" if bf16 else "fp32",
+                "steps_timed": TIMED_STEPS,
+            },
+            "turns": turns,
+        },
+        details={
+            "peak_gflops": {
+                name: {kind: round(value / 1e9, 1) for kind, value in found.items()} for name, found in peaks.items()
+            },
+            "gflop_per_ecg": round(flops / 1e9, 2),
+            "denoiser_parameters": sum(weight.numel() for weight in trained.generator.denoiser.parameters()),
+            "seconds_per_turn": np.round(seconds, 4).tolist(),
+        },
+    )
+
+
+def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained:
+    """The profile's model, or any other of the warehouse, with the first conditions of its cohort.
+
+    Raises:
+        EinthovenError: there is no such model.
+    """
+    store = Store(settings.warehouse.uri)
+    model = store.find("model", model_id) if model_id else train_model(settings)
+    if model is None:
+        raise EinthovenError(f"model {model_id} is not in {store.root}; leave --model out to train the profile's")
+    inputs = {one.kind: one for one in store.manifest(model).lineage.inputs}
+    recordings, knowledge = inputs["recordings"], inputs["knowledge"]
+    facts = store.manifest(recordings).facts
+    known = store.read(recordings, "recordings", DESIGN_COLUMNS)
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings.cohort, facts["statements"])
+    writer = PartWriter(
+        cohort="benchmark",
+        settings=settings.cohort,
+        design=design,
+        model=model,
+        knowledge=knowledge,
+        knowledge_settings=settings.knowledge,
+        statement_facts=facts["statements"],
+        simulated=bool(facts["simulated"]),
+        uri=str(store.root),
+        threads=torch.get_num_threads(),
+    )
+    asked = [design.ask(settings.cohort.seed, row, facts["statements"]) for row in range(rows)]
+    condition, _ = writer.embedder(asked)
+    seeds = [row_seed(settings.cohort.seed, row) for row in range(rows)]
+    return Trained(store, recordings, writer.generator, condition, seeds)
+
+
+def _best_batch(network: PublishedUNet, generator: torch.Generator) -> tuple[int, bool]:
+    """Batch size and whether bf16 with which the published shape makes most ECGs per second."""
+
+    def speed(batch: int, bf16: bool) -> float:
+        tokens = torch.randn(batch, 1, TEXT_SIZE + 3, generator=generator)
+        seconds = in_turns(lambda _: sample_ancestrally(network, tokens, generator, 4, bf16), repetitions=3)
+        return batch / float(np.median(seconds))
+
+    return max(((batch, bf16) for batch in BATCHES for bf16 in (False, True)), key=lambda one: speed(*one))
+
+
+def _flops(trained: Trained, way: Sampling) -> float:
+    """Multiplications and additions per ECG."""
+    at_once = trained.generator.config.rows_at_once
+    with FlopCounterMode(display=False) as counter:
+        trained.sample(way, at_once)
+    return counter.get_total_flops() / at_once
+
+
+def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Sampling], rows: int) -> list[Check]:
+    """FID of each way of sampling over that of many steps: same conditions, same seeds, same held-out recordings."""
+    store, recordings = trained.store, trained.recordings
+    classifier = load_classifier(
+        store.path(reference_classifier(settings.evaluation, recordings, settings.compute, store))
+    )
+    rate_hz = trained.generator.config.sampling_rate_hz
+
+    def features(signal: np.ndarray) -> np.ndarray:
+        return classify(classifier, signal, rate_hz)[1]
+
+    training, held_out = (
+        features(concatenate([read_recordings(store, recordings, split) for split in splits]).signal)
+        for splits in (("train",), ("validation", "test"))
+    )
+    drawn = int(DRAWN_SHARE * min(rows, len(held_out)))
+    space = fit_principal_components(training, drawn)
+    real = space.transform(held_out)
+    many = Sampling(f"{MANY_STEPS} steps", MANY_STEPS, ways[0].guidance, 0.0, 0.0)
+    made = {way.name: space.transform(features(trained.sample(way, rows).numpy())) for way in (many, *ways)}
+    rng = np.random.default_rng(1)
+    found: dict[str, list[float]] = {name: [] for name in made}
+    for _ in range(DRAWS):
+        # The same rows of every set: what is left is the sampler's.
+        of_real, of_made = rng.choice(len(real), drawn, replace=False), rng.choice(rows, drawn, replace=False)
+        for name, each in made.items():
+            found[name].append(frechet_distance(real[of_real], each[of_made]))
+    distances = {name: np.array(values) for name, values in found.items()}
+
+    def check(name: str, values: np.ndarray, **more: object) -> Check:
+        estimate: Estimate = percentile_interval(float(values.mean()), values)
+        return Check.model_validate({"name": name, **estimate._asdict(), "n": drawn, "seeds": [1], **more})
+
+    checks = [check(f"FID at {many.name}", distances[many.name])]
+    for way in ways:
+        checks += [
+            check(f"{way.name}: FID", distances[way.name]),
+            check(
+                f"{way.name}: FID over that at {many.name}",
+                distances[way.name] / distances[many.name],
+                unit="×",
+                target=way.dearer,
+                comparison="<=",
+            ),
+        ]
+    return checks
+
+
+if __name__ == "__main__":
+    main()
