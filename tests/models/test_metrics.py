@@ -91,3 +91,12 @@ def test_a_paired_gain_is_surer_than_two_intervals(rng: np.random.Generator) -> 
     alone = metrics.macro_auc(labels, weak, np.arange(300), 100, 1)
     assert gain.low > 0
     assert gain.high - gain.low < alone.high - alone.low
+
+
+def test_a_weighted_median_resamples_patients_not_recordings() -> None:
+    values = np.array([1.0, 2.0, 3.0, 10.0, 10.0, 10.0, 10.0])
+    of_one = metrics.weighted_median_estimate(values, np.array([0, 1, 2, 3, 3, 3, 3]), 400, 1)
+    assert of_one.value == 10.0
+    assert of_one.low <= 2.0, "without the fourth patient the median is among the first three"
+    assert metrics.weighted_median_estimate(np.array([1.0, 2.0, 5.0]), np.arange(3), 50, 1).value == 2.0
+    assert np.isnan(metrics.weighted_median_estimate(np.empty(0), np.empty(0), 50, 1).value)
