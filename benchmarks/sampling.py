@@ -20,6 +20,8 @@ from typing import Final
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.diffusets import STEPS, TEXT_SIZE, PublishedUNet, sample_ancestrally
@@ -48,6 +50,8 @@ SHARE_TARGET: Final = 35.0
 BATCHES: Final = (4, 16, 64)
 """Batch sizes tried for the published shape; 4 is what its released settings generate at once."""
 TIMED_STEPS: Final = 20
+PART: Final = 64
+"""ECGs between two looks at the progress."""
 DRAWS: Final = 200
 DRAWN_SHARE: Final = 0.8
 
@@ -87,9 +91,14 @@ class Trained:
     condition: ConditionTensors
     seeds: list[int]
 
-    def sample(self, way: Sampling, rows: int) -> torch.Tensor:
+    def sample(self, way: Sampling, rows: int) -> np.ndarray:
         """The first rows of the cohort: (rows, 8, samples) mV."""
-        return self.generator.sample(self.condition[:rows], self.seeds[:rows], steps=way.steps, guidance=way.guidance)
+        return self.sample_part(way, range(rows))
+
+    def sample_part(self, way: Sampling, rows: range) -> np.ndarray:
+        """Some rows of the cohort: (rows, 8, samples) mV."""
+        seeds = [self.seeds[row] for row in rows]
+        return self.generator.sample(self.condition[rows], seeds, steps=way.steps, guidance=way.guidance).numpy()
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -102,11 +111,14 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(threads := len(os.sched_getaffinity(0)))
     trained = load_trained(settings, given.model, compared_rows)
     ways = samplings(settings)
+    say = Console(stderr=True).print
+    say("measuring the machine's peak, and what batch suits the published shape")
     peaks = {name: peak_flops(name) for name in PRECISIONS}
 
     network, generator = PublishedUNet().eval(), torch.Generator().manual_seed(1)
     batch, bf16 = _best_batch(network, generator)
     tokens = {size: torch.randn(size, 1, TEXT_SIZE + 3, generator=generator) for size in {batch, BATCHES[0]}}
+    say(f"timing {turns} turns")
     seconds = in_turns(
         *(lambda _, way=way: trained.sample(way, timed_rows) for way in ways),  # type: ignore[misc]
         lambda _: sample_ancestrally(network, tokens[batch], generator, TIMED_STEPS, bf16),
@@ -147,6 +159,7 @@ def main(words: Sequence[str] | None = None) -> None:
             target=SHARE_TARGET,
         )
     )
+    say(f"generating {compared_rows} ECGs in each way and at {MANY_STEPS} steps, for FID")
     checks += _fidelity_checks(trained, settings, ways, compared_rows)
     publish(
         "sampling",
@@ -249,7 +262,12 @@ def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Sampling],
     space = fit_principal_components(training, drawn)
     real = space.transform(held_out)
     many = Sampling(f"{MANY_STEPS} steps", MANY_STEPS, ways[0].guidance, 0.0, 0.0)
-    made = {way.name: space.transform(features(trained.sample(way, rows).numpy())) for way in (many, *ways)}
+    made = {}
+    for way in (many, *ways):
+        parts = range(0, rows, PART)
+        shown = track(parts, f"{way.name}", console=Console(stderr=True))
+        signal = np.concatenate([trained.sample_part(way, range(at, min(at + PART, rows))) for at in shown])
+        made[way.name] = space.transform(features(signal))
     rng = np.random.default_rng(1)
     found: dict[str, list[float]] = {name: [] for name in made}
     for _ in range(DRAWS):
