@@ -13,11 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real ECG datasets: EINTHOVEN_DATA, else ../shared/data beside the repository."""
-    folder = Path(os.environ.get("EINTHOVEN_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.fail(f"{folder} does not exist; set EINTHOVEN_DATA to a folder that holds ptbxl/, ludb/, cinc2021/ …")
-    return folder
+    """Real ECG datasets: EINTHOVEN_DATA, else ../shared/data beside the repository; without them tests are skipped."""
+    named = os.environ.get("EINTHOVEN_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    if folder.is_dir():
+        return folder
+    advice = f"{folder} does not exist; set EINTHOVEN_DATA to a folder that holds ptbxl/, ludb/, cinc2021/ …"
+    if named:
+        pytest.fail(advice)
+    pytest.skip(advice)
 
 
 @pytest.fixture(scope="session")
