@@ -199,4 +199,6 @@ def _commit() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     commit = git("rev-parse", "--short", "HEAD")
-    return f"{commit}+" if commit and git("status", "--porcelain", "--untracked-files=no") else commit or "unknown"
+    others = (":(top)", ":(top,exclude)benchmarks/results")  # what benchmarks write does not change what ran
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *others)
+    return f"{commit}+" if commit and changed else commit or "unknown"
