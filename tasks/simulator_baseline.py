@@ -50,13 +50,13 @@ class RecordedBeats:
     """Beats of training recordings and what they are examples of.
 
     Attributes:
-        library: n entries.
+        fits: waves and noise of the n recordings.
         conditions: of each entry, heart rate and statements included.
         facts: description, superclass and kind of each statement.
         rate_hz, samples: sampling rate and length of the recordings.
     """
 
-    library: BeatLibrary
+    fits: BeatLibrary
     conditions: list[Condition]
     facts: StatementFacts
     rate_hz: int
@@ -67,7 +67,7 @@ class RecordedBeats:
         statements = [frozenset(one.statements) for one in self.conditions]
         superclasses = [frozenset(superclasses_of(one.statements, self.facts)) for one in self.conditions]
         age = np.array([np.nan if one.age_years is None else one.age_years for one in self.conditions])
-        return statements, superclasses, age, 60.0 / self.library.rr_s.numpy()
+        return statements, superclasses, age, 60.0 / self.fits.rr_s.numpy()
 
     def _rhythm(self, statements: Iterable[str]) -> frozenset[str]:
         return frozenset(code for code in statements if self.facts.get(code, {}).get("kind") == "rhythm")
@@ -161,9 +161,9 @@ def simulate_conditions(
         generator = torch.Generator().manual_seed(int(seed))
         candidates = torch.from_numpy(beats.candidates(condition))
         drawn = candidates[torch.randint(len(candidates), (2,), generator=generator)]
-        rate = condition.heart_rate_bpm or 60.0 / float(beats.library.rr_s[drawn[0]])
+        rate = condition.heart_rate_bpm or 60.0 / float(beats.fits.rr_s[drawn[0]])
         found, _ = simulate_from(
-            beats.library,
+            beats.fits,
             drawn[:1],
             drawn[1:],
             torch.tensor([min(max(rate, SLOWEST_BPM), FASTEST_BPM)]),
@@ -219,11 +219,11 @@ def simulated_batches(
     number = 0
     while True:
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
-        entries = torch.randint(len(beats.library), (2, batch_size), generator=generator)
+        entries = torch.randint(len(beats.fits), (2, batch_size), generator=generator)
         factor = torch.exp(rate_spread * torch.randn(batch_size, generator=generator))
-        rate = (60.0 / beats.library.rr_s[entries[0]] * factor).clamp(SLOWEST_BPM, FASTEST_BPM)
+        rate = (60.0 / beats.fits.rr_s[entries[0]] * factor).clamp(SLOWEST_BPM, FASTEST_BPM)
         signal, drawn = simulate_from(
-            beats.library, entries[0], entries[1], rate, beats.rate_hz, beats.samples, generator, variation
+            beats.fits, entries[0], entries[1], rate, beats.rate_hz, beats.samples, generator, variation
         )
         peaks = torch.round(drawn.r_time_s * beats.rate_hz).long().numpy()
         yield SimulatedBatch(

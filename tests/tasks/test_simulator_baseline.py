@@ -42,14 +42,14 @@ def beats(store: Store, recordings: Reference) -> RecordedBeats:
 
 
 def test_only_usable_training_recordings_are_used(store: Store, beats: RecordedBeats) -> None:
-    assert len(beats.library) == len(beats.conditions) == 48  # folds 1 to 8 of ten
+    assert len(beats.fits) == len(beats.conditions) == 48  # folds 1 to 8 of ten
     table = recordings_table(20, seed=3)
     flagged = table.set_column(
         table.schema.get_field_index("quality_flags"),
         table.schema.field("quality_flags"),
         [[["flat_lead_v1"] if row < 5 else ["noisy"] for row in range(20)]],
     )
-    assert len(recorded_beats(store, put_recordings(store, flagged), steps=1).library) == 11
+    assert len(recorded_beats(store, put_recordings(store, flagged), steps=1).fits) == 11
     everyone = flagged.set_column(
         table.schema.get_field_index("quality_flags"),
         table.schema.field("quality_flags"),
@@ -61,8 +61,8 @@ def test_only_usable_training_recordings_are_used(store: Store, beats: RecordedB
 
 def test_the_fit_is_kept(store: Store, recordings: Reference, beats: RecordedBeats) -> None:
     again = recorded_beats(store, recordings, steps=40)
-    for name, tensor in beats.library.tensors().items():
-        assert np.array_equal(tensor.numpy(), again.library.tensors()[name].numpy()), name
+    for name, tensor in beats.fits.tensors().items():
+        assert np.array_equal(tensor.numpy(), again.fits.tensors()[name].numpy()), name
 
 
 def test_ecgs_show_what_was_asked_for(beats: RecordedBeats) -> None:

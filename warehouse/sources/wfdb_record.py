@@ -28,7 +28,7 @@ ATTEMPTS = 3
 PAUSE_S = 0.2
 
 # What wfdb raises on headers and signals that are not what the format says; it has no common exception of its own.
-_DECODING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+_DECODING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 def read_independent_leads(stem: Path, rate_hz: int, samples: int) -> np.ndarray:
