@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 from prefect.artifacts import create_image_artifact
-from prefect.context import FlowRunContext, TaskRunContext
 
+from tasks.stage import in_run
 from warehouse.reference import Reference
 from warehouse.store import Store
 
@@ -60,7 +60,7 @@ def show_losses(store: Store, model: Reference) -> None:
     The picture travels in the artifact as a data URI, so that it is seen wherever the server runs.
     """
     path = store.path(model) / PICTURE
-    if not (FlowRunContext.get() or TaskRunContext.get()) or not path.exists():
+    if not in_run() or not path.exists():
         return
     curves = learning_curves(store.manifest(model).facts.get("history") or [])
     create_image_artifact(

@@ -15,7 +15,6 @@ from tasks.knowledge.asking import Respondent
 from tasks.knowledge.audit import Verdict
 from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.knowledge.evidence import Evidence, TrainingRecordings
-from tasks.knowledge.report_lines import Verbatim
 from tasks.knowledge.vocabulary import names_of
 from tasks.knowledge.writing import Author, Entry
 from tasks.settings import KnowledgeSettings
@@ -44,7 +43,7 @@ def write_knowledge(
             "nothing will be retrieved",
             settings.min_patients,
         )
-    author = Author(respondent, names, Verbatim(training.reports, list(names.values())), settings)
+    author = Author(respondent, names, training, settings)
     reported = time.monotonic()
     with ThreadPoolExecutor(1 if respondent.local else settings.concurrency) as pool:
         # Each thread gets the context, in which the run's logger is found.

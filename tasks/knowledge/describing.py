@@ -9,6 +9,7 @@ from typing import Final
 from tasks.knowledge.audit import Verdict
 from tasks.knowledge.claims import FEATURES, P_WAVE, STATEMENT_PREFIX, Claim, candidate_claims
 from tasks.knowledge.evidence import Distribution, Evidence
+from tasks.knowledge.report_lines import ReportLines
 from tasks.settings import KnowledgeSettings
 
 SHOWN_FEATURES: Final = 6
@@ -42,8 +43,12 @@ def measurements(evidence: Evidence, names: Mapping[str, str]) -> list[str]:
     return lines + [f"together with {names.get(code, code)} in {share:.0%}" for code, share in _companions(evidence)]
 
 
-def profile(evidence: Evidence, settings: KnowledgeSettings) -> list[str]:
-    """How the patients are coded, and what the reports of the most typical ones say."""
+def profile(evidence: Evidence, shared: ReportLines, settings: KnowledgeSettings) -> list[str]:
+    """How the patients are coded, and what the reports of the most typical ones say.
+
+    Args:
+        shared: report lines that enough patients share.
+    """
     weights = settings.views.model_dump()
     coded = [
         f"coded {view.replace('_', ' ')} {code} in {share:.0%}"
@@ -53,7 +58,6 @@ def profile(evidence: Evidence, settings: KnowledgeSettings) -> list[str]:
     if not settings.report_lines:
         return coded
     typical = evidence.typical_patients(weights, max(settings.typical_patients, settings.min_patients))
-    shared = evidence.training.report_lines(settings.min_patients)
     lines = [line for line, _ in shared.distinctive(typical, settings.report_lines)]
     return [*coded, *(f"reports often say: {line}" for line in lines)]
 

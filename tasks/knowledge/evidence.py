@@ -18,7 +18,6 @@ from models.leads import STANDARD_LEADS
 from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.knowledge.profiles import Profiles
-from tasks.knowledge.report_lines import ReportLines
 
 STATEMENTS_VIEW = "statements"
 COLUMNS = ["patient_key", "split", "age_years", "sex", "text", "statements", "coded_views", P_WAVE, *FEATURES]
@@ -59,7 +58,6 @@ class TrainingRecordings:
         )
         self._table = table
         self._values: dict[tuple[str, str | None], np.ndarray] = {}
-        self._report_lines: tuple[int, ReportLines] | None = None
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -76,12 +74,6 @@ class TrainingRecordings:
         views = {view: [row.get(view, []) for row in rows] for view in sorted({view for row in rows for view in row})}
         stated = [[code for code, here in zip(self.codes, row, strict=True) if here] for row in self.stated]
         return Profiles(self.patients, {STATEMENTS_VIEW: stated, **views})
-
-    def report_lines(self, min_patients: int) -> ReportLines:
-        """The sentences that the reports of at least `min_patients` patients share; made once."""
-        if self._report_lines is None or self._report_lines[0] != min_patients:
-            self._report_lines = (min_patients, ReportLines(self.reports, self.patients, min_patients))
-        return self._report_lines[1]
 
     def values(self, feature: str, lead: str | None = None) -> np.ndarray:
         """(n,) values of a feature, NaN where it was not measured; for a territory the mean over its leads."""

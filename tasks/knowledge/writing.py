@@ -16,10 +16,10 @@ from tasks.knowledge.audit import Verdict, audit
 from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, candidate_claims
 from tasks.knowledge.describing import choices, condition_in_words, measurements, profile
 from tasks.knowledge.drafts import Draft, read_json, read_lines
-from tasks.knowledge.evidence import Evidence
+from tasks.knowledge.evidence import Evidence, TrainingRecordings
 from tasks.knowledge.narrative import DISTINCTIVE, checked_sentences, narrative
 from tasks.knowledge.prompts import DRAFT_PROMPT, FINDINGS_PROMPT, messages
-from tasks.knowledge.report_lines import Verbatim
+from tasks.knowledge.report_lines import ReportLines, Verbatim
 from tasks.settings import KnowledgeSettings
 
 TOLD_CLAIMS: Final = 5
@@ -58,14 +58,20 @@ class Author:
     Args:
         respondent: the model.
         names: statement code to its description.
-        verbatim: the training reports, none of which a narrative may repeat.
+        training: whose reports are shown as far as enough patients share them, and never repeated.
         settings: how much is asked for, how strict the audit is.
     """
 
     def __init__(
-        self, respondent: Respondent, names: Mapping[str, str], verbatim: Verbatim, settings: KnowledgeSettings
+        self,
+        respondent: Respondent,
+        names: Mapping[str, str],
+        training: TrainingRecordings,
+        settings: KnowledgeSettings,
     ) -> None:
-        self.respondent, self.names, self.verbatim, self.settings = respondent, names, verbatim, settings
+        self.respondent, self.names, self.settings = respondent, names, settings
+        self.verbatim = Verbatim(training.reports, list(names.values()))
+        self.shared = ReportLines(training.reports, training.patients, settings.min_patients)
         self.prompt = FINDINGS_PROMPT if respondent.local else DRAFT_PROMPT
 
     def write(self, evidence: Evidence) -> Entry:
@@ -111,7 +117,7 @@ class Author:
             "lines": self.settings.findings,
             "condition": condition,
             "measurements": measurements(evidence, self.names),
-            "profile": profile(evidence, self.settings),
+            "profile": profile(evidence, self.shared, self.settings),
             "failures": failures,
         }
         if self.respondent.local:

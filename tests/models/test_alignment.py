@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -23,17 +21,10 @@ from models.architecture import AlignmentArchitecture
 from models.conditioning import TEXT_SIZE
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = AlignmentArchitecture(width=8, stages=3, features=16, embedding=8, dropout=0.0)
 QUICK = AlignmentTraining(steps=60, batch_size=24, learning_rate=5e-3, check_every_steps=10, patience=20, seed=1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bits repeat for one number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pairs(count: int, seed: int, kinds: int = 3) -> AlignedEcgs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +16,9 @@ from models.ecg_encoder import random_crops
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse.sources import open_source
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ClassifierArchitecture(width=8, stages=3, features=16)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Bits repeat for one number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def labelled(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -18,21 +17,14 @@ from models.leads import LIMB_LEAD_IDENTITIES, STANDARD_LEADS, to_twelve_leads
 from models.physics import BeatEquation, BeatPhysics, WaveFit, angular_rate, beat_times, fit_classes
 from models.simulator import gaussian_waves, wave_slope
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = BeatDecoderArchitecture(width=16)
 STEPS = 25
 """Latent steps: recordings of 2 s."""
 LEAD_GAIN = torch.tensor([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8])
 PQRST = torch.tensor([[0.12, -1.1, 0.20], [-0.1, -0.24, 0.08], [1.0, 0.0, 0.09], [-0.2, 0.25, 0.09], [0.3, 1.7, 0.40]])
 """Amplitude in mV, centre and width in rad."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These tensors are too small to share."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def wave_fit(bpm: float = 60.0) -> WaveFit:

@@ -7,6 +7,7 @@ import pytest
 from tasks.knowledge.describing import profile
 from tasks.knowledge.evidence import Evidence, Group, TrainingRecordings
 from tasks.knowledge.profiles import Profiles
+from tasks.knowledge.report_lines import ReportLines
 from tasks.settings import KnowledgeSettings, ViewWeights
 from tests.tasks.knowledge.patients import recordings_table
 
@@ -54,15 +55,20 @@ def coded() -> pa.Table:
 
 
 def test_the_model_is_told_how_patients_are_coded_and_what_their_reports_share() -> None:
-    evidence = Evidence(Group("CLBBB"), TrainingRecordings(coded()))
-    assert profile(evidence, KnowledgeSettings()) == [
+    training = TrainingRecordings(coded())
+    evidence = Evidence(Group("CLBBB"), training)
+
+    def told(settings: KnowledgeSettings) -> list[str]:
+        return profile(evidence, ReportLines(training.reports, training.patients, settings.min_patients), settings)
+
+    assert told(KnowledgeSettings()) == [
         "coded axis LAD in 75%",
         "reports often say: left bundle branch block",
     ]
     silent = KnowledgeSettings(report_lines=0, views=ViewWeights(axis=0))
-    assert profile(evidence, silent) == []
+    assert told(silent) == []
     # 24 patients share the line, fewer than a stricter bound asks for.
-    assert profile(evidence, KnowledgeSettings(min_patients=25)) == ["coded axis LAD in 75%"]
+    assert told(KnowledgeSettings(min_patients=25)) == ["coded axis LAD in 75%"]
 
 
 def test_a_source_without_coded_views_has_only_its_statements() -> None:
