@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
 if TYPE_CHECKING:
+    from models.classifier import EcgClassifier
     from tasks.ecg_sets import EcgSet
 
 STAGE = Stage("evaluate cohort", "evaluation", code_version=2)
@@ -71,43 +71,52 @@ def evaluate_ecgs(
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """ECGs beside real recordings, in all that needs no downstream classifier.
+class Real:
+    """What ECGs are compared with: the recordings of each split and the classifier that learned from them."""
 
-    Attributes:
-        rows: of the `evaluations` table.
-        classifier, alignment: the reference networks; None where no alignment encoder can be had.
-    """
+    reference: Reference
+    facts: dict[str, Any]
+    train: EcgSet
+    validation: EcgSet
+    test: EcgSet
+    classifier_reference: Reference
+    classifier: EcgClassifier
 
-    rows: list[dict[str, Any]]
-    classifier: Reference
-    alignment: Reference | None
+    @property
+    def rate_hz(self) -> int:
+        """Sampling rate of the recordings."""
+        return int(self.facts["sampling_rate_hz"])
 
 
 def _evaluate(
     staging: Staging, settings: EvaluationSettings, cohort: Reference, recordings: Reference, compute: ComputeSettings
 ) -> Result:
-    from tasks.classifier_training import classifier_job
+    from tasks.classifier_training import classifier_job, finished, predict_real
     from tasks.cluster import connect
     from tasks.ecg_sets import read_cohort
+    from tasks.evaluation_rows import downstream_rows
 
     connect(compute)
     logger, store, started = run_logger(), staging.store, time.monotonic()
     job, synthetic = classifier_job(settings), read_cohort(store, cohort)
     of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
     # Started first: they train while the reference networks do, and while the rest is measured.
-    jobs: dict[TrainedOn, Any] = {
+    jobs = {
         kind: job.remote(settings, str(store.root), recordings, cohort, kind)
         for kind in of_synthetic
         if settings.downstream and len(synthetic.labelled)
     }
     if settings.downstream and not jobs:
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
-    found = compare_ecgs(store, settings, synthetic, model_behind(store, cohort), recordings, compute)
+    real = _read_real(store, settings, recordings, compute)
+    aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
+    rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
-    rows = found.rows
     if settings.downstream:
-        rows += _downstream(store, settings, recordings, found.classifier, jobs)
+        predictions = {"real": predict_real(real.classifier, real.validation, real.test, real.rate_hz)}
+        for trained_on, running in jobs.items():
+            predictions[trained_on] = finished(running, trained_on)["probabilities"]
+        rows += downstream_rows(real.validation, real.test, predictions, settings)
     missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
     if missing:
         logger.warning(
@@ -116,51 +125,52 @@ def _evaluate(
             "; ".join(missing),
         )
     staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
-    made_with = {"classifier": found.classifier.id, "alignment": found.alignment.id if found.alignment else None}
+    made_with = {"classifier": real.classifier_reference.id, "alignment": aligned_by.id if aligned_by else None}
     return Result(rows=len(rows), facts={**_summary(rows), **made_with, "missing": missing})
 
 
-def compare_ecgs(
+def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings) -> Real:
+    """Train the reference classifier, or find it, and read the recordings."""
+    from tasks.classifier_training import load_classifier, reference_classifier
+    from tasks.ecg_sets import read_recordings
+
+    reference = reference_classifier(settings, recordings, compute, store)
+    train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    facts = store.manifest(recordings).facts
+    classifier = load_classifier(store.path(reference))
+    return Real(recordings, facts, train, validation, test, reference, classifier)
+
+
+def _compared(
     store: Store,
     settings: EvaluationSettings,
     synthetic: EcgSet,
+    real: Real,
     model: Reference | None,
-    recordings: Reference,
-    compute: ComputeSettings,
-) -> Comparison:
-    """Measure ECGs, wherever they come from, against real recordings; Ray must be connected.
-
-    Args:
-        store: the warehouse; the reference networks are found there or trained.
-        settings: of the evaluation.
-        synthetic: what is measured.
-        model: the model that generated them, for its autoencoder's floor and its simulator fit; None for neither.
-        recordings: with their held-out splits.
-        compute: how Ray is used.
-    """
+    of_alignment: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows of all that is measured on the ECGs themselves, and on the model behind them where there is one."""
     from models.classifier import classify
-    from tasks.classifier_training import load_classifier, reference_classifier
-    from tasks.ecg_sets import concatenate, read_recordings
+    from tasks.ecg_sets import concatenate
     from tasks.evaluation_rows import Compared, condition_rows, fidelity_rows, physics_rows
     from tasks.heart_rate_rows import heart_rate_rows
     from tasks.reconstruction_rows import reconstructed, reconstruction_rows, simulator_rows
 
-    reference = reference_classifier(settings, recordings, compute, store)
-    aligned_by, of_alignment = _alignment(settings, synthetic, recordings, compute, store)
-    classifier = load_classifier(store.path(reference))
-    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
-    train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
-    sets = {"train": train, "held_out": concatenate([validation, test]), "synthetic": synthetic}
+    sets = {
+        "train": real.train,
+        "held_out": concatenate([real.validation, real.test]),
+        "synthetic": synthetic,
+    }
     if model is not None:
         # As many as there are held-out recordings: enough for every comparison.
-        chosen = np.random.default_rng(settings.seed).permutation(len(train))[: len(sets["held_out"])]
-        sets["reconstructed"] = reconstructed(store.path(model), train.take(np.sort(chosen)), settings.use_gpu)
-    read_out = {name: classify(classifier, ecgs.signal, rate_hz) for name, ecgs in sets.items()}
+        chosen = np.random.default_rng(settings.seed).permutation(len(real.train))[: len(sets["held_out"])]
+        sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
+    read_out = {name: classify(real.classifier, ecgs.signal, real.rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
         **sets,
         features={name: features for name, (_, features) in read_out.items()},
         probabilities={name: probabilities for name, (probabilities, _) in read_out.items()},
-        rate_hz=rate_hz,
+        rate_hz=real.rate_hz,
         settings=settings,
     )
     rows = [
@@ -171,33 +181,13 @@ def compare_ecgs(
         *physics_rows(compared),
     ]
     if model is not None:
-        rows += reconstruction_rows(test, reconstructed(store.path(model), test, settings.use_gpu), settings)
+        rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
         rows += simulator_rows(store.manifest(model).facts.get("simulator_fit") or {}, settings.seed)
-    return Comparison(rows, reference, aligned_by)
-
-
-def _downstream(
-    store: Store,
-    settings: EvaluationSettings,
-    recordings: Reference,
-    reference: Reference,
-    jobs: Mapping[TrainedOn, Any],
-) -> list[dict[str, Any]]:
-    """Rows of classifiers trained on real, on both and on synthetic ECGs; waits for the running ones."""
-    from tasks.classifier_training import finished, load_classifier, predict_real
-    from tasks.ecg_sets import read_recordings
-    from tasks.evaluation_rows import downstream_rows
-
-    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
-    validation, test = (read_recordings(store, recordings, split) for split in ("validation", "test"))
-    predictions = {"real": predict_real(load_classifier(store.path(reference)), validation, test, rate_hz)}
-    for trained_on, running in jobs.items():
-        predictions[trained_on] = finished(running, trained_on)["probabilities"]
-    return list(downstream_rows(validation, test, predictions, settings))
+    return rows
 
 
 def _alignment(
-    settings: EvaluationSettings, synthetic: EcgSet, recordings: Reference, compute: ComputeSettings, store: Store
+    store: Store, settings: EvaluationSettings, synthetic: EcgSet, real: Real, compute: ComputeSettings
 ) -> tuple[Reference | None, list[dict[str, Any]]]:
     """The alignment encoder and the rows that it gives; without an encoder the rows are null."""
     from tasks.alignment_rows import alignment_rows, projected
@@ -207,18 +197,15 @@ def _alignment(
         recording_texts,
         reference_alignment,
     )
-    from tasks.ecg_sets import read_recordings
 
     try:
-        reference = reference_alignment(settings, recordings, compute, store)
+        reference = reference_alignment(settings, real.reference, compute, store)
     except NothingToContrastError as error:
         run_logger().warning("evaluate cohort: no CLIP score: %s", error)
         return None, list(alignment_rows(None, None, settings))
-    facts = store.manifest(recordings).facts
-    encoder, rate_hz = load_alignment(store.path(reference)), int(facts["sampling_rate_hz"])
-    test = read_recordings(store, recordings, "test")
-    of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), rate_hz)
-    of_test = projected(encoder, test, recording_texts(test, facts["statements"]), rate_hz)
+    encoder = load_alignment(store.path(reference))
+    of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), real.rate_hz)
+    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts["statements"]), real.rate_hz)
     return reference, list(alignment_rows(of_synthetic, of_test, settings))
 
 
