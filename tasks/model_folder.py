@@ -18,6 +18,7 @@ from tasks.training_stages import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
     DENOISER_FILE,
+    DETAIL_FILE,
     WAVE_FIT_FILE,
     save_tensors,
     save_weights,
@@ -126,11 +127,14 @@ def load_fit(folder: str | Path) -> WaveFit:
 
 
 def _networks(generator: Generator) -> Mapping[str, nn.Module]:
-    return {
+    networks: dict[str, nn.Module] = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,
         DENOISER_FILE: generator.denoiser,
     }
+    if generator.detail is not None:
+        networks[DETAIL_FILE] = generator.detail
+    return networks
 
 
 def _read(path: Path) -> dict[str, Tensor]:

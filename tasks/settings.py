@@ -13,6 +13,7 @@ from models.architecture import (
     BeatDecoderArchitecture,
     ClassifierArchitecture,
     DenoiserArchitecture,
+    DetailArchitecture,
 )
 
 
@@ -206,6 +207,18 @@ class DiffusionTraining(Section):
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
 
 
+class DetailTraining(Section):
+    """Stage 3: the detail head, which generates what the autoencoder smooths away."""
+
+    enabled: bool = Field(True, description="Train a detail head and let generation use it.")
+    architecture: DetailArchitecture = Field(default_factory=DetailArchitecture, description="Detail head's shape.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
+
+
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
@@ -224,12 +237,23 @@ class TrainingSettings(Section):
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 2.")
+    detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 3.")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages that are trained, in order."""
+        return ("autoencoder", "denoiser", *(["detail"] if self.detail.enabled else []))
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
-        for name, stage in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
-            if stage.batch_size % self.workers:
-                raise ValueError(f"{name}.batch_size {stage.batch_size} does not divide by workers {self.workers}")
+        sizes = {
+            "autoencoder": self.autoencoder.batch_size,
+            "diffusion": self.diffusion.batch_size,
+            "detail": self.detail.batch_size,
+        }
+        for name, size in sizes.items():
+            if size % self.workers:
+                raise ValueError(f"{name}.batch_size {size} does not divide by workers {self.workers}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Training of the generator: prepare the data, train two stages through Ray Train, leave a model folder."""
+"""Training of the generator: prepare the data, train its stages through Ray Train, leave a model folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train autoencoder, beat decoder and denoiser on the training split of the recordings.
+    """Train autoencoder, beat decoder, denoiser and detail head on the training split of the recordings.
 
     Args:
         settings: architectures, objectives, steps.
@@ -39,7 +39,8 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors and `config.json`; its rows are its weight files. Facts of
         its manifest: `recordings` per split, `excluded` per quality flag, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves).
+        (class to lead to R²), `reconstruction_mae_mv` (split to lead to mV), `losses` (last ones per stage), `history`
+        (loss curves).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -54,7 +55,7 @@ def train_generator(
 
         connect(compute)
         facts = _prepare(staging, settings, recordings, knowledge, knowledge_settings)
-        for stage in ("autoencoder", "denoiser"):
+        for stage in settings.stages:
             run_stage(stage, staging, settings, store.path(recordings), facts)
         return _describe(staging, settings, recordings, knowledge, facts)
 
@@ -88,7 +89,7 @@ def _describe(
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
     from tasks.model_folder import ModelConfig, load_fit, load_generator, save_config
     from tasks.training_progress import loss_history
-    from tasks.training_stages import latent_statistics
+    from tasks.training_stages import latent_statistics, reconstruction_error
 
     mean, std = latent_statistics(staging.path)
     config = ModelConfig(
@@ -96,6 +97,7 @@ def _describe(
             autoencoder=settings.autoencoder.architecture,
             beat_decoder=settings.autoencoder.beat_decoder,
             denoiser=settings.diffusion.architecture,
+            detail=settings.detail.architecture if settings.detail.enabled else None,
             sampling_rate_hz=facts["sampling_rate_hz"],
             samples=facts["samples"],
             lead_scale_mv=tuple(facts["lead_scale_mv"]),
@@ -116,7 +118,7 @@ def _describe(
     )
     save_config(staging.path, config)
     generator, fit = load_generator(staging.path), load_fit(staging.path)
-    networks = {name: getattr(generator, name) for name in ("autoencoder", "beat_decoder", "denoiser")}
+    networks = dict(generator.named_children())
     history = loss_history(staging.path)
     described = {
         "recordings": facts["recordings"],
@@ -130,6 +132,10 @@ def _describe(
         "simulator_fit": {
             name: dict(zip(INDEPENDENT_LEADS, (round(value, 4) for value in row), strict=True))
             for name, row in zip(facts["wave_classes"], fit.r2.tolist(), strict=True)
+        },
+        "reconstruction_mae_mv": {
+            split: {lead: round(value, 5) for lead, value in zip(INDEPENDENT_LEADS, values, strict=True)}
+            for split, values in reconstruction_error(staging.path).items()
         },
         "losses": {entry["stage"]: entry for entry in history},
         "history": history,

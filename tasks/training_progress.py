@@ -22,7 +22,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stage: str = Field(description="autoencoder or denoiser.")
+    stage: str = Field(description="autoencoder, denoiser or detail.")
     step: int = Field(description="Optimiser steps done.")
     steps: int = Field(description="Optimiser steps in all.")
     losses: dict[str, float] = Field(

@@ -1,7 +1,8 @@
-"""The two stages of training: what each learns, from which batches, and what it leaves behind.
+"""The stages of training: what each learns, from which batches, and what it leaves behind.
 
-Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser. Both run in one loop (`tasks.training_loop`),
-which asks a stage for an objective (a module whose forward pass returns losses), batches, and what to save at the end.
+Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser, stage 3 the detail head. All run in one loop
+(`tasks.training_loop`), which asks a stage for an objective (a module whose forward pass returns losses), batches, and
+what to save at the end.
 """
 
 from __future__ import annotations
@@ -20,16 +21,21 @@ from models.beat_decoder import BeatDecoder
 from models.beats import beat_samples, beats_on_grid
 from models.cardiac_phase import phase_channel_count, phase_channels
 from models.denoiser import Denoiser
+from models.detail import DetailHead, DetailObjective
 from models.diffusion import DiffusionObjective
 from models.physics import BeatEquation, BeatPhysics, WaveFit
-from tasks.settings import AutoencoderTraining, DiffusionTraining, TrainingSettings
+from tasks.settings import AutoencoderTraining, DetailTraining, DiffusionTraining, TrainingSettings
 from tasks.training_data import beat_windows, load_split, random_crops
 
 AUTOENCODER_FILE: Final = "autoencoder.safetensors"
 BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
 DENOISER_FILE: Final = "denoiser.safetensors"
+DETAIL_FILE: Final = "detail.safetensors"
 WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
 LATENTS: Final = "_latents/latents.safetensors"
+SPECTRUM_RECORDINGS: Final = 4096
+"""At most this many recordings, evenly chosen, are what the detail head's spectrum is fitted to; all have to fit into
+memory several times."""
 
 
 class TrainingStage(ABC):
@@ -44,7 +50,7 @@ class TrainingStage(ABC):
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DiffusionTraining
+    schedule: AutoencoderTraining | DiffusionTraining | DetailTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None
@@ -107,20 +113,26 @@ class AutoencoderStage(TrainingStage):
         """Save both networks and the latents (posterior means) of every recording, with their statistics."""
         save_weights(self.autoencoder, self.staging / AUTOENCODER_FILE)
         save_weights(self.beat_decoder, self.staging / BEAT_DECODER_FILE)
-        latents = {split: self._encode(split, device) for split in self.splits}
+        latents = {}
+        for split in self.splits:
+            latents[split], latents[f"{split}_mae_mv"] = self._encode(split, device)
         latents["mean"] = latents["train"].mean(dim=(0, 2))
         latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
         save_tensors(latents, self.staging / LATENTS)
 
     @torch.inference_mode()
-    def _encode(self, split: str, device: torch.device, at_once: int = 128) -> Tensor:
+    def _encode(self, split: str, device: torch.device, at_once: int = 128) -> tuple[Tensor, Tensor]:
+        """Latents (N, C, T) of a split, and the mean absolute error of their reconstructions in mV per lead, (8,)."""
         rows = torch.arange(len(self.splits[split]))
         scale = self.lead_scale.to(device)
-        encoded = []
+        encoded, errors = [], torch.zeros(len(scale), device=device)
         for some in rows.split(at_once):
-            mean, _ = self.autoencoder.encode(self.splits[split].millivolts(some).to(device) / scale)
+            signal = self.splits[split].millivolts(some).to(device)
+            mean, _ = self.autoencoder.encode(signal / scale)
+            restored = self.autoencoder.decode(mean, signal.shape[-1]) * scale
+            errors += (restored - signal).abs().mean(dim=2).sum(dim=0)
             encoded.append(mean.float().cpu())
-        return torch.cat(encoded)
+        return torch.cat(encoded), (errors / len(rows)).cpu()
 
 
 class DenoiserStage(TrainingStage):
@@ -178,9 +190,55 @@ class DenoiserStage(TrainingStage):
         save_weights(self.denoiser, self.staging / DENOISER_FILE)
 
 
-STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage]]] = {
+class DetailStage(TrainingStage):
+    """Stage 3: the detail head on recordings and what the autoencoder makes of them. Leaves its averaged weights.
+
+    It learns from reconstructions of training recordings, which the autoencoder has seen, and serves signals that it
+    has not. That is right as long as the autoencoder reconstructs both alike; the facts of a model tell both errors.
+    """
+
+    leaves = DETAIL_FILE
+
+    def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
+        self.schedule = self.settings = settings.detail
+        self.staging, self.ema_decay = staging, self.settings.ema_decay
+        self.lead_scale = torch.tensor(facts["lead_scale_mv"])[:, None]
+        self.splits = {split: load_split(staging, recordings, split) for split in ("train", "validation")}
+        self.rows = {split: len(data) for split, data in self.splits.items()}
+        self.decoded = self._decode(settings, int(facts["samples"]))
+        self.head = DetailHead(self.settings.architecture, facts["sampling_rate_hz"])
+        rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
+        self.head.spectrum.fit(self._signal("train", rows), self.decoded["train"][rows])
+        self.objective = DetailObjective(self.head, self.settings.crop_share)
+        self.learner = self.head
+
+    def _signal(self, split: str, rows: Tensor) -> Tensor:
+        return self.splits[split].millivolts(rows) / self.lead_scale
+
+    @torch.inference_mode()
+    def _decode(self, settings: TrainingSettings, samples: int, at_once: int = 128) -> dict[str, Tensor]:
+        """What the autoencoder makes of every recording, (N, 8, samples) per split, as precisely as in generation."""
+        autoencoder = Autoencoder(settings.autoencoder.architecture)
+        autoencoder.load_state_dict(load_file(self.staging / AUTOENCODER_FILE))
+        latents = load_file(self.staging / LATENTS)
+        return {
+            split: torch.cat([autoencoder.decode(some, samples) for some in latents[split].split(at_once)])
+            for split in self.splits
+        }
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Recordings and their reconstructions in lead standard deviations."""
+        return {"signal": self._signal(split, rows).to(device), "decoded": self.decoded[split][rows].to(device)}
+
+    def finish(self, device: torch.device) -> None:
+        """Save the detail head."""
+        save_weights(self.head, self.staging / DETAIL_FILE)
+
+
+STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage] | type[DetailStage]]] = {
     "autoencoder": AutoencoderStage,
     "denoiser": DenoiserStage,
+    "detail": DetailStage,
 }
 """Stages by name, in the order in which they run."""
 
@@ -196,6 +254,12 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     save_file(tensors, partial)
     partial.replace(path)
+
+
+def reconstruction_error(staging: Path) -> dict[str, list[float]]:
+    """Mean absolute error of the autoencoder's reconstructions per split and lead, in mV."""
+    with safe_open(staging / LATENTS, framework="pt") as saved:
+        return {split: saved.get_tensor(f"{split}_mae_mv").tolist() for split in ("train", "validation")}
 
 
 def latent_statistics(staging: Path) -> tuple[list[float], list[float]]:
