@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from models.autoencoder import Autoencoder
 from models.beats import whole_beats
 from models.cardiac_phase import padded_times, phase_channels
 from models.r_peaks import locate_r_peaks
@@ -32,7 +34,14 @@ from tasks.training_data import (
 )
 from tasks.training_loop import Average, batch_rows, learning_rate
 from tasks.training_progress import Progress, append_progress, loss_history, read_progress
-from tasks.training_stages import LATENTS, DenoiserStage, save_tensors
+from tasks.training_stages import (
+    AUTOENCODER_FILE,
+    LATENTS,
+    DenoiserStage,
+    DetailStage,
+    save_tensors,
+    save_weights,
+)
 from tests.models.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from warehouse import schema
@@ -56,7 +65,9 @@ SMALL: dict[str, Any] = {
         "batch_size": 8,
         "physics": {"fit_steps": 10},
     },
+    "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
 }
+TRAINED = ("autoencoder", "denoiser", "detail")
 
 
 def small(**changes: Any) -> TrainingSettings:
@@ -135,6 +146,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
         "autoencoder.safetensors",
         "beat_decoder.safetensors",
         "denoiser.safetensors",
+        "detail.safetensors",
         "simulator_fit.safetensors",
     }
     generator, config = load_generator(folder), load_config(folder)
@@ -155,7 +167,9 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
     assert facts["recordings"] == {"train": 47, "validation": 12}
     assert facts["excluded"] == {"flat_lead": 1}
     assert facts["simulator_fit"]["NORM"].keys() == {"I", "II", "V1", "V2", "V3", "V4", "V5", "V6"}
-    for stage in ("autoencoder", "denoiser"):
+    assert facts["parameters"].keys() == {"autoencoder", "beat_decoder", "denoiser", "detail"}
+    assert 0 < facts["reconstruction_mae_mv"]["validation"]["V1"] < 0.2
+    for stage in TRAINED:
         course = [entry for entry in facts["history"] if entry["stage"] == stage]
         assert [entry["step"] for entry in course] == list(range(1, 101))
         assert course[-1]["loss"] < course[0]["loss"]
@@ -185,7 +199,7 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
     def kill_the_worker_of_each_stage_once() -> None:
         while not ended.wait(0.02):
             seen[:] = read_progress(staging) or seen
-            for stage in {"autoencoder", "denoiser"} - killed.keys():
+            for stage in set(TRAINED) - killed.keys():
                 known = staging / "_ray" / f"{model.id}-{stage}" / "checkpoint_manager_snapshot.json"
                 workers = [entry.worker_pid for entry in seen if entry.stage == stage]
                 if workers and known.exists():
@@ -201,7 +215,7 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
         killer.join()
 
     assert other.id == model.id
-    for stage in ("autoencoder", "denoiser"):
+    for stage in TRAINED:
         of_stage = [entry for entry in seen if entry.stage == stage]
         before = [entry.step for entry in of_stage if entry.worker_pid == killed[stage]]
         after = [entry.step for entry in of_stage if entry.worker_pid != killed[stage]]
@@ -216,12 +230,11 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
 
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
-    settings = small(
-        workers=2, autoencoder={**SMALL["autoencoder"], "steps": 3}, diffusion={**SMALL["diffusion"], "steps": 3}
-    )
+    sections = {section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "detail")}
+    settings = small(workers=2, **sections)
     store, model = train(tmp_path, settings)
     losses = store.manifest(model).facts["losses"]
-    assert all(np.isfinite(losses[stage]["loss"]) for stage in ("autoencoder", "denoiser"))
+    assert all(np.isfinite(losses[stage]["loss"]) for stage in TRAINED)
     assert load_generator(store.path(model)).config.samples == SAMPLES
 
 
@@ -324,6 +337,32 @@ def test_without_phase_channels_training_has_the_network_it_had(tmp_path: Path) 
     assert batch["phase"] is None
     assert stage.denoiser.stem.weight.shape[1] == 8
     assert torch.isfinite(stage.objective(**batch)["loss"])
+
+
+def test_a_model_without_detail_head_trains_two_stages_only() -> None:
+    assert small().stages == TRAINED
+    assert small(detail={"enabled": False}).stages == TRAINED[:2]
+
+
+def test_detail_learns_from_what_generation_will_decode(tmp_path: Path) -> None:
+    settings = small()
+    prepared(tmp_path, without_physics())
+    torch.manual_seed(0)
+    autoencoder = Autoencoder(settings.autoencoder.architecture)
+    save_weights(autoencoder, tmp_path / AUTOENCODER_FILE)
+    signal, _ = beating(12, SAMPLES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.training_data.read_waveforms", lambda *_: (200 * signal).to(torch.int16))
+        facts = {"sampling_rate_hz": 100, "samples": SAMPLES, "lead_scale_mv": [0.2] * 8}
+        stage = DetailStage(tmp_path, tmp_path, settings, facts)
+    batch = stage.batch("train", torch.tensor([2, 5]), torch.device("cpu"))
+    assert torch.allclose(batch["signal"], signal[[2, 5]], atol=0.01)
+    latents = load_file(tmp_path / LATENTS)["train"][[2, 5]]
+    assert torch.allclose(batch["decoded"], autoencoder.decode(latents, SAMPLES), atol=1e-5)
+    losses = stage.objective(**batch)
+    losses["loss"].backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert stage.head.head.weight.grad.abs().sum() > 0
 
 
 def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() -> None:
