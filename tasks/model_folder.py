@@ -19,6 +19,7 @@ from tasks.training_stages import (
     BEAT_DECODER_FILE,
     DENOISER_FILE,
     DETAIL_FILE,
+    STUDENT_FILE,
     WAVE_FIT_FILE,
     save_tensors,
     save_weights,
@@ -134,6 +135,8 @@ def _networks(generator: Generator) -> Mapping[str, nn.Module]:
     }
     if generator.detail is not None:
         networks[DETAIL_FILE] = generator.detail
+    if generator.student is not None:
+        networks[STUDENT_FILE] = generator.student
     return networks
 
 

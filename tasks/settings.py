@@ -219,6 +219,16 @@ class DetailTraining(Section):
     crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
 
 
+class DistillationTraining(Section):
+    """Stage 4, off by default: a student that samples with one network pass per step instead of two."""
+
+    steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student.")
+    batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    guidance: float = Field(2.0, gt=1, description="Guidance scale that the student learns.")
+
+
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
@@ -238,11 +248,13 @@ class TrainingSettings(Section):
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 2.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 3.")
+    distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 4.")
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Stages that are trained, in order."""
-        return ("autoencoder", "denoiser", *(["detail"] if self.detail.enabled else []))
+        optional = {"detail": self.detail.enabled, "student": self.distillation.steps > 0}
+        return ("autoencoder", "denoiser", *(stage for stage, wanted in optional.items() if wanted))
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
@@ -250,6 +262,7 @@ class TrainingSettings(Section):
             "autoencoder": self.autoencoder.batch_size,
             "diffusion": self.diffusion.batch_size,
             "detail": self.detail.batch_size,
+            "distillation": self.distillation.batch_size,
         }
         for name, size in sizes.items():
             if size % self.workers:
@@ -268,6 +281,10 @@ class CohortSettings(Section):
     )
     sampler_steps: int = Field(16, ge=1, description="Denoising steps.")
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale; 1 for none.")
+    fast: bool = Field(
+        False,
+        description="Let the distilled student sample, one network pass per step; guidance must be what it learned.",
+    )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(64, ge=1, description="ECGs sampled at once.")
     workers: int = operational(1, ge=1, description="Ray actors that generate.")

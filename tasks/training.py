@@ -103,6 +103,7 @@ def _describe(
             lead_scale_mv=tuple(facts["lead_scale_mv"]),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
+            distilled_guidance=settings.distillation.guidance if "student" in settings.stages else None,
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,

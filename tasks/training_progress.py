@@ -22,7 +22,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stage: str = Field(description="autoencoder, denoiser or detail.")
+    stage: str = Field(description="autoencoder, denoiser, detail or student.")
     step: int = Field(description="Optimiser steps done.")
     steps: int = Field(description="Optimiser steps in all.")
     losses: dict[str, float] = Field(

@@ -1,12 +1,13 @@
 """The stages of training: what each learns, from which batches, and what it leaves behind.
 
-Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser, stage 3 the detail head. All run in one loop
-(`tasks.training_loop`), which asks a stage for an objective (a module whose forward pass returns losses), batches, and
-what to save at the end.
+Stage 1 is the autoencoder with the beat decoder, stage 2 the denoiser, stage 3 the detail head, stage 4 the student
+that samples fast. All run in one loop (`tasks.training_loop`), which asks a stage for an objective (a module whose
+forward pass returns losses), batches, and what to save at the end.
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -23,14 +24,22 @@ from models.cardiac_phase import phase_channel_count, phase_channels
 from models.denoiser import Denoiser
 from models.detail import DetailHead, DetailObjective
 from models.diffusion import DiffusionObjective
+from models.distillation import DistillationObjective
 from models.physics import BeatEquation, BeatPhysics, WaveFit
-from tasks.settings import AutoencoderTraining, DetailTraining, DiffusionTraining, TrainingSettings
+from tasks.settings import (
+    AutoencoderTraining,
+    DetailTraining,
+    DiffusionTraining,
+    DistillationTraining,
+    TrainingSettings,
+)
 from tasks.training_data import beat_windows, load_split, random_crops
 
 AUTOENCODER_FILE: Final = "autoencoder.safetensors"
 BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
 DENOISER_FILE: Final = "denoiser.safetensors"
 DETAIL_FILE: Final = "detail.safetensors"
+STUDENT_FILE: Final = "student.safetensors"
 WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
 LATENTS: Final = "_latents/latents.safetensors"
 SPECTRUM_RECORDINGS: Final = 4096
@@ -50,7 +59,7 @@ class TrainingStage(ABC):
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DiffusionTraining | DetailTraining
+    schedule: AutoencoderTraining | DiffusionTraining | DetailTraining | DistillationTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None
@@ -138,7 +147,7 @@ class AutoencoderStage(TrainingStage):
 class DenoiserStage(TrainingStage):
     """Stage 2: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
 
-    leaves = DENOISER_FILE
+    leaves: ClassVar[str] = DENOISER_FILE
 
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
         self.schedule = self.settings = settings.diffusion
@@ -190,6 +199,37 @@ class DenoiserStage(TrainingStage):
         save_weights(self.denoiser, self.staging / DENOISER_FILE)
 
 
+class StudentStage(DenoiserStage):
+    """Stage 4: a copy of the denoiser learns its guided velocity, on the same batches. Leaves its averaged weights."""
+
+    leaves = STUDENT_FILE
+
+    def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
+        super().__init__(staging, recordings, settings, facts)
+        self.schedule = settings.distillation
+        self.ema_decay = settings.distillation.ema_decay
+        teacher, trained = self.denoiser, load_file(staging / DENOISER_FILE)
+        self.learner = copy.deepcopy(teacher)
+        for network in (teacher, self.learner):
+            network.load_state_dict(trained)
+        self.objective = DistillationObjective(
+            self.learner,
+            teacher,
+            self.settings.timesteps,
+            settings.distillation.guidance,
+            self.settings.condition_dropout,
+        )
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Latents with their conditions and cardiac-phase channels."""
+        whole = super().batch(split, rows, device)
+        return {name: whole[name] for name in ("latents", "condition", "phase")}
+
+    def finish(self, device: torch.device) -> None:
+        """Save the student."""
+        save_weights(self.learner, self.staging / STUDENT_FILE)
+
+
 class DetailStage(TrainingStage):
     """Stage 3: the detail head on recordings and what the autoencoder makes of them. Leaves its averaged weights.
 
@@ -235,10 +275,11 @@ class DetailStage(TrainingStage):
         save_weights(self.head, self.staging / DETAIL_FILE)
 
 
-STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage] | type[DetailStage]]] = {
+STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage] | type[DetailStage] | type[StudentStage]]] = {
     "autoencoder": AutoencoderStage,
     "denoiser": DenoiserStage,
     "detail": DetailStage,
+    "student": StudentStage,
 }
 """Stages by name, in the order in which they run."""
 

@@ -44,7 +44,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     )
     torch.manual_seed(0)
     network = Generator(config)
-    for part in (network.denoiser, network.detail):
+    for part in (network.denoiser, network.detail, network.student):
         for weight in part.parameters() if part else ():
             if not weight.any():
                 torch.nn.init.normal_(weight, std=0.05)
@@ -121,7 +121,7 @@ def test_phase_channels_follow_heart_rate_rhythm_and_seed() -> None:
 def test_phase_channels_of_a_recording_are_those_of_training() -> None:
     network, seen = generator(), []
     signal = torch.from_numpy(ecgs(3, 1))
-    real, network._velocity = network._velocity, lambda *given: seen.append(given[-1]) or real(*given)  # type: ignore
+    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
     network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
     times = padded_times([one / 100 for one in locate_r_peaks(signal.numpy(), 100)])
     assert torch.allclose(seen[0], phase_channels(times, 125, 8, 100), atol=1e-6)
@@ -155,6 +155,22 @@ def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alon
         network.add_detail(decoded, [1])
     with pytest.raises(ValueError, match=r"training\.detail\.enabled"):
         plain.add_detail(decoded, seeds)
+
+
+def test_fast_sampling_is_the_student_alone_and_only_at_what_it_learned() -> None:
+    network, condition = generator(distilled_guidance=3.0, rows_at_once=4), conditions(6)
+    seeds = [1, 2, 3, 4, 5, 6]
+    fast = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
+    assert not torch.equal(fast, network.sample(condition, seeds, steps=2, guidance=3.0))
+    # A student with the denoiser's weights is the denoiser without guidance.
+    network.student.load_state_dict(network.denoiser.state_dict())  # type: ignore[union-attr]
+    copy = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
+    assert torch.equal(copy, network.sample(condition, seeds, steps=2, guidance=1.0))
+    assert torch.equal(copy[[4]], network.sample(condition[[4]], [5], steps=2, guidance=3.0, fast=True))
+    with pytest.raises(ValueError, match="learned guidance 3, not 2"):
+        network.sample(condition, seeds, steps=2, guidance=2.0, fast=True)
+    with pytest.raises(ValueError, match="no student"):
+        generator().sample(condition, seeds, steps=2, fast=True)
 
 
 def test_model_without_experience_ignores_knowledge() -> None:

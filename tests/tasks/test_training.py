@@ -231,11 +231,14 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
     sections = {section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "detail")}
-    settings = small(workers=2, **sections)
+    settings = small(workers=2, distillation={"steps": 3, "batch_size": 8}, **sections)
     store, model = train(tmp_path, settings)
     losses = store.manifest(model).facts["losses"]
-    assert all(np.isfinite(losses[stage]["loss"]) for stage in TRAINED)
-    assert load_generator(store.path(model)).config.samples == SAMPLES
+    assert all(np.isfinite(losses[stage]["loss"]) for stage in (*TRAINED, "student"))
+    generator = load_generator(store.path(model))
+    assert generator.config.samples == SAMPLES
+    condition = conditions(3, statements=4, entries=3)
+    assert torch.isfinite(generator.sample(condition, [1, 2, 3], steps=2, guidance=2.0, fast=True)).all()
 
 
 @pytest.mark.slow
@@ -342,6 +345,7 @@ def test_without_phase_channels_training_has_the_network_it_had(tmp_path: Path) 
 def test_a_model_without_detail_head_trains_two_stages_only() -> None:
     assert small().stages == TRAINED
     assert small(detail={"enabled": False}).stages == TRAINED[:2]
+    assert small(distillation={"steps": 5}).stages == (*TRAINED, "student")
 
 
 def test_detail_learns_from_what_generation_will_decode(tmp_path: Path) -> None:
