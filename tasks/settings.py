@@ -202,6 +202,14 @@ class DiffusionTraining(Section):
         0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
     )
     unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
+    group_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Chance that a training recording is shown with its group's condition instead of its own, per row. "
+        "A cohort asks for groups only.",
+    )
+    group_patients: int = Field(5, ge=1, description="Training patients that make such a group; as in the cohort.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")

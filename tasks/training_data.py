@@ -49,6 +49,7 @@ class TrainingSplit:
         omega: (N,) angular heart rate in radians per second.
         wave_class: (N,) index into the simulator classes.
         condition: of N rows.
+        group_condition: of N rows, what a cohort would ask for in their place (`tasks.cohort_design`).
     """
 
     signal: Tensor | None
@@ -57,6 +58,7 @@ class TrainingSplit:
     omega: Tensor
     wave_class: Tensor
     condition: ConditionTensors
+    group_condition: ConditionTensors
 
     def __len__(self) -> int:
         return self.r_peaks.shape[0]
@@ -180,6 +182,7 @@ def save_split(
     omega: Tensor,
     wave_class: Tensor,
     condition: ConditionTensors,
+    group_condition: ConditionTensors,
 ) -> None:
     """Save a prepared split; the file appears whole or not at all."""
     path = prepared_file(staging, split)
@@ -191,7 +194,8 @@ def save_split(
         "omega": omega,
         "wave_class": wave_class,
     }
-    tensors |= {f"condition.{name}": tensor.contiguous() for name, tensor in condition.tensors().items()}
+    for prefix, conditions in (("condition", condition), ("group_condition", group_condition)):
+        tensors |= {f"{prefix}.{name}": tensor.contiguous() for name, tensor in conditions.tensors().items()}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
     partial.replace(path)
@@ -200,16 +204,20 @@ def save_split(
 def load_split(staging: Path, recordings: Path, split: str, waveforms: bool = True) -> TrainingSplit:
     """Read a prepared split, with its waveforms if they are needed."""
     prepared = load_file(prepared_file(staging, split))
-    prefix = "condition."
+
+    def conditions(prefix: str) -> ConditionTensors:
+        return ConditionTensors(
+            **{name.removeprefix(prefix): tensor for name, tensor in prepared.items() if name.startswith(prefix)}
+        )
+
     return TrainingSplit(
         signal=read_waveforms(recordings, prepared["rows"].numpy()) if waveforms else None,
         r_peaks=prepared["r_peaks"],
         r_times=prepared["r_times"],
         omega=prepared["omega"],
         wave_class=prepared["wave_class"],
-        condition=ConditionTensors(
-            **{name.removeprefix(prefix): tensor for name, tensor in prepared.items() if name.startswith(prefix)}
-        ),
+        condition=conditions("condition."),
+        group_condition=conditions("group_condition."),
     )
 
 

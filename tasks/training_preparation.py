@@ -12,6 +12,7 @@ from models.beats import beats_on_grid
 from models.cardiac_phase import padded_times
 from models.conditioning import NUMBERS
 from models.physics import angular_rate, fit_classes
+from tasks.cohort_design import group_conditions
 from tasks.conditions import ConditionEmbedder, conditions_of
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.model_folder import save_fit
@@ -77,7 +78,12 @@ def prepare_training(
             raise TrainingError(f"no {split} recording holds a whole beat; check autoencoder.beat_decoder's window")
         chosen, signal, r_peaks = chosen[with_beat.numpy()], signal[with_beat], r_peaks[with_beat]
         times_s = [peaks / rate_hz for peaks, kept in zip(located, with_beat.tolist(), strict=True) if kept]
-        condition, _ = embedder(conditions_of(metadata.take(pa.array(chosen)), source["statements"]))
+        about = metadata.take(pa.array(chosen))
+        condition, _ = embedder(conditions_of(about, source["statements"]))
+        members = metadata.take(pa.array(rows["train"]))
+        group_condition, _ = embedder(
+            group_conditions(about, members, settings.diffusion.group_patients, source["statements"])
+        )
         heart_rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")]
         known = condition.present[:, -1]
         if not known.any():
@@ -85,7 +91,7 @@ def prepare_training(
         omega = angular_rate(torch.where(known, heart_rate, heart_rate[known].median()))
         wave_class = torch.from_numpy(class_of[chosen])
         r_times = padded_times(times_s)
-        save_split(staging.path, split, chosen, r_peaks, r_times, omega, wave_class, condition)
+        save_split(staging.path, split, chosen, r_peaks, r_times, omega, wave_class, condition, group_condition)
         counts[split] = len(chosen)
         if split == "train":
             lead_scale = _lead_scale(signal)

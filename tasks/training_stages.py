@@ -185,7 +185,12 @@ class DenoiserStage(TrainingStage):
         if self.settings.physics.phase_channels:
             steps = self.latents[split].shape[-1]
             phase = phase_channels(data.r_times[rows].to(device), steps, self.samples_per_step, self.rate_hz)
-        condition = data.condition[rows] if self.settings.experience else data.condition[rows].without_knowledge()
+        condition = data.condition[rows]
+        if self.settings.group_share > 0:
+            as_group = torch.rand(len(rows)) < self.settings.group_share
+            condition = condition.where(as_group, data.group_condition[rows])
+        if not self.settings.experience:
+            condition = condition.without_knowledge()
         return {
             "latents": self.latents[split][rows].to(device),
             "condition": condition.to(device),

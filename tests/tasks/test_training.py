@@ -309,7 +309,9 @@ def prepared(tmp_path: Path, settings: TrainingSettings) -> tuple[DenoiserStage,
     times = padded_times([peaks / 100 for peaks in located])
     rows, zeros = np.arange(12), torch.zeros(12, dtype=torch.int64)
     for split in ("train", "validation"):
-        save_split(tmp_path, split, rows, r_peaks, times, torch.ones(12), zeros, conditions(12))
+        save_split(
+            tmp_path, split, rows, r_peaks, times, torch.ones(12), zeros, conditions(12), conditions(12).hidden()
+        )
     latents = {"train": torch.randn(12, 8, 50), "validation": torch.randn(12, 8, 50)}
     save_tensors({**latents, "mean": torch.zeros(8), "std": torch.ones(8)}, tmp_path / LATENTS)
     facts = {"sampling_rate_hz": 100, "lead_scale_mv": [0.2] * 8}
@@ -332,6 +334,18 @@ def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> N
     losses["loss"].backward()
     weight = stage.denoiser.stem.weight
     assert weight.shape[1] == 8 + batch["phase"].shape[1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_recordings_are_shown_with_their_groups_condition_at_the_asked_share(tmp_path: Path, share: float) -> None:
+    settings = without_physics()
+    settings = settings.model_copy(update={"diffusion": settings.diffusion.model_copy(update={"group_share": share})})
+    stage, _ = prepared(tmp_path, settings)
+    torch.manual_seed(1)
+    batch = stage.batch("train", torch.arange(12).repeat(40), torch.device("cpu"))
+    # In these recordings the group's condition hides everything.
+    shown = batch["condition"].present.any(dim=1).float().mean()
+    assert float(shown) == pytest.approx(1 - share, abs=0.06)
 
 
 def test_without_phase_channels_training_has_the_network_it_had(tmp_path: Path) -> None:
