@@ -196,12 +196,21 @@ class DiffusionTraining(Section):
     architecture: DenoiserArchitecture = Field(default_factory=DenoiserArchitecture, description="Denoiser shape.")
     steps: int = Field(2000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
-    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
     ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
     condition_dropout: float = Field(
         0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
     )
     unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
+    shifts: int = Field(
+        8,
+        ge=1,
+        description="Shifts of less than a latent step at which training recordings are encoded, so that few recordings "
+        "teach more; 1 for none.",
+    )
+    crop_share: float = Field(
+        0.85, gt=0, le=1, description="Share of a recording's latent that a step sees, at a random place."
+    )
     group_share: float = Field(
         0.5,
         ge=0,

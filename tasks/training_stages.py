@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.autoencoder import Autoencoder, AutoencoderObjective
 from models.beat_decoder import BeatDecoder
 from models.beats import beat_samples, beats_on_grid
-from models.cardiac_phase import phase_channel_count, phase_channels
+from models.cardiac_phase import phase_channel_count, phase_channels, times_within
 from models.denoiser import Denoiser
 from models.detail import DetailHead, DetailObjective
 from models.diffusion import DiffusionObjective
@@ -82,7 +82,7 @@ class AutoencoderStage(TrainingStage):
 
     def __init__(self, staging: Path, recordings: Path, settings: TrainingSettings, facts: dict[str, Any]) -> None:
         self.schedule = self.settings = settings.autoencoder
-        self.staging, self.ema_decay = staging, None
+        self.staging, self.ema_decay, self.shifts = staging, None, settings.diffusion.shifts
         self.rate_hz: int = facts["sampling_rate_hz"]
         self.lead_scale = torch.tensor(facts["lead_scale_mv"])[:, None]
         self.splits = {split: load_split(staging, recordings, split) for split in ("train", "validation")}
@@ -127,7 +127,21 @@ class AutoencoderStage(TrainingStage):
             latents[split], latents[f"{split}_mae_mv"] = self._encode(split, device)
         latents["mean"] = latents["train"].mean(dim=(0, 2))
         latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
+        starts = shift_starts(self.shifts, self.settings.architecture.downsampling)
+        latents["shifted"] = torch.stack([self._encode_from(start, starts[-1], device) for start in starts])
         save_tensors(latents, self.staging / LATENTS)
+
+    @torch.inference_mode()
+    def _encode_from(self, start: int, last: int, device: torch.device, at_once: int = 128) -> Tensor:
+        """Latents (N, C, T) of the training split from a sample on, all as long as those from the sample `last` on."""
+        data, scale = self.splits["train"], self.lead_scale.to(device)
+        encoded = []
+        for some in torch.arange(len(data)).split(at_once):
+            signal = data.millivolts(some).to(device)
+            whole = signal.shape[-1] - last
+            piece = whole if last == 0 else whole - whole % self.settings.architecture.downsampling
+            encoded.append(self.autoencoder.encode(signal[..., start : start + piece] / scale)[0].float().cpu())
+        return torch.cat(encoded)
 
     @torch.inference_mode()
     def _encode(self, split: str, device: torch.device, at_once: int = 128) -> tuple[Tensor, Tensor]:
@@ -155,6 +169,10 @@ class DenoiserStage(TrainingStage):
         saved = load_file(staging / LATENTS)
         mean, std = saved["mean"], saved["std"]
         self.latents = {split: (saved[split] - mean[:, None]) / std[:, None] for split in ("train", "validation")}
+        self.shifted = (saved["shifted"] - mean[:, None]) / std[:, None]
+        self.starts_s = torch.tensor(
+            shift_starts(len(self.shifted), settings.autoencoder.architecture.downsampling)
+        ) / float(facts["sampling_rate_hz"])
         self.splits = {split: load_split(staging, recordings, split, waveforms=False) for split in self.latents}
         self.rows = {split: len(data) for split, data in self.splits.items()}
         shape = settings.autoencoder.architecture
@@ -181,10 +199,10 @@ class DenoiserStage(TrainingStage):
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, simulator classes, heart rates and cardiac-phase channels."""
         data = self.splits[split]
+        latents, r_times = self._piece(rows) if split == "train" else (self.latents[split][rows], data.r_times[rows])
         phase = None
         if self.settings.physics.phase_channels:
-            steps = self.latents[split].shape[-1]
-            phase = phase_channels(data.r_times[rows].to(device), steps, self.samples_per_step, self.rate_hz)
+            phase = phase_channels(r_times.to(device), latents.shape[-1], self.samples_per_step, self.rate_hz)
         condition = data.condition[rows]
         if self.settings.group_share > 0:
             as_group = torch.rand(len(rows)) < self.settings.group_share
@@ -192,12 +210,25 @@ class DenoiserStage(TrainingStage):
         if not self.settings.experience:
             condition = condition.without_knowledge()
         return {
-            "latents": self.latents[split][rows].to(device),
+            "latents": latents.to(device),
             "condition": condition.to(device),
             "wave_class": data.wave_class[rows].to(device),
             "omega": data.omega[rows].to(device),
             "phase": phase,
         }
+
+    def _piece(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """A random piece of each training recording, at a random shift: latents (n, C, T), R peaks (n, P) in seconds."""
+        steps = self.shifted.shape[-1]
+        length = max(1, round(self.settings.crop_share * steps))
+        shift = torch.randint(0, len(self.shifted), (len(rows),))
+        first = torch.randint(0, steps - length + 1, (len(rows),))
+        places = (first[:, None] + torch.arange(length))[:, None]
+        whole = self.shifted[shift, rows]
+        step_s = self.samples_per_step / self.rate_hz
+        start_s = self.starts_s[shift] + first * step_s
+        r_times = times_within(self.splits["train"].r_times[rows], start_s, length * step_s)
+        return whole.gather(2, places.expand(-1, whole.shape[1], -1)), r_times
 
     def finish(self, device: torch.device) -> None:
         """Save the denoiser."""
@@ -287,6 +318,11 @@ STAGES: Final[dict[str, type[AutoencoderStage] | type[DenoiserStage] | type[Deta
     "student": StudentStage,
 }
 """Stages by name, in the order in which they run."""
+
+
+def shift_starts(shifts: int, downsampling: int) -> list[int]:
+    """Samples at which shifted encodings begin, spread over one latent step, the first at 0."""
+    return [shift * downsampling // shifts for shift in range(min(shifts, downsampling))]
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
