@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
+from tasks.autoencoder_training import train_autoencoder
 from tasks.settings import Settings
 from tasks.training import train_generator
 from warehouse.reference import Reference
@@ -18,6 +19,8 @@ def train_model(
     """Train the generator on the training split, with the knowledge base as experience."""
     recordings = recordings or ingest_dataset(settings)
     knowledge = knowledge or build_knowledge_base(settings, recordings)
+    uri = settings.warehouse.uri
+    autoencoder = train_autoencoder(settings.training, recordings, settings.compute, uri)
     return train_generator(
-        settings.training, recordings, knowledge, settings.knowledge, settings.compute, settings.warehouse.uri
+        settings.training, recordings, autoencoder, knowledge, settings.knowledge, settings.compute, uri
     )

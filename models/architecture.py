@@ -47,6 +47,15 @@ class DenoiserArchitecture(Architecture):
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
 
 
+class DetailArchitecture(Architecture):
+    """Detail head: a small flow at signal level that generates what the autoencoder smooths away."""
+
+    width: int = Field(96, ge=8, multiple_of=2, description="Channels.")
+    blocks: int = Field(8, ge=1, description="Residual blocks.")
+    fold: int = Field(4, ge=1, description="Samples that the first layer folds into channels.")
+    steps: int = Field(4, ge=1, description="Solver steps when sampling, two network evaluations each.")
+
+
 class RhythmStatistics(Architecture):
     """When hearts of one rhythm beat: robust numbers over the training recordings of at least 20 patients."""
 
@@ -88,6 +97,10 @@ class GeneratorConfig(Architecture):
     )
     latent_mean: tuple[float, ...] = Field(description="Mean of each latent channel over training data.")
     latent_std: tuple[float, ...] = Field(description="Standard deviation of each latent channel over training data.")
+    detail: DetailArchitecture | None = Field(None, description="Detail head's shape; null for a model without one.")
+    distilled_guidance: float | None = Field(
+        None, description="Guidance scale that the student has learned; null for a model without a student."
+    )
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")

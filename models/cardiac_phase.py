@@ -43,6 +43,23 @@ def padded_times(r_peaks_s: Sequence[np.ndarray]) -> Tensor:
     return padded
 
 
+def times_within(r_peaks_s: Tensor, start_s: Tensor, duration_s: float) -> Tensor:
+    """R peaks of pieces of recordings.
+
+    Args:
+        r_peaks_s: (B, P) ascending seconds, padded with NaN.
+        start_s: (B,) where each piece begins.
+        duration_s: how long the pieces are.
+
+    Returns:
+        (B, P) ascending seconds from the start of each piece, only those inside it, padded with NaN.
+    """
+    shifted = r_peaks_s - start_s[:, None]
+    inside = (shifted >= 0) & (shifted < duration_s)
+    ordered = torch.where(inside, shifted, torch.inf).sort(dim=1).values
+    return torch.where(torch.isfinite(ordered), ordered, torch.nan)
+
+
 def phase_channels(r_peaks_s: Tensor, steps: int, samples_per_step: int, rate_hz: float) -> Tensor:
     """The channels of some recordings.
 

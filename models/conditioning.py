@@ -85,6 +85,16 @@ class ConditionTensors:
         names = [field.name for field in fields(ConditionTensors)]
         return ConditionTensors(**{name: torch.cat([getattr(one, name) for one in conditions]) for name in names})
 
+    def where(self, chosen: Tensor, other: ConditionTensors) -> ConditionTensors:
+        """These conditions, or the other's in the rows where `chosen` (B,) is True."""
+        theirs = other.tensors()
+        return ConditionTensors(
+            **{
+                name: torch.where(chosen.view(-1, *[1] * (tensor.ndim - 1)), theirs[name], tensor)
+                for name, tensor in self.tensors().items()
+            }
+        )
+
     def keep(self, kept: Tensor) -> ConditionTensors:
         """Hide fields.
 

@@ -14,14 +14,16 @@ from models.beat_decoder import BeatDecoder
 from models.cardiac_phase import padded_times, phase_channel_count, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
 from models.denoiser import Denoiser
+from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
+from models.distillation import guided_velocity
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
 
 
 class Generator(nn.Module):
-    """Autoencoder, beat decoder and denoiser with the constants that tie them together.
+    """Autoencoder, beat decoder, denoiser and detail head with the constants that tie them together.
 
     Attributes:
         config: architectures, sampling rate, length and scales.
@@ -43,6 +45,10 @@ class Generator(nn.Module):
         if config.phase_channels and (missing := set(RHYTHMS) - config.rhythms.keys()):
             raise ValueError(f"phase channels need numbers of every rhythm; missing: {', '.join(sorted(missing))}")
         self.denoiser = Denoiser(config.denoiser, latent_channels, channels)
+        self.student = None
+        if config.distilled_guidance is not None:
+            self.student = Denoiser(config.denoiser, latent_channels, channels)
+        self.detail = DetailHead(config.detail, config.sampling_rate_hz) if config.detail else None
         self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
@@ -60,7 +66,12 @@ class Generator(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, condition: ConditionTensors, seeds: Sequence[int], steps: int = 16, guidance: float = 2.0
+        self,
+        condition: ConditionTensors,
+        seeds: Sequence[int],
+        steps: int = 16,
+        guidance: float = 2.0,
+        fast: bool = False,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -71,30 +82,37 @@ class Generator(nn.Module):
         A denoiser with cardiac-phase channels sees, in both branches of guidance, the RR series drawn from the row's
         seed, rhythm and heart rate. Guidance then amplifies what statements, age and sex mean for beats at these
         places; without the series in the unconditional branch it would also amplify that there are beats at all, and
-        exaggerate every QRS complex.
+        exaggerate every QRS complex. A detail head adds to each decoded signal what the autoencoder smooths away.
 
         Args:
             condition: of B rows.
             seeds: B seeds.
             steps: denoising steps.
             guidance: classifier-free guidance scale; 1 for none.
+            fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
+                be the scale that it learned.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
 
         Raises:
-            ValueError: seeds and conditions differ in number.
+            ValueError: seeds and conditions differ in number, or there is no student for this guidance.
         """
+        if fast and guidance != self.config.distilled_guidance:
+            learned = self.config.distilled_guidance
+            raise ValueError(
+                f"this model's student has learned guidance {learned:g}, not {guidance:g}"
+                if learned is not None
+                else "this model has no student; train it with training.distillation.steps above 0"
+            )
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
-        at_once = self.config.rows_at_once
         generated = []
-        for first in range(0, len(seeds), at_once):
-            rows = [min(first + offset, len(seeds) - 1) for offset in range(at_once)]
-            signal = self._sample_rows(condition[rows], [int(seeds[row]) for row in rows], steps, guidance)
-            generated.append(signal[: len(seeds) - first].cpu())
+        for rows in self._row_groups(len(seeds)):
+            signal = self._sample_rows(condition[rows], [int(seeds[row]) for row in rows], steps, guidance, fast)
+            generated.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(generated)
 
     def r_peaks(self, condition: ConditionTensors, seeds: Sequence[int]) -> list[np.ndarray]:
@@ -129,26 +147,26 @@ class Generator(nn.Module):
         ]
         return torch.cat(rows).to(self.device)
 
-    def _sample_rows(self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float) -> Tensor:
+    def _sample_rows(
+        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, fast: bool
+    ) -> Tensor:
         phase = self._phase(self.r_peaks(condition, seeds)) if self.config.phase_channels else None
         condition = condition.to(self.device)
         if not self.config.experience:
             condition = condition.without_knowledge()
-        both = ConditionTensors.stack([condition, condition.hidden()]) if guidance != 1.0 else condition
-        phase_of_both = phase if phase is None or guidance == 1.0 else phase.repeat(2, 1, 1)
+        # The student's one branch has the guidance in it.
+        denoiser, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
 
         def denoise(latents: Tensor, time: Tensor) -> Tensor:
-            if guidance == 1.0:
-                return self._velocity(latents, time, condition, phase)
-            given, free = self._velocity(latents.repeat(2, 1, 1), time.repeat(2), both, phase_of_both).chunk(2)
-            return free + guidance * (given - free)
+            with self._autocast():
+                return guided_velocity(denoiser, latents, time, condition, phase, scale)
 
         noise = initial_noise(seeds, self.latent_shape, self.device)
-        return self.decode(solve(denoise, noise, self.config.timesteps, steps))
+        signal = self.decode(solve(denoise, noise, self.config.timesteps, steps))
+        return signal if self.detail is None else self._detailed(signal, seeds)
 
-    def _velocity(self, latents: Tensor, time: Tensor, condition: ConditionTensors, phase: Tensor | None) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            return self.denoiser(latents, time, condition, phase).float()
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def encode(self, signal_mv: Tensor) -> Tensor:
         """(B, 8, samples) in mV to standardised latents (B, channels, T): the posterior's mean."""
@@ -156,10 +174,47 @@ class Generator(nn.Module):
         return (mean - self.latent_mean) / self.latent_std
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Standardised latents (B, channels, T) to (B, 8, samples) in mV."""
+        """Standardised latents (B, channels, T) to (B, 8, samples) in mV: the decoder alone, without detail."""
         return (
             self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
         )
+
+    @torch.inference_mode()
+    def add_detail(self, signal_mv: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Give decoded signals the noise and fine detail that the autoencoder smooths away.
+
+        `sample` does so already; this is for signals that come from elsewhere, such as reconstructions.
+
+        Args:
+            signal_mv: (B, 8, samples) in mV, from `decode` or `reconstruct`.
+            seeds: B seeds; each row's detail is a function of its signal and its seed.
+
+        Returns:
+            (B, 8, samples) float32 in mV on the CPU.
+
+        Raises:
+            ValueError: the model has no detail head, or seeds and signals differ in number.
+        """
+        if self.detail is None:
+            raise ValueError("this model was trained without a detail head (training.detail.enabled)")
+        if len(seeds) != len(signal_mv):
+            raise ValueError(f"{len(signal_mv)} signals need as many seeds, got {len(seeds)}")
+        found = [torch.empty(0, *signal_mv.shape[1:])]
+        for rows in self._row_groups(len(seeds)):
+            signal = self._detailed(signal_mv[rows].to(self.device), [int(seeds[row]) for row in rows])
+            found.append(signal[: len(seeds) - rows[0]].cpu())
+        return torch.cat(found)
+
+    def _detailed(self, signal_mv: Tensor, seeds: list[int]) -> Tensor:
+        assert self.detail is not None
+        precision = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
+        generators = [row_generator(seed, "detail") for seed in seeds]
+        return self.detail.detailed(signal_mv / self.lead_scale, generators, precision) * self.lead_scale
+
+    def _row_groups(self, rows: int) -> list[list[int]]:
+        """Row numbers in groups of exactly `rows_at_once`, the last row repeated to fill the last group."""
+        at_once = self.config.rows_at_once
+        return [[min(first + offset, rows - 1) for offset in range(at_once)] for first in range(0, rows, at_once)]
 
     @torch.inference_mode()
     def reconstruct(self, signal_mv: Tensor) -> Tensor:
@@ -199,5 +254,7 @@ class Generator(nn.Module):
             noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
             time = torch.full((len(latents),), step, device=self.device)
             noisy, wanted = noised(schedule, latents, noise, time)
-            losses.append((self._velocity(noisy, time, condition, phase) - wanted).square().mean(dim=(1, 2)))
+            with self._autocast():
+                predicted = self.denoiser(noisy, time, condition, phase).float()
+            losses.append((predicted - wanted).square().mean(dim=(1, 2)))
         return torch.stack(losses).mean(dim=0).cpu()

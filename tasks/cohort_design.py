@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import ndtr, ndtri
 
-from tasks.conditions import OLDEST_AGE, Condition, StatementFacts, by_importance, report_text
+from tasks.conditions import OLDEST_AGE, Condition, StatementFacts, by_importance, conditions_of, report_text
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.settings import CohortSettings
 
@@ -154,6 +154,74 @@ class PatientGroups:
         return tuple(sorted(statements, key=lambda code: (self.frequency[code], code)))
 
 
+class BackOff:
+    """Finds the group that stands for a recording: the best of its candidates with enough patients.
+
+    Args:
+        people: the training recordings.
+        statement_facts: superclass of each statement; a statement that has one is a diagnosis.
+        min_patients: how many patients make a group.
+    """
+
+    def __init__(self, people: PatientGroups, statement_facts: StatementFacts, min_patients: int) -> None:
+        self.people, self.min_patients = people, min_patients
+        self.diagnoses = {code for code, facts in statement_facts.items() if facts.get("superclass")}
+        self.members: dict[Choice, np.ndarray] = {}
+
+    def candidates(self, statements: frozenset[str], sex: str | None, band: str | None) -> list[Choice]:
+        """What may stand for a recording, best first."""
+        return back_off(self.people.rarest_first(statements), sex, band, self.diagnoses)
+
+    def group(self, statements: frozenset[str], sex: str | None, band: str | None) -> Choice | None:
+        """The group that stands for recordings like this; None where none is large enough."""
+        for choice in self.candidates(statements, sex, band):
+            if choice not in self.members:
+                self.members[choice] = self.people.rows(*choice)
+            if self.people.patients(self.members[choice]) >= self.min_patients:
+                return choice
+        return None
+
+
+def group_conditions(
+    recordings: pa.Table, training: pa.Table, min_patients: int, statement_facts: StatementFacts
+) -> list[Condition]:
+    """The condition that a cohort would ask for in place of each recording's own.
+
+    A group holds its statements and perhaps more. So a recording is an example of its group's condition as well as of
+    its own, and a model that has seen both keeps under a group's condition what its patients have beyond it.
+
+    Args:
+        recordings: columns statements, sex, age_years, heart_rate_bpm.
+        training: the training rows that make groups, with the column patient_key too.
+        min_patients: how many patients make a group.
+        statement_facts: as for `design_cohort`.
+
+    Returns:
+        One condition per recording, with its own age, where the group has an age band, and its own heart rate. Without
+        statements and demographics where no group is large enough.
+    """
+    people = PatientGroups(training, training.column("patient_key").to_numpy(zero_copy_only=False))
+    groups = BackOff(people, statement_facts, min_patients)
+    conditions = []
+    known: dict[tuple[frozenset[str], str | None, str | None], Choice | None] = {}
+    own = conditions_of(recordings, statement_facts)
+    for condition in own:
+        key = (frozenset(condition.statements), condition.sex, age_band(condition.age_years))
+        if key not in known:
+            known[key] = groups.group(*key)
+        statements, sex, band = known[key] or ((), None, None)
+        conditions.append(
+            Condition(
+                text=report_text(statements, statement_facts),
+                statements=by_importance(statements, statement_facts),
+                age_years=condition.age_years if band else None,
+                sex=sex,
+                heart_rate_bpm=condition.heart_rate_bpm,
+            )
+        )
+    return conditions
+
+
 def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts: StatementFacts) -> CohortDesign:
     """Find the groups that a cohort may ask for.
 
@@ -166,29 +234,24 @@ def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts:
         The design; its groups are empty when no group is large enough.
     """
     people = PatientGroups(training, training.column("patient_key").to_numpy(zero_copy_only=False))
-    diagnoses = {code for code, facts in statement_facts.items() if facts.get("superclass")}
+    groups_of = BackOff(people, statement_facts, settings.min_patients)
     rates = training.column("heart_rate_bpm").to_numpy(zero_copy_only=False).astype(np.float64)
     weights: Counter[Choice] = Counter()
-    members: dict[Choice, np.ndarray] = {}
     backed_off = left_out = 0
     own = Counter(zip(people.statements, people.sex, people.bands, strict=True))
     for (statements, sex, band), recordings in own.items():
-        candidates = back_off(people.rarest_first(statements), sex, band, diagnoses)
-        for choice in candidates:
-            if choice not in members:
-                members[choice] = people.rows(*choice)
-            if people.patients(members[choice]) >= settings.min_patients:
-                weights[choice] += recordings
-                backed_off += recordings if choice != candidates[0] else 0
-                break
-        else:
+        choice = groups_of.group(statements, sex, band)
+        if choice is None:
             left_out += recordings
+            continue
+        weights[choice] += recordings
+        backed_off += recordings if choice != groups_of.candidates(statements, sex, band)[0] else 0
     groups = [
         Group(
             *choice,
-            people.patients(members[choice]),
+            people.patients(groups_of.members[choice]),
             recordings,
-            summarise_rates(rates[members[choice]], settings.min_patients),
+            summarise_rates(rates[groups_of.members[choice]], settings.min_patients),
         )
         for choice, recordings in weights.items()
     ]

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.generator import Generator
 from models.physics import WaveFit
-from tasks.training_stages import (
+from tasks.training_data import save_tensors
+from tasks.training_stage import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
     DENOISER_FILE,
+    DETAIL_FILE,
+    STUDENT_FILE,
     WAVE_FIT_FILE,
-    save_tensors,
     save_weights,
 )
 from warehouse.errors import EinthovenError
@@ -126,11 +128,16 @@ def load_fit(folder: str | Path) -> WaveFit:
 
 
 def _networks(generator: Generator) -> Mapping[str, nn.Module]:
-    return {
+    networks: dict[str, nn.Module] = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,
         DENOISER_FILE: generator.denoiser,
     }
+    if generator.detail is not None:
+        networks[DETAIL_FILE] = generator.detail
+    if generator.student is not None:
+        networks[STUDENT_FILE] = generator.student
+    return networks
 
 
 def _read(path: Path) -> dict[str, Tensor]:

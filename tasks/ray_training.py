@@ -16,11 +16,11 @@ from ray.train.torch import TorchTrainer
 from ray.train.v2.api.config import LoggingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from tasks.settings import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training_data import TrainingError
 from tasks.training_loop import train_network
 from tasks.training_progress import following, read_progress
+from tasks.training_settings import TrainingSettings
 from tasks.training_stages import STAGES
 from warehouse.store import Staging
 
@@ -39,7 +39,14 @@ class Trainer(TorchTrainer):
         return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
 
 
-def run_stage(name: str, staging: Staging, settings: TrainingSettings, recordings: Path, facts: dict[str, Any]) -> None:
+def run_stage(
+    name: str,
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Path,
+    autoencoder: Path,
+    facts: dict[str, Any],
+) -> None:
     """Train one stage to its end, or go on where an interrupted run left it.
 
     Args:
@@ -47,7 +54,8 @@ def run_stage(name: str, staging: Staging, settings: TrainingSettings, recording
         staging: holds the prepared data and receives checkpoints, progress and weights; all nodes must see it.
         settings: of training.
         recordings: folder of the recordings.
-        facts: what `prepare_training` found out about the data.
+        autoencoder: folder of the autoencoder; of the staging while it is being made.
+        facts: what the preparation found out about the data.
 
     Raises:
         TrainingError: training failed more often than `max_failures`.
@@ -66,6 +74,7 @@ def run_stage(name: str, staging: Staging, settings: TrainingSettings, recording
             "settings": settings.model_dump(mode="json"),
             "staging": str(staging.path),
             "recordings": str(recordings),
+            "autoencoder": str(autoencoder),
             "facts": facts,
             "threads": threads,
         },

@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticUndefined
+from pydantic import Field, model_validator
 
-from models.architecture import (
-    AlignmentArchitecture,
-    AutoencoderArchitecture,
-    BeatDecoderArchitecture,
-    ClassifierArchitecture,
-    DenoiserArchitecture,
-)
-
-
-def operational(default: Any = PydanticUndefined, **arguments: Any) -> Any:
-    """A setting that changes how a stage runs but not what it makes; it is left out of the stage's digest."""
-    return Field(default, json_schema_extra={"operational": True}, **arguments)
-
-
-class Section(BaseModel):
-    """Base of all settings: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def for_digest(self) -> dict[str, Any]:
-        """The settings that shape the result, as JSON values."""
-        kept: dict[str, Any] = {}
-        for name, field in type(self).model_fields.items():
-            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational"):
-                continue
-            value = getattr(self, name)
-            kept[name] = (
-                value.for_digest() if isinstance(value, Section) else self.model_dump(mode="json", include={name})[name]
-            )
-        return kept
+from models.architecture import AlignmentArchitecture, ClassifierArchitecture
+from tasks.section import Section, operational
+from tasks.training_settings import TrainingSettings
 
 
 class WarehouseSettings(Section):
@@ -169,119 +141,6 @@ class KnowledgeSettings(Section):
     weights: RetrievalWeights = Field(default_factory=RetrievalWeights, description="Weights of retrieval.")
 
 
-class PhysicsSettings(Section):
-    """The physics terms of the diffusion objective and what they weigh; each can be switched off."""
-
-    simulator: bool = Field(True, description="Use the simulator ODE term L_Euler.")
-    inter_lead: bool = Field(True, description="Use the limb-lead ODE term L_inter.")
-    phase_channels: bool = Field(
-        True,
-        description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
-        "series in generation.",
-    )
-    simulator_weight: float = Field(
-        0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
-    )
-    inter_lead_weight: float = Field(
-        0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes."
-    )
-    fit_steps: int = Field(
-        300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
-    )
-
-    def weights(self) -> dict[str, float]:
-        """The terms that are on and their weights; a term that is off or weighs nothing is not computed at all."""
-        terms = {
-            "euler": self.simulator_weight if self.simulator else 0.0,
-            "inter_lead": self.inter_lead_weight if self.inter_lead else 0.0,
-        }
-        return {name: weight for name, weight in terms.items() if weight > 0}
-
-
-class AutoencoderTraining(Section):
-    """Stage 1: autoencoder and beat decoder."""
-
-    architecture: AutoencoderArchitecture = Field(
-        default_factory=AutoencoderArchitecture, description="Autoencoder shape."
-    )
-    beat_decoder: BeatDecoderArchitecture = Field(
-        default_factory=BeatDecoderArchitecture, description="Beat decoder shape."
-    )
-    steps: int = Field(1000, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
-        "lowest are kept; null to train all steps and keep the last.",
-    )
-    kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
-    beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
-    spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
-    crop_share: float = Field(1.0, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
-    gain_spread: float = Field(
-        0.2, ge=0, description="Standard deviation of the log gain that training recordings get."
-    )
-
-
-class DiffusionTraining(Section):
-    """Stage 2: conditional diffusion in the latent."""
-
-    architecture: DenoiserArchitecture = Field(default_factory=DenoiserArchitecture, description="Denoiser shape.")
-    steps: int = Field(2000, ge=1, description="Optimiser steps.")
-    batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
-    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
-        "lowest are kept; null to train all steps and keep the last.",
-    )
-    ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
-    condition_dropout: float = Field(
-        0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
-    )
-    unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
-    timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
-    physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
-    experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
-
-
-class TrainingSettings(Section):
-    """Training of the generator through Ray Train."""
-
-    seed: int = Field(1, description="Seed of initialisation, batches and noise.")
-    workers: int = Field(1, ge=1, description="Data-parallel workers.")
-    use_gpu: bool = Field(False, description="One GPU per worker.")
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the forward pass.")
-    compile: bool = Field(False, description="Use torch.compile; slower on small CPU runs.")
-    checkpoint_every_steps: int = operational(250, ge=1, description="Optimiser steps between checkpoints.")
-    report_every_steps: int = operational(50, ge=1, description="Optimiser steps between reported losses.")
-    max_failures: int = operational(
-        2, ge=0, description="Worker failures that are survived by resuming from a checkpoint."
-    )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
-    diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 2.")
-
-    def for_digest(self) -> dict[str, Any]:
-        """As of every section; with early stopping, which counts in checkpoints, their distance shapes the result."""
-        kept = super().for_digest()
-        if self.autoencoder.patience or self.diffusion.patience:
-            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
-        return kept
-
-    @model_validator(mode="after")
-    def _workers_share_batches_evenly(self) -> TrainingSettings:
-        for name, stage in (("autoencoder", self.autoencoder), ("diffusion", self.diffusion)):
-            if stage.batch_size % self.workers:
-                raise ValueError(f"{name}.batch_size {stage.batch_size} does not divide by workers {self.workers}")
-        return self
-
-
 class CohortSettings(Section):
     """A cohort: how many ECGs, for which conditions, sampled how."""
 
@@ -293,6 +152,10 @@ class CohortSettings(Section):
     )
     sampler_steps: int = Field(16, ge=1, description="Denoising steps.")
     guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale; 1 for none.")
+    fast: bool = Field(
+        False,
+        description="Let the distilled student sample, one network pass per step; guidance must be what it learned.",
+    )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(64, ge=1, description="ECGs sampled at once.")
     workers: int = operational(1, ge=1, description="Ray actors that generate.")

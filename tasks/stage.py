@@ -15,7 +15,7 @@ from prefect.context import get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
-from tasks.settings import Section
+from tasks.section import Section
 from warehouse.catalog import rebuild_catalog, refresh_catalog
 from warehouse.errors import TRANSIENT_ERRORS
 from warehouse.reference import Kind, Reference, digest

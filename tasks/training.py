@@ -1,20 +1,22 @@
-"""Training of the generator: prepare the data, train two stages through Ray Train, leave a model folder."""
+"""Training of the generator on an autoencoder's latents, through Ray Train; leaves a model folder."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.learning_curves import save_losses, show_losses
-from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
+from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.stage import Result, Stage, commit_once
+from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=2)
+TRAINING = Stage("train generator", makes="model", code_version=3)
 DATA_FACTS = "_training/facts.json"
 
 
@@ -22,24 +24,26 @@ DATA_FACTS = "_training/facts.json"
 def train_generator(
     settings: TrainingSettings,
     recordings: Reference,
+    autoencoder: Reference,
     knowledge: Reference,
     knowledge_settings: KnowledgeSettings,
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train autoencoder, beat decoder and denoiser on the training split of the recordings.
+    """Train the denoiser, and the student where one is asked for, on the training split of the recordings.
 
     Args:
         settings: architectures, objectives, steps.
         recordings: what ingestion committed.
+        autoencoder: what `train_autoencoder` made of them with the same settings.
         knowledge: what the knowledge base committed; its entries are retrieved for every recording's condition.
         knowledge_settings: how entries are retrieved.
         compute: how Ray is used.
         uri: the warehouse.
 
     Returns:
-        A reference of kind "model": a folder of safetensors and `config.json`; its rows are its weight files. Facts of
-        its manifest: `recordings` per split, `excluded` per quality flag, `parameters` per network, `simulator_fit`
+        A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
+        are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
         (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
         stage), `history` (loss curves, which `losses.png` shows).
 
@@ -55,12 +59,12 @@ def train_generator(
         from tasks.ray_training import run_stage
 
         connect(compute)
-        facts = _prepare(staging, settings, recordings, knowledge, knowledge_settings)
-        for stage in ("autoencoder", "denoiser"):
-            run_stage(stage, staging, settings, store.path(recordings), facts)
-        return _describe(staging, settings, recordings, knowledge, facts)
+        facts = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+        for stage in settings.generator_stages:
+            run_stage(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
+        return _describe(staging, settings, recordings, autoencoder, knowledge, facts)
 
-    model = commit_once(TRAINING, shaping, [recordings, knowledge], store, build)
+    model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
     show_losses(store, model)
     return model
 
@@ -69,6 +73,7 @@ def _prepare(
     staging: Staging,
     settings: TrainingSettings,
     recordings: Reference,
+    autoencoder: Reference,
     knowledge: Reference,
     knowledge_settings: KnowledgeSettings,
 ) -> dict[str, Any]:
@@ -78,33 +83,42 @@ def _prepare(
         return json.loads(path.read_text(encoding="utf-8"))
     from tasks.training_preparation import prepare_training
 
-    facts = prepare_training(staging, settings, recordings, knowledge, knowledge_settings)
+    facts = prepare_training(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
     write_text(path, json.dumps(facts))
     return facts
 
 
 def _describe(
-    staging: Staging, settings: TrainingSettings, recordings: Reference, knowledge: Reference, facts: dict[str, Any]
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Reference,
+    knowledge: Reference,
+    facts: dict[str, Any],
 ) -> Result:
     """Write the configuration and load the folder once, which is the proof that it is complete."""
     from models.architecture import GeneratorConfig
     from models.leads import INDEPENDENT_LEADS
+    from tasks.autoencoder_stages import latent_statistics
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
     from tasks.model_folder import ModelConfig, load_fit, load_generator, save_config
     from tasks.training_progress import kept_checkpoint, loss_history
-    from tasks.training_stages import latent_statistics
+    from tasks.training_stage import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
 
-    mean, std = latent_statistics(staging.path)
+    encoded = staging.store.path(autoencoder)
+    mean, std = latent_statistics(encoded)
     config = ModelConfig(
         generator=GeneratorConfig(
             autoencoder=settings.autoencoder.architecture,
             beat_decoder=settings.autoencoder.beat_decoder,
             denoiser=settings.diffusion.architecture,
+            detail=settings.detail.architecture if settings.detail.enabled else None,
             sampling_rate_hz=facts["sampling_rate_hz"],
             samples=facts["samples"],
             lead_scale_mv=tuple(facts["lead_scale_mv"]),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
+            distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,
@@ -119,15 +133,14 @@ def _describe(
         wave_classes=facts["wave_classes"],
     )
     save_config(staging.path, config)
+    for name in (AUTOENCODER_FILE, BEAT_DECODER_FILE, *([DETAIL_FILE] if settings.detail.enabled else [])):
+        shutil.copyfile(encoded / name, staging.path / name)
     generator, fit = load_generator(staging.path), load_fit(staging.path)
-    networks = {name: getattr(generator, name) for name in ("autoencoder", "beat_decoder", "denoiser")}
-    history = loss_history(staging.path)
+    networks = dict(generator.named_children())
+    history = [*facts["history"], *loss_history(staging.path)]
+    patience = {"denoiser": settings.diffusion.patience, "student": None}
     described = {
-        "recordings": facts["recordings"],
-        "excluded": facts["excluded"],
-        "simulated": facts["simulated"],
-        "sampling_rate_hz": facts["sampling_rate_hz"],
-        "samples": facts["samples"],
+        **{name: value for name, value in facts.items() if name not in ("statements", "rhythms", "wave_classes")},
         "parameters": {
             name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()
         },
@@ -137,8 +150,8 @@ def _describe(
         },
         "losses": {entry["stage"]: entry for entry in history},
         "kept": {
-            "autoencoder": kept_checkpoint(staging.path, "autoencoder", settings.autoencoder.patience),
-            "denoiser": kept_checkpoint(staging.path, "denoiser", settings.diffusion.patience),
+            **facts["kept"],
+            **{stage: kept_checkpoint(staging.path, stage, patience[stage]) for stage in settings.generator_stages},
         },
         "history": history,
     }

@@ -1,12 +1,13 @@
 """What the training workers read: waveforms from the Parquet of the recordings, and everything prepared once for them.
 
-The driver prepares, per split, which recordings are usable, their R peaks, their conditions and their simulator class,
-and saves it as safetensors in the staging folder; each worker reads that and the waveforms themselves.
+The driver prepares, per split, which recordings are usable and where they beat (for the autoencoder), their conditions
+and simulator classes (for the denoiser), and saves it as safetensors; each worker reads that and the waveforms.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,33 +40,38 @@ class TrainingError(EinthovenError):
 
 
 @dataclass(frozen=True)
-class TrainingSplit:
-    """The usable recordings of a split.
+class BeatSplit:
+    """The usable recordings of a split and where they beat.
 
     Attributes:
-        signal: (N, 8, samples) int16 in µV, which takes half the memory of float32; None if it was not asked for.
+        rows: (N,) row numbers in the recordings table, ascending.
         r_peaks: (N, P) samples of the R peaks whose beat lies inside the recording, padded with −1; at least one each.
         r_times: (N, Q) seconds of all R peaks from the first sample, between samples where need be, padded with NaN.
+    """
+
+    rows: Tensor
+    r_peaks: Tensor
+    r_times: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class ConditionSplit:
+    """What the recordings of a split are examples of.
+
+    Attributes:
         omega: (N,) angular heart rate in radians per second.
         wave_class: (N,) index into the simulator classes.
         condition: of N rows.
+        group_condition: of N rows, what a cohort would ask for in their place (`tasks.cohort_design`).
     """
 
-    signal: Tensor | None
-    r_peaks: Tensor
-    r_times: Tensor
     omega: Tensor
     wave_class: Tensor
     condition: ConditionTensors
-
-    def __len__(self) -> int:
-        return self.r_peaks.shape[0]
-
-    def millivolts(self, rows: Tensor) -> Tensor:
-        """(n, 8, samples) float32 in mV."""
-        if self.signal is None:
-            raise ValueError("this split was loaded without waveforms")
-        return self.signal[rows].float() / 1000
+    group_condition: ConditionTensors
 
 
 def read_metadata(folder: Path) -> pa.Table:
@@ -113,6 +119,11 @@ def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, in
                 f"no usable {split} recordings; check ingestion's folds and the quality flags {dict(excluded)}"
             )
     return {split: np.array(rows, dtype=np.int64) for split, rows in kept.items()}, dict(excluded)
+
+
+def millivolts(signal: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a signal (N, 8, samples) int16 in µV, which takes half the memory, as float32 in mV."""
+    return signal[rows].float() / 1000
 
 
 def located_r_peaks(signal: Tensor, rate_hz: int, at_once: int = 256) -> list[np.ndarray]:
@@ -166,50 +177,64 @@ def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int 
     return names, np.array([names.index(name) for name in chosen], dtype=np.int64)
 
 
-def prepared_file(staging: Path, split: str) -> Path:
-    """Where the driver leaves what the workers need of a split."""
-    return staging / "_training" / f"{split}.safetensors"
+def class_of_statements(
+    statements: Sequence[str], superclasses: Sequence[str], names: list[str], facts: StatementFacts
+) -> int:
+    """The simulator class, among the names that `wave_classes` gave, of an ECG that is not a training recording."""
+    candidates = [*by_importance(list(statements), facts)[:1], *superclasses[:1], EVERY_RECORDING]
+    return names.index(next(name for name in candidates if name in names))
 
 
-def save_split(
-    staging: Path,
-    split: str,
-    rows: np.ndarray,
-    r_peaks: Tensor,
-    r_times: Tensor,
-    omega: Tensor,
-    wave_class: Tensor,
-    condition: ConditionTensors,
-) -> None:
-    """Save a prepared split; the file appears whole or not at all."""
-    path = prepared_file(staging, split)
+def beats_file(folder: Path, split: str) -> Path:
+    """Where a `BeatSplit` is kept."""
+    return folder / f"beats_{split}.safetensors"
+
+
+def conditions_file(folder: Path, split: str) -> Path:
+    """Where a `ConditionSplit` is kept while a generator is trained."""
+    return folder / "_training" / f"conditions_{split}.safetensors"
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Save tensors as safetensors; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        "rows": torch.from_numpy(rows),
-        "r_peaks": r_peaks,
-        "r_times": r_times,
-        "omega": omega,
-        "wave_class": wave_class,
-    }
-    tensors |= {f"condition.{name}": tensor.contiguous() for name, tensor in condition.tensors().items()}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial)
+    partial = path.with_name(f".{path.name}.partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     partial.replace(path)
 
 
-def load_split(staging: Path, recordings: Path, split: str, waveforms: bool = True) -> TrainingSplit:
-    """Read a prepared split, with its waveforms if they are needed."""
-    prepared = load_file(prepared_file(staging, split))
-    prefix = "condition."
-    return TrainingSplit(
-        signal=read_waveforms(recordings, prepared["rows"].numpy()) if waveforms else None,
-        r_peaks=prepared["r_peaks"],
-        r_times=prepared["r_times"],
-        omega=prepared["omega"],
-        wave_class=prepared["wave_class"],
-        condition=ConditionTensors(
-            **{name.removeprefix(prefix): tensor for name, tensor in prepared.items() if name.startswith(prefix)}
-        ),
+def save_beats(folder: Path, split: str, beats: BeatSplit) -> None:
+    """Save where the recordings of a split beat."""
+    save_tensors({"rows": beats.rows, "r_peaks": beats.r_peaks, "r_times": beats.r_times}, beats_file(folder, split))
+
+
+def load_beats(folder: Path, split: str) -> BeatSplit:
+    """Read where the recordings of a split beat."""
+    return BeatSplit(**load_file(beats_file(folder, split)))
+
+
+def save_conditions(folder: Path, split: str, conditions: ConditionSplit) -> None:
+    """Save what the recordings of a split are examples of."""
+    tensors = {"omega": conditions.omega, "wave_class": conditions.wave_class}
+    for prefix in ("condition", "group_condition"):
+        tensors |= {f"{prefix}.{name}": one for name, one in getattr(conditions, prefix).tensors().items()}
+    save_tensors(tensors, conditions_file(folder, split))
+
+
+def load_conditions(folder: Path, split: str) -> ConditionSplit:
+    """Read what the recordings of a split are examples of."""
+    saved = load_file(conditions_file(folder, split))
+
+    def conditions(prefix: str) -> ConditionTensors:
+        return ConditionTensors(
+            **{name.removeprefix(prefix): tensor for name, tensor in saved.items() if name.startswith(prefix)}
+        )
+
+    return ConditionSplit(
+        omega=saved["omega"],
+        wave_class=saved["wave_class"],
+        condition=conditions("condition."),
+        group_condition=conditions("group_condition."),
     )
 
 

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from tasks.early_stopping import EarlyStopping, swap_weights
-from tasks.settings import TrainingSettings
 from tasks.training_progress import Progress, append_progress
-from tasks.training_stages import STAGES, TrainingStage
+from tasks.training_settings import TrainingSettings
+from tasks.training_stage import Material, TrainingStage
+from tasks.training_stages import STAGES
 
 STATE_FILE = "state.pt"
 VALIDATION_ROWS = 256
@@ -36,8 +37,8 @@ def train_network(job: dict[str, Any]) -> None:
     """Train one stage to its last step, or until early stopping ends it.
 
     Args:
-        job: stage (name), settings (of training, as JSON values), staging and recordings (folders), facts (what the
-            driver found out about the data), threads (CPU threads of this worker).
+        job: stage (name), settings (of training, as JSON values), staging, recordings and autoencoder (folders), facts
+            (what the driver found out about the data), threads (CPU threads of this worker).
     """
     settings = TrainingSettings.model_validate(job["settings"])
     torch.set_num_threads(job["threads"])
@@ -45,7 +46,8 @@ def train_network(job: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
-    stage: TrainingStage = STAGES[job["stage"]](Path(job["staging"]), Path(job["recordings"]), settings, job["facts"])
+    folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
+    stage = STAGES[job["stage"]](Material(**folders, settings=settings, facts=job["facts"]))
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
     optimiser = torch.optim.AdamW(
@@ -54,7 +56,7 @@ def train_network(job: dict[str, Any]) -> None:
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.99),
     )
-    stopping = EarlyStopping(stage.schedule.patience) if stage.schedule.patience else None
+    stopping = EarlyStopping(stage.patience) if stage.patience else None
     start = load_checkpoint(stage, optimiser, average, stopping, device)
     if stopping and stopping.is_over:
         return  # killed after its last checkpoint, which is written when the result is saved
@@ -67,10 +69,11 @@ def train_network(job: dict[str, Any]) -> None:
         rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate, settings.warmup_share)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
+        split = stage.split_of(step)
+        rows = batch_rows(settings.seed, step, stage.rows[split], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
         with autocast(device, settings):
-            losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
+            losses = objective(**stage.batch(split, torch.from_numpy(rows), device))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)

@@ -22,7 +22,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stage: str = Field(description="autoencoder, denoiser or alignment.")
+    stage: str = Field(description="autoencoder, denoiser, detail, student or alignment.")
     step: int = Field(description="Optimiser steps done.")
     steps: int = Field(description="Optimiser steps in all.")
     losses: dict[str, float] = Field(

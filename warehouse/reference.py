@@ -9,7 +9,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal[
-    "source", "recordings", "knowledge", "model", "classifier", "alignment", "cohort", "evaluation", "audit", "release"
+    "source",
+    "recordings",
+    "knowledge",
+    "autoencoder",
+    "model",
+    "classifier",
+    "alignment",
+    "cohort",
+    "evaluation",
+    "audit",
+    "release",
 ]
 
 

@@ -27,6 +27,7 @@ SMALL = {
     "knowledge.max_attempts": 1,
     "training.autoencoder.steps": 30,
     "training.diffusion.steps": 30,
+    "training.detail.steps": 30,
     "training.checkpoint_every_steps": 10,
     "cohort.size": 48,
     "cohort.rows_per_part": 16,

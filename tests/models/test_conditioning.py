@@ -24,6 +24,15 @@ def encoder() -> ConditionEncoder:
     return ConditionEncoder(32)
 
 
+def test_rows_can_be_taken_from_another_batch() -> None:
+    one, other = conditions(), conditions().hidden()
+    other.rhythm[:] = 3
+    mixed = one.where(torch.tensor([True, False, False, True, False]), other)
+    assert mixed.present.any(dim=1).tolist() == [False, True, True, False, True]
+    assert mixed.rhythm.tolist() == [3, 0, 0, 3, 0]
+    assert torch.equal(mixed.text, one.text)
+
+
 def test_one_token_per_text_and_number() -> None:
     tokens, mask = encoder()(conditions())
     assert tokens.shape == (5, 1 + 3 + 2 + 3, 32)

@@ -10,6 +10,7 @@ from models.architecture import (
     AutoencoderArchitecture,
     BeatDecoderArchitecture,
     DenoiserArchitecture,
+    DetailArchitecture,
     GeneratorConfig,
 )
 from models.cardiac_phase import padded_times, phase_channels
@@ -34,13 +35,22 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         lead_scale_mv=(0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3, 0.2),
         latent_mean=(0.1,) * 8,
         latent_std=(0.8,) * 8,
-        **{"phase_channels": True, "rhythms": USUAL, **changes},  # type: ignore[arg-type]
+        **{  # type: ignore[arg-type]
+            "phase_channels": True,
+            "rhythms": USUAL,
+            "detail": DetailArchitecture(width=16, blocks=2, steps=2),
+            **changes,
+        },
     )
     torch.manual_seed(0)
     network = Generator(config)
-    for weight in network.denoiser.parameters():
-        if not weight.any():
-            torch.nn.init.normal_(weight, std=0.05)
+    for part in (network.denoiser, network.detail, network.student):
+        for weight in part.parameters() if part else ():
+            if not weight.any():
+                torch.nn.init.normal_(weight, std=0.05)
+    if network.detail:
+        signal = torch.randn(64, 8, 500)
+        network.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
     return network.requires_grad_(False)
 
 
@@ -130,6 +140,38 @@ def test_without_phase_channels_the_network_and_its_rows_are_as_if_they_did_not_
 def test_phase_channels_need_the_numbers_of_every_rhythm() -> None:
     with pytest.raises(ValueError, match=r"missing: .*atrial fibrillation"):
         generator(rhythms={})
+
+
+def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alone() -> None:
+    network, plain = generator(rows_at_once=4), generator(detail=None, rows_at_once=4)
+    plain.load_state_dict(network.state_dict(), strict=False)
+    condition, seeds = conditions(6), [1, 2, 3, 4, 5, 6]
+    decoded = plain.sample(condition, seeds, steps=2)
+    sampled = network.sample(condition, seeds, steps=2)
+    assert not torch.equal(sampled, decoded)
+    assert torch.equal(network.add_detail(decoded, seeds), sampled)
+    assert torch.equal(network.add_detail(decoded[[4, 1]], [5, 2]), sampled[[4, 1]])
+    assert network.add_detail(decoded[:0], []).shape == (0, 8, 1000)
+    with pytest.raises(ValueError, match="6 signals need as many seeds"):
+        network.add_detail(decoded, [1])
+    with pytest.raises(ValueError, match=r"training\.detail\.enabled"):
+        plain.add_detail(decoded, seeds)
+
+
+def test_fast_sampling_is_the_student_alone_and_only_at_what_it_learned() -> None:
+    network, condition = generator(distilled_guidance=3.0, rows_at_once=4), conditions(6)
+    seeds = [1, 2, 3, 4, 5, 6]
+    fast = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
+    assert not torch.equal(fast, network.sample(condition, seeds, steps=2, guidance=3.0))
+    # A student with the denoiser's weights is the denoiser without guidance.
+    network.student.load_state_dict(network.denoiser.state_dict())  # type: ignore[union-attr]
+    copy = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
+    assert torch.equal(copy, network.sample(condition, seeds, steps=2, guidance=1.0))
+    assert torch.equal(copy[[4]], network.sample(condition[[4]], [5], steps=2, guidance=3.0, fast=True))
+    with pytest.raises(ValueError, match="learned guidance 3, not 2"):
+        network.sample(condition, seeds, steps=2, guidance=2.0, fast=True)
+    with pytest.raises(ValueError, match="no student"):
+        generator().sample(condition, seeds, steps=2, fast=True)
 
 
 def test_model_without_experience_ignores_knowledge() -> None:

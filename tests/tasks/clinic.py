@@ -6,7 +6,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from models.architecture import AutoencoderArchitecture, BeatDecoderArchitecture, DenoiserArchitecture, GeneratorConfig
+from models.architecture import (
+    AutoencoderArchitecture,
+    BeatDecoderArchitecture,
+    DenoiserArchitecture,
+    DetailArchitecture,
+    GeneratorConfig,
+)
 from models.generator import Generator
 from models.leads import INDEPENDENT_LEADS
 from models.measurements import measure
@@ -124,6 +130,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         lead_scale_mv=(0.3,) * len(INDEPENDENT_LEADS),
         latent_mean=(0.0,) * 4,
         latent_std=(1.0,) * 4,
+        detail=DetailArchitecture(width=16, blocks=1, steps=1),
         phase_channels=True,
         rhythms=USUAL,
     )
@@ -142,6 +149,9 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         # Freshly made, the last layer is zero and a row would not depend on its condition.
         for weight in generator.parameters():
             weight.add_(0.05 * torch.randn_like(weight))
+    signal = torch.randn(40, len(INDEPENDENT_LEADS), 1000)
+    assert generator.detail is not None
+    generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
     with store.stage("model", digest("model", recordings.id)) as staging:
         save_generator(staging.path, generator, about)
         facts = {"simulator_fit": {"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)}}

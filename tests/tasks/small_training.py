@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.settings import ComputeSettings, KnowledgeSettings, TrainingSettings
+from tasks.autoencoder_training import train_autoencoder
+from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.training import train_generator
+from tasks.training_settings import TrainingSettings
 from tests.models.test_autoencoder import beating
 from warehouse import schema
 from warehouse.reference import Reference
@@ -36,7 +38,9 @@ SMALL: dict[str, Any] = {
         "batch_size": 8,
         "physics": {"fit_steps": 10},
     },
+    "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
 }
+TRAINED = ("autoencoder", "detail", "denoiser")
 
 
 def small(**changes: Any) -> TrainingSettings:
@@ -87,8 +91,15 @@ def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Referenc
 def train(root: Path, settings: TrainingSettings, table: pa.Table | None = None) -> tuple[Store, Reference]:
     store = Store(str(root))
     recordings, knowledge = commit_inputs(store, table)
-    arguments = (settings, recordings, knowledge, KnowledgeSettings(), ComputeSettings(), str(root))
+    autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), str(root))
+    arguments = (settings, recordings, autoencoder, knowledge, KnowledgeSettings(), ComputeSettings(), str(root))
     return store, train_generator.fn(*arguments)
+
+
+def autoencoder_of(store: Store, model: Reference) -> Reference:
+    """The autoencoder that a model was trained on."""
+    (named,) = [one for one in store.manifest(model).lineage.inputs if one.kind == "autoencoder"]
+    return named
 
 
 def impatient(**changes: Any) -> TrainingSettings:

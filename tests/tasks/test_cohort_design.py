@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.cohort_design import PatientGroups, design_cohort, draw_age, row_seed
+from tasks.cohort_design import PatientGroups, design_cohort, draw_age, group_conditions, row_seed
+from tasks.conditions import Condition
 from tasks.knowledge.demographics import age_band
 from tasks.settings import CohortSettings
 
@@ -52,6 +53,36 @@ def population() -> list[Person]:
 def asked(people: list[Person], rows: int, seed: int = 1) -> list[object]:
     design = design_cohort(table(people), SETTINGS, FACTS)
     return [design.ask(seed, row, FACTS) for row in range(rows)]
+
+
+def test_a_recordings_group_condition_is_one_that_the_cohort_asks_for() -> None:
+    people = population()
+    own = group_conditions(table(people), table(people), SETTINGS.min_patients, FACTS)
+    design = design_cohort(table(people), SETTINGS, FACTS)
+    groups = {(frozenset(group.statements), group.sex) for group in design.groups}
+    for person, condition in zip(people, own, strict=True):
+        assert (frozenset(condition.statements), condition.sex) in groups
+        assert condition.heart_rate_bpm == pytest.approx(person[4], rel=1e-5)
+        assert set(condition.statements) <= set(person[1])
+    rare, child = own[-2:]
+    assert "RARE" not in rare.statements
+    assert "IMI" in rare.statements
+    assert rare.age_years == 50.0
+    assert child.age_years is None
+    weights = {(frozenset(group.statements), group.sex, group.age_band): group.recordings for group in design.groups}
+    found = Counter(
+        (frozenset(one.statements), one.sex, age_band(one.age_years) if one.age_years else None) for one in own
+    )
+    assert found == weights
+
+
+def test_held_out_recordings_are_grouped_by_training_patients() -> None:
+    held_out: list[Person] = [("new", ("RARE", "NORM", "SR"), "female", 45.0, 66.0)]
+    (condition,) = group_conditions(table(held_out), table(population()), SETTINGS.min_patients, FACTS)
+    assert condition.statements == ("NORM", "SR")
+    unheard: list[Person] = [("new", ("UNHEARD",), None, None, 66.0)]
+    (condition,) = group_conditions(table(unheard), table(population()[-2:]), SETTINGS.min_patients, FACTS)
+    assert condition == Condition("", (), None, None, 66.0)
 
 
 def test_every_condition_is_shared_by_enough_training_patients() -> None:

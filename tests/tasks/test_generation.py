@@ -105,6 +105,12 @@ def test_what_is_already_there_is_not_generated_again(
     assert generate(store, inputs, SETTINGS.model_copy(update={"workers": 2, "batch_size": 1})) == cohort
 
 
+def test_the_fast_sampler_needs_a_student(store: Store, inputs: tuple[Reference, Reference, Reference]) -> None:
+    with pytest.raises(GenerationError, match=r"cohort\.fast needs a student") as refused:
+        generate(store, inputs, SETTINGS.model_copy(update={"fast": True}))
+    assert "\n" not in str(refused.value)
+
+
 def test_too_small_groups_are_refused_with_the_setting_to_change(
     store: Store, inputs: tuple[Reference, Reference, Reference]
 ) -> None:

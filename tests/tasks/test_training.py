@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from tasks.autoencoder_training import train_autoencoder
 from tasks.model_folder import ModelFolderError, load_config, load_fit, load_generator
 from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.training import train_generator
@@ -23,7 +24,7 @@ from tasks.training_data import (
 )
 from tasks.training_progress import Progress, read_progress
 from tests.models.test_conditioning import conditions
-from tests.tasks.small_training import SAMPLES, SMALL, STATEMENTS, impatient, small, train
+from tests.tasks.small_training import SAMPLES, SMALL, STATEMENTS, TRAINED, autoencoder_of, impatient, small, train
 from warehouse.reference import Reference
 from warehouse.store import Store
 
@@ -52,6 +53,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
         "autoencoder.safetensors",
         "beat_decoder.safetensors",
         "denoiser.safetensors",
+        "detail.safetensors",
         "simulator_fit.safetensors",
         "losses.png",
     }
@@ -73,7 +75,9 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
     assert facts["recordings"] == {"train": 47, "validation": 12}
     assert facts["excluded"] == {"flat_lead": 1}
     assert facts["simulator_fit"]["NORM"].keys() == {"I", "II", "V1", "V2", "V3", "V4", "V5", "V6"}
-    for stage in ("autoencoder", "denoiser"):
+    assert facts["parameters"].keys() == {"autoencoder", "beat_decoder", "denoiser", "detail"}
+    assert 0 < facts["reconstruction_mae_mv"]["validation"]["V1"] < 0.2
+    for stage in TRAINED:
         course = [entry for entry in facts["history"] if entry["stage"] == stage]
         assert [entry["step"] for entry in course] == list(range(1, 101))
         assert course[-1]["loss"] < course[0]["loss"]
@@ -88,8 +92,11 @@ def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Referenc
     store, model = trained
     started = time.monotonic()
     recordings, knowledge = store.find("recordings", "tiny"), store.find("knowledge", "none")
+    settings, root = small(report_every_steps=7), str(store.root)
+    autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), root)
+    assert autoencoder == autoencoder_of(store, model)
     again = train_generator.fn(
-        small(report_every_steps=7), recordings, knowledge, KnowledgeSettings(), ComputeSettings(), str(store.root)
+        settings, recordings, autoencoder, knowledge, KnowledgeSettings(), ComputeSettings(), root
     )
     assert again == model
     assert time.monotonic() - started < 5
@@ -98,17 +105,21 @@ def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Referenc
 @pytest.mark.slow
 def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Reference], tmp_path: Path) -> None:
     store, model = trained
-    staging = Store(str(tmp_path)).staging_folder("model", model.id)
+    made = {stage: autoencoder_of(store, model) for stage in ("autoencoder", "detail")} | {"denoiser": model}
+    staging = {stage: Store(str(tmp_path)).staging_folder(one.kind, one.id) for stage, one in made.items()}
     killed: dict[str, int] = {}
-    seen: list[Progress] = []
+    seen: dict[str, list[Progress]] = {stage: [] for stage in TRAINED}
     ended = threading.Event()
 
     def kill_the_worker_of_each_stage_once() -> None:
         while not ended.wait(0.02):
-            seen[:] = read_progress(staging) or seen
-            for stage in {"autoencoder", "denoiser"} - killed.keys():
-                known = staging / "_ray" / f"{model.id}-{stage}" / "checkpoint_manager_snapshot.json"
-                workers = [entry.worker_pid for entry in seen if entry.stage == stage]
+            for stage in TRAINED:
+                found = [entry for entry in read_progress(staging[stage]) if entry.stage == stage]
+                seen[stage] = found or seen[stage]
+                known = staging[stage] / "_ray" / f"{made[stage].id}-{stage}" / "checkpoint_manager_snapshot.json"
+                workers = [entry.worker_pid for entry in found]
+                if stage in killed:
+                    continue
                 if workers and known.exists():
                     killed[stage] = workers[-1]
                     os.kill(workers[-1], signal.SIGKILL)
@@ -122,8 +133,8 @@ def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Referenc
         killer.join()
 
     assert other.id == model.id
-    for stage in ("autoencoder", "denoiser"):
-        of_stage = [entry for entry in seen if entry.stage == stage]
+    for stage in TRAINED:
+        of_stage = seen[stage]
         before = [entry.step for entry in of_stage if entry.worker_pid == killed[stage]]
         after = [entry.step for entry in of_stage if entry.worker_pid != killed[stage]]
         assert max(before) < 100, "the worker was killed too late"
@@ -153,7 +164,8 @@ def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
 
     killed: list[int] = []
     ended = threading.Event()
-    staging = Store(str(tmp_path / "killed")).staging_folder("model", model.id)
+    made = autoencoder_of(store, model)
+    staging = Store(str(tmp_path / "killed")).staging_folder(made.kind, made.id)
 
     def kill_the_worker_after_the_best_checkpoint() -> None:
         while not ended.wait(0.02) and not killed:
@@ -178,13 +190,15 @@ def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
 
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
-    settings = small(
-        workers=2, autoencoder={**SMALL["autoencoder"], "steps": 3}, diffusion={**SMALL["diffusion"], "steps": 3}
-    )
+    sections = {section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "detail")}
+    settings = small(workers=2, distillation={"steps": 3, "batch_size": 8}, **sections)
     store, model = train(tmp_path, settings)
     losses = store.manifest(model).facts["losses"]
-    assert all(np.isfinite(losses[stage]["loss"]) for stage in ("autoencoder", "denoiser"))
-    assert load_generator(store.path(model)).config.samples == SAMPLES
+    assert all(np.isfinite(losses[stage]["loss"]) for stage in (*TRAINED, "student"))
+    generator = load_generator(store.path(model))
+    assert generator.config.samples == SAMPLES
+    condition = conditions(3, statements=4, entries=3)
+    assert torch.isfinite(generator.sample(condition, [1, 2, 3], steps=2, guidance=2.0, fast=True)).all()
 
 
 @pytest.mark.slow

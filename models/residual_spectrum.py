@@ -1,0 +1,249 @@
+"""Spectra of what the autoencoder leaves out: their shape, their level per recording, and filters made of them.
+
+Signals are in lead standard deviations. Spectra are kept on a grid of 1 Hz; between its points they are interpolated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.leads import INDEPENDENT_LEADS
+
+LEADS: Final = len(INDEPENDENT_LEADS)
+BAND_EDGES_HZ: Final = (0.0, 5.0, 12.0, 20.0, 30.0, 40.0, 60.0, 100.0, 160.0, math.inf)
+"""Bands in which each recording has a level of its own; those beyond half the sampling rate do not exist."""
+FLOOR: Final = 1e-10
+"""Power that a flat lead is given, for it has no logarithm."""
+GAIN_RANGE: Final = (-0.5, 2.0)
+GAIN_PRIOR: Final = 0.02
+"""Weight of the gain 1, as a share of the power that is usual in a band."""
+LOG_DYNAMIC_RANGE: Final = math.log(1e3)
+"""Largest ratio of amplitudes within a spectrum's shape."""
+FURTHEST: Final = 3.5
+"""Standard deviations from the mean that traits and levels may lie."""
+RIDGE: Final = 10.0
+"""Ridge penalty of the regression of levels, in recordings."""
+MARGIN: Final = 64
+"""Samples by which a signal is continued at its ends before it is filtered."""
+
+
+def power_spectrum(signal: Tensor, rate_hz: float, other: Tensor | None = None) -> Tensor:
+    """Power per 1 Hz, by a Hann window, which keeps slow waves from leaking into what is fast.
+
+    Args:
+        signal: (B, 8, samples).
+        rate_hz: sampling rate.
+        other: for the real part of the cross-spectrum with another signal.
+
+    Returns:
+        (B, 8, grid); white noise of unit variance has power 1 everywhere.
+    """
+    window = torch.hann_window(signal.shape[-1], periodic=False, device=signal.device)
+    transform = lambda x: torch.fft.rfft((x - x.mean(dim=-1, keepdim=True)).float() * window)  # noqa: E731
+    of_signal = transform(signal)
+    of_other = of_signal if other is None else transform(other)
+    power = (of_signal * of_other.conj()).real / window.square().sum()
+    frequency = torch.fft.rfftfreq(signal.shape[-1], 1 / rate_hz, device=signal.device)
+    cells = F.one_hot(frequency.round().long()).to(power.dtype)
+    return power @ (cells / cells.sum(dim=0).clamp_min(1))
+
+
+def continued(signal: Tensor, margin: int) -> Tensor:
+    """A signal that goes on at both ends, mirrored in its end points: (B, C, n) to (B, C, n + 2 · margin).
+
+    Without a step or a kink, which a filter that lifts high frequencies would turn into a spike.
+    """
+    before = 2 * signal[..., :1] - signal[..., 1 : margin + 1].flip(-1)
+    after = 2 * signal[..., -1:] - signal[..., -margin - 1 : -1].flip(-1)
+    return torch.cat([before, signal, after], dim=-1)
+
+
+def filtered(signal: Tensor, gain: Tensor, rate_hz: float) -> Tensor:
+    """A zero-phase filter.
+
+    Args:
+        signal: (B, 8, samples).
+        gain: (B or 1, 8, grid) on the 1 Hz grid.
+        rate_hz: sampling rate.
+
+    Returns:
+        (B, 8, samples).
+    """
+    samples = signal.shape[-1]
+    margin = min(MARGIN, samples - 1)
+    whole = continued(signal, margin).float()
+    # The transform takes signals for periodic: without the line from end to end there is no step between the ends.
+    line = torch.lerp(whole[..., :1], whole[..., -1:], torch.linspace(0, 1, whole.shape[-1], device=signal.device))
+    spectrum = torch.fft.rfft(whole - line)
+    place = torch.fft.rfftfreq(samples + 2 * margin, 1 / rate_hz, device=signal.device).clamp(max=gain.shape[-1] - 1)
+    below = place.floor().long().clamp(max=gain.shape[-1] - 2)
+    between = torch.lerp(gain[..., below], gain[..., below + 1], place - below)
+    result = torch.fft.irfft(spectrum * between, n=whole.shape[-1]) + line * gain[..., :1]
+    return result[..., margin : margin + samples]
+
+
+class ResidualSpectrum(nn.Module):
+    """What is right about a decoded signal, and the spectrum of the rest: x = filter(decoded) + residual.
+
+    The autoencoder invents a part of its high frequencies (its spectral loss rewards power, not phase) and knows
+    nothing of a recorder's low-pass. The filter scales each frequency of each lead by the share of it that is right. It
+    is a common shape per lead (the regression of recordings on their reconstructions) times the recording's own gains
+    in a few bands; the residual's spectrum likewise is a common shape per lead and the recording's own levels in those
+    bands. Gains and levels together are the recording's traits. They are linear in the levels of the decoded signal,
+    with Gaussian scatter.
+
+    Everything here is fitted in closed form to training recordings.
+
+    Args:
+        rate_hz: sampling rate.
+    """
+
+    restoring: Tensor
+    shape: Tensor
+    given_shape: Tensor
+    usual_power: Tensor
+    given_mean: Tensor
+    given_std: Tensor
+    mean: Tensor
+    std: Tensor
+    weight: Tensor
+    scatter: Tensor
+    bands: Tensor
+    spread: Tensor
+
+    def __init__(self, rate_hz: float) -> None:
+        super().__init__()
+        self.rate_hz = rate_hz
+        grid = int(rate_hz / 2 + 0.5) + 1
+        edges = [min(edge, grid) for edge in BAND_EDGES_HZ if edge < rate_hz / 2] + [grid]
+        frequency = torch.arange(grid)
+        bands = torch.stack(
+            [(frequency >= low) & (frequency < high) for low, high in itertools.pairwise(edges)]
+        ).float()
+        self.register_buffer("bands", bands / bands.sum(dim=1, keepdim=True), persistent=False)
+        self.register_buffer(
+            "spread", _interpolation(self.bands @ frequency.float(), frequency.float()), persistent=False
+        )
+        self.levels = LEADS * len(bands)
+        self.traits = 2 * self.levels
+        self.register_buffer("restoring", torch.ones(LEADS, grid))
+        self.register_buffer("shape", torch.zeros(LEADS, grid))
+        self.register_buffer("given_shape", torch.zeros(LEADS, grid))
+        self.register_buffer("usual_power", torch.ones(LEADS, grid))
+        for name, size in (("given", self.levels), ("", self.traits)):
+            self.register_buffer(f"{name}_mean".strip("_"), torch.zeros(size))
+            self.register_buffer(f"{name}_std".strip("_"), torch.ones(size))
+        self.register_buffer("weight", torch.zeros(self.levels, self.traits))
+        self.register_buffer("scatter", torch.zeros(self.traits, self.traits))
+
+    def fit(self, signal: Tensor, decoded: Tensor) -> None:
+        """Fit to (N, 8, samples) recordings and what the autoencoder makes of them."""
+        power = power_spectrum(decoded, self.rate_hz) + FLOOR
+        # The median: a few very noisy recordings must not decide for all.
+        share = power_spectrum(decoded, self.rate_hz, signal) / power
+        self.restoring = share.median(dim=0).values.clamp(0, 1)
+        self.restoring[:, 0] = 1.0
+        self.given_shape = self._shape(decoded)
+        common = filtered(decoded, self.restoring[None], self.rate_hz)
+        kinds = (common, signal - common)
+        self.usual_power = sum((2 * self._log_rms(each)).mean(dim=0).exp() for each in kinds)  # type: ignore[assignment]
+        residual = signal - self.restored(decoded, self._gains(signal, decoded))
+        self.shape = self._shape(residual)
+        given, traits = self.given(decoded), self.traits_of(signal, decoded)
+        self.given_mean, self.given_std = given.mean(dim=0), given.std(dim=0).clamp_min(1e-3)
+        self.mean, self.std = traits.mean(dim=0), traits.std(dim=0).clamp_min(1e-3)
+        x = ((given - self.given_mean) / self.given_std).double()
+        y = ((traits - self.mean) / self.std).double()
+        unit = torch.eye(self.levels, dtype=torch.float64, device=x.device)
+        weight = torch.linalg.solve(x.mT @ x + RIDGE * unit, x.mT @ y)
+        left = y - x @ weight
+        covariance = left.mT @ left / len(left) + 1e-3 * torch.eye(self.traits, dtype=torch.float64, device=x.device)
+        # Contiguous as after loading, so that products round alike.
+        self.weight, self.scatter = weight.float().contiguous(), torch.linalg.cholesky(covariance).float().contiguous()
+
+    def given(self, decoded: Tensor) -> Tensor:
+        """Log RMS of decoded signals per lead and band, relative to their common shape: (B, levels)."""
+        return self._banded(self._log_rms(decoded) - self.given_shape)
+
+    def traits_of(self, signal: Tensor, decoded: Tensor) -> Tensor:
+        """Traits of recordings: gains of the decoded signal and levels of the residual, (B, traits)."""
+        gains = self._gains(signal, decoded)
+        residual = signal - self.restored(decoded, gains)
+        return torch.cat([gains, self.levels_of(residual)], dim=1)
+
+    def levels_of(self, residual: Tensor) -> Tensor:
+        """Log RMS of residuals per lead and band, relative to their common shape: (B, levels)."""
+        return self._banded(self._log_rms(residual) - self.shape)
+
+    def draw_traits(self, given: Tensor, noise: Tensor) -> Tensor:
+        """Traits, (B, traits): `given` are the levels of the decoded signal, `noise` is standard normal."""
+        # A generated signal may lie where no recording did; its traits stay where recordings' were.
+        seen = ((given - self.given_mean) / self.given_std).clamp(-FURTHEST, FURTHEST)
+        drawn = (seen @ self.weight + noise @ self.scatter.mT).clamp(-FURTHEST, FURTHEST)
+        gains, levels = (self.mean + self.std * drawn).chunk(2, dim=1)
+        return torch.cat([gains.clamp(*GAIN_RANGE), levels], dim=1)
+
+    def standardised(self, given: Tensor, traits: Tensor) -> Tensor:
+        """Both side by side with unit variance, (B, levels + traits)."""
+        standardised = [(given - self.given_mean) / self.given_std, (traits - self.mean) / self.std]
+        return torch.cat(standardised, dim=1).clamp(-FURTHEST, FURTHEST)
+
+    def restored(self, decoded: Tensor, traits: Tensor) -> Tensor:
+        """What is right about decoded signals, (B, 8, samples); `traits` may be gains alone."""
+        gains = traits[:, : self.levels].unflatten(1, (LEADS, -1)) @ self.spread
+        return filtered(decoded, self.restoring * gains, self.rate_hz)
+
+    def coloured(self, white: Tensor, traits: Tensor) -> Tensor:
+        """A white residual (B, 8, samples) with the spectrum of these traits."""
+        return filtered(white, self._amplitude(traits), self.rate_hz)
+
+    def whitened(self, residual: Tensor, traits: Tensor) -> Tensor:
+        """The inverse of `coloured`."""
+        return filtered(residual, 1 / self._amplitude(traits), self.rate_hz)
+
+    def levelled(self, residual: Tensor, traits: Tensor) -> Tensor:
+        """A residual (B, 8, samples) brought to the levels of these traits."""
+        wanted = traits[:, self.levels :] - self.levels_of(residual)
+        return filtered(residual, (wanted.unflatten(1, (LEADS, -1)) @ self.spread).exp(), self.rate_hz)
+
+    def _amplitude(self, traits: Tensor) -> Tensor:
+        return (self.shape + traits[:, self.levels :].unflatten(1, (LEADS, -1)) @ self.spread).exp()
+
+    def _gains(self, signal: Tensor, decoded: Tensor) -> Tensor:
+        """Regression of a recording on its decoded signal after the common filter, per lead and band: (B, levels)."""
+        common = filtered(decoded, self.restoring[None], self.rate_hz)
+        power = power_spectrum(common, self.rate_hz) + FLOOR
+        shared = power_spectrum(common, self.rate_hz, signal)
+        # Each frequency counts by the power that is usual there, or the lowest of a band would decide. Where there is
+        # next to nothing to scale, the gain is that of the common filter, 1.
+        usual = self.usual_power + FLOOR
+        top, bottom = self._banded(shared / usual), self._banded(power / usual)
+        return ((top + GAIN_PRIOR) / (bottom + GAIN_PRIOR)).clamp(*GAIN_RANGE)
+
+    def _shape(self, signal: Tensor) -> Tensor:
+        """Mean log RMS spectrum per lead, (8, grid). Whitening must not lift what is but rounding."""
+        shape = self._log_rms(signal).mean(dim=0)
+        return shape.maximum(shape.amax(dim=1, keepdim=True) - LOG_DYNAMIC_RANGE)
+
+    def _log_rms(self, signal: Tensor) -> Tensor:
+        return 0.5 * (power_spectrum(signal, self.rate_hz) + FLOOR).log()
+
+    def _banded(self, log_rms: Tensor) -> Tensor:
+        return (log_rms @ self.bands.mT).flatten(1)
+
+
+def _interpolation(knots: Tensor, places: Tensor) -> Tensor:
+    """(knots, places) weights of linear interpolation, constant beyond the first and the last knot."""
+    at = torch.searchsorted(knots, places).clamp(1, len(knots) - 1)
+    share = ((places - knots[at - 1]) / (knots[at] - knots[at - 1])).clamp(0, 1)
+    weights = torch.zeros(len(knots), len(places))
+    columns = torch.arange(len(places))
+    weights[at - 1, columns] += 1 - share
+    weights[at, columns] += share
+    return weights

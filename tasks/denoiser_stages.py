@@ -1,0 +1,156 @@
+"""Training on latents: the denoiser, and the student that samples with one pass per step."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.beat_decoder import BeatDecoder
+from models.cardiac_phase import phase_channel_count, phase_channels, times_within
+from models.denoiser import Denoiser
+from models.diffusion import DiffusionObjective
+from models.distillation import DistillationObjective
+from models.physics import BeatEquation, BeatPhysics, WaveFit
+from tasks.autoencoder_stages import shift_starts
+from tasks.simulated_latents import SIMULATED, load_simulated
+from tasks.training_data import SPLITS, load_beats, load_conditions
+from tasks.training_stage import (
+    BEAT_DECODER_FILE,
+    DENOISER_FILE,
+    LATENTS_FILE,
+    STUDENT_FILE,
+    WAVE_FIT_FILE,
+    Material,
+    TrainingStage,
+    save_weights,
+)
+
+
+class DenoiserStage(TrainingStage):
+    """Stage 3: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights.
+
+    It may begin on simulated ECGs, of which there are as many as one likes, and go on with recordings.
+    """
+
+    leaves: ClassVar[str] = DENOISER_FILE
+
+    def __init__(self, material: Material) -> None:
+        settings, facts = material.settings, material.facts
+        self.schedule = self.settings = settings.diffusion
+        self.staging, self.ema_decay = material.staging, self.settings.ema_decay
+        self.patience = self.settings.patience
+        saved = load_file(material.autoencoder / LATENTS_FILE)
+        mean, std = saved["mean"], saved["std"]
+        latents = {split: saved[split] for split in SPLITS}
+        self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in SPLITS}
+        self.splits = {split: load_conditions(material.staging, split) for split in SPLITS}
+        self.pretraining_steps = self.settings.pretraining_steps
+        if self.pretraining_steps:
+            latents[SIMULATED], self.r_times[SIMULATED] = load_simulated(material.staging)
+            self.splits[SIMULATED] = load_conditions(material.staging, SIMULATED)
+        self.latents = {split: (one - mean[:, None]) / std[:, None] for split, one in latents.items()}
+        self.rows = {split: len(one) for split, one in latents.items()}
+        self.shifted = (saved["shifted"] - mean[:, None]) / std[:, None]
+        self.starts_s = torch.tensor(
+            shift_starts(len(self.shifted), settings.autoencoder.architecture.downsampling)
+        ) / float(facts["sampling_rate_hz"])
+        shape = settings.autoencoder.architecture
+        self.samples_per_step, self.rate_hz = shape.downsampling, int(facts["sampling_rate_hz"])
+        channels = phase_channel_count(shape.downsampling) if self.settings.physics.phase_channels else 0
+        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels, channels)
+        self.learner = self.denoiser
+
+        physics = None
+        if weights := self.settings.physics.weights():
+            beat_shape = settings.autoencoder.beat_decoder
+            beat_decoder = BeatDecoder(beat_shape, shape.latent_channels, shape.downsampling, facts["sampling_rate_hz"])
+            beat_decoder.load_state_dict(load_file(material.autoencoder / BEAT_DECODER_FILE))
+            equation = BeatEquation(beat_shape, WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
+            physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts["lead_scale_mv"]), weights)
+        self.objective = DiffusionObjective(
+            self.denoiser,
+            self.settings.timesteps,
+            self.settings.condition_dropout,
+            self.settings.unconditional,
+            physics,
+        )
+
+    def split_of(self, step: int) -> str:
+        """Simulated ECGs first, if pre-training is on."""
+        return SIMULATED if step < self.pretraining_steps else "train"
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Latents with their conditions, simulator classes, heart rates and cardiac-phase channels."""
+        data = self.splits[split]
+        latents, r_times = self.latents[split][rows], self.r_times[split][rows]
+        if split == "train":
+            latents, r_times = self._piece(rows)
+        phase = None
+        if self.settings.physics.phase_channels:
+            phase = phase_channels(r_times.to(device), latents.shape[-1], self.samples_per_step, self.rate_hz)
+        condition = data.condition[rows]
+        if self.settings.group_share > 0:
+            as_group = torch.rand(len(rows)) < self.settings.group_share
+            condition = condition.where(as_group, data.group_condition[rows])
+        if not self.settings.experience:
+            condition = condition.without_knowledge()
+        return {
+            "latents": latents.to(device),
+            "condition": condition.to(device),
+            "wave_class": data.wave_class[rows].to(device),
+            "omega": data.omega[rows].to(device),
+            "phase": phase,
+        }
+
+    def _piece(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Random pieces of training recordings, at random shifts: latents (n, C, T) and R peaks (n, P) in seconds."""
+        steps = self.shifted.shape[-1]
+        length = max(1, round(self.settings.crop_share * steps))
+        shift = torch.randint(0, len(self.shifted), (len(rows),))
+        first = torch.randint(0, steps - length + 1, (len(rows),))
+        places = (first[:, None] + torch.arange(length))[:, None]
+        whole = self.shifted[shift, rows]
+        step_s = self.samples_per_step / self.rate_hz
+        start_s = self.starts_s[shift] + first * step_s
+        r_times = times_within(self.r_times["train"][rows], start_s, length * step_s)
+        return whole.gather(2, places.expand(-1, whole.shape[1], -1)), r_times
+
+    def finish(self, device: torch.device) -> None:
+        """Save the denoiser."""
+        save_weights(self.denoiser, self.staging / DENOISER_FILE)
+
+
+class StudentStage(DenoiserStage):
+    """Stage 4: a copy of the denoiser learns its guided velocity, on the same batches. Leaves its averaged weights."""
+
+    leaves = STUDENT_FILE
+
+    def __init__(self, material: Material) -> None:
+        super().__init__(material)
+        distillation = material.settings.distillation
+        self.schedule, self.ema_decay, self.pretraining_steps = distillation, distillation.ema_decay, 0
+        self.patience = None
+        teacher, trained = self.denoiser, load_file(material.staging / DENOISER_FILE)
+        self.learner = copy.deepcopy(teacher)
+        for network in (teacher, self.learner):
+            network.load_state_dict(trained)
+        self.objective = DistillationObjective(
+            self.learner,
+            teacher,
+            self.settings.timesteps,
+            distillation.guidance,
+            self.settings.condition_dropout,
+        )
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Latents with their conditions and cardiac-phase channels."""
+        whole = super().batch(split, rows, device)
+        return {name: whole[name] for name in ("latents", "condition", "phase")}
+
+    def finish(self, device: torch.device) -> None:
+        """Save the student."""
+        save_weights(self.learner, self.staging / STUDENT_FILE)

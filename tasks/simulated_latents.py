@@ -1,0 +1,92 @@
+"""Simulated ECGs for pre-training of the denoiser: latents, R peaks and conditions, drawn once by the driver.
+
+Real recordings are few; simulated ones are as many as one likes, and labelled (`tasks.simulator_baseline`).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.autoencoder import Autoencoder
+from models.cardiac_phase import padded_times
+from models.conditioning import NUMBERS
+from models.physics import angular_rate
+from tasks.cohort_table import superclasses_of
+from tasks.conditions import ConditionEmbedder, StatementFacts
+from tasks.simulator_baseline import recorded_beats, simulated_batches
+from tasks.training_data import ConditionSplit, class_of_statements, save_conditions, save_tensors
+from tasks.training_settings import TrainingSettings
+from tasks.training_stage import AUTOENCODER_FILE
+from warehouse.reference import Reference
+from warehouse.store import Staging
+
+SIMULATED: Final = "simulated"
+"""Name of the split."""
+AT_ONCE: Final = 128
+
+
+def prepare_simulated(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Path,
+    lead_scale_mv: list[float],
+    embedder: ConditionEmbedder,
+    classes: list[str],
+    facts: StatementFacts,
+) -> int:
+    """Draw `pretraining_ecgs` ECGs from the simulator and leave what pre-training needs of them in the staging folder.
+
+    Returns:
+        How many there are.
+    """
+    beats = recorded_beats(staging.store, recordings)
+    network = Autoencoder(settings.autoencoder.architecture)
+    network.load_state_dict(load_file(autoencoder / AUTOENCODER_FILE))
+    scale = torch.tensor(lead_scale_mv)[:, None]
+    wanted = settings.diffusion.pretraining_ecgs
+    latents, times, conditions = [], [], []
+    for batch in islice(simulated_batches(beats, AT_ONCE, settings.seed), -(-wanted // AT_ONCE)):
+        with torch.inference_mode():
+            mean, _ = network.encode(torch.from_numpy(batch.signal_mv) / scale)
+        latents.append(mean.float())
+        times += [peaks / beats.rate_hz for peaks in batch.r_peaks]
+        conditions += batch.conditions
+    conditions = conditions[:wanted]
+    tensors, _ = embedder(conditions)
+    save_conditions(
+        staging.path,
+        SIMULATED,
+        ConditionSplit(
+            omega=angular_rate(tensors.numbers[:, NUMBERS.index("heart_rate_bpm")]),
+            wave_class=torch.tensor(
+                [
+                    class_of_statements(one.statements, superclasses_of(one.statements, facts), classes, facts)
+                    for one in conditions
+                ]
+            ),
+            condition=tensors,
+            group_condition=tensors,
+        ),
+    )
+    save_tensors(
+        {"latents": torch.cat(latents)[:wanted], "r_times": padded_times(times[:wanted])}, simulated_file(staging.path)
+    )
+    return len(conditions)
+
+
+def load_simulated(staging: Path) -> tuple[Tensor, Tensor]:
+    """Latents (N, C, T) and R peaks (N, P) in seconds, padded with NaN."""
+    saved = load_file(simulated_file(staging))
+    return saved["latents"], saved["r_times"]
+
+
+def simulated_file(staging: Path) -> Path:
+    """Where latents and R peaks are kept while a generator is trained."""
+    return staging / "_training" / "simulated.safetensors"

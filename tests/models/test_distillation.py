@@ -1,0 +1,55 @@
+"""Guidance distillation: the student starts as the denoiser and comes to say in one pass what guidance says in two."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from models.architecture import DenoiserArchitecture
+from models.denoiser import Denoiser
+from models.distillation import DistillationObjective, guided_velocity
+from tests.models.test_conditioning import conditions
+from tests.models.test_denoiser import denoiser
+
+SMALL = DenoiserArchitecture(width=16, token_width=16, blocks=1, multipliers=(1, 2))
+
+
+def test_guidance_extrapolates_from_the_unconditional_velocity() -> None:
+    network, noisy, steps, condition = denoiser(SMALL), torch.randn(2, 8, 32), torch.tensor([300, 700]), conditions(2)
+    with torch.no_grad():
+        given, free = network(noisy, steps, condition), network(noisy, steps, condition.hidden())
+        found = guided_velocity(network, noisy, steps, condition, None, 3.0)
+        assert torch.allclose(found, free + 3 * (given - free), atol=1e-5)
+        assert torch.equal(guided_velocity(network, noisy, steps, condition, None, 1.0), given)
+
+
+def test_both_branches_see_the_same_phase() -> None:
+    torch.manual_seed(0)
+    network = Denoiser(SMALL, 8, phase_channels=3)
+    torch.nn.init.normal_(network.head[-1].weight, std=0.1)  # type: ignore[arg-type]
+    noisy, steps, phase = torch.randn(2, 8, 32), torch.tensor([300, 700]), torch.randn(2, 3, 32)
+    hidden = conditions(2).hidden()
+    with torch.no_grad():
+        # Nothing but the condition differs between branches, so guidance without a condition changes nothing.
+        plain = network(noisy, steps, hidden, phase)
+        assert torch.allclose(guided_velocity(network, noisy, steps, hidden, phase, 5.0), plain, atol=1e-5)
+
+
+def test_the_student_learns_and_the_teacher_stays() -> None:
+    teacher = denoiser(SMALL)
+    student, before = copy.deepcopy(teacher), copy.deepcopy(teacher.state_dict())
+    objective = DistillationObjective(student, teacher, 1000, guidance=3.0, condition_dropout=0.1)
+    optimiser = torch.optim.Adam(student.parameters(), 3e-3)
+    latents, condition = torch.randn(16, 8, 32), conditions(16)
+    losses = []
+    torch.manual_seed(0)
+    for _ in range(80):
+        loss = objective(latents, condition)["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert not any(weight.requires_grad for weight in objective.teacher.parameters())
