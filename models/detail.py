@@ -31,15 +31,12 @@ from models.residual_spectrum import LEADS, ResidualSpectrum
 
 TIME_SCALE: Final = 1000
 """Flow time 0 … 1 in the unit of `time_features`."""
-
-
 EDGE: Final = 32
 """Samples at either end of a recording that are not learned from, for whitening distorts them."""
 SMALLEST_CURVATURE: Final = 1e-4
 """In lead standard deviations per sample squared; a flat lead has none."""
-
-
 LOG_ENVELOPE_RANGE: Final = (-4.0, 2.0)
+"""Outside it a network that has not learned yet would overflow."""
 
 
 def folded(signal: Tensor, fold: int) -> Tensor:

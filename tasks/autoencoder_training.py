@@ -29,7 +29,7 @@ from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
 STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=1)
-FACTS: Final = "_training/facts.json"
+FACTS: Final = "_facts.json"
 
 
 @task(name="train autoencoder", cache_policy=NO_CACHE)

@@ -17,7 +17,7 @@ from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
 TRAINING = Stage("train generator", makes="model", code_version=3)
-DATA_FACTS = "_training/facts.json"
+DATA_FACTS = "_facts.json"
 
 
 @task(name="train generator", cache_policy=NO_CACHE)

@@ -26,7 +26,7 @@ def answer(server: PrefectServer, warehouse: Path, sql: str) -> list[dict]:
 
 def counts(warehouse: Path) -> dict[str, int]:
     """Committed datasets per kind."""
-    kinds = ("source", "recordings", "knowledge", "model", "cohort", "evaluation", "audit")
+    kinds = ("source", "recordings", "knowledge", "autoencoder", "model", "cohort", "evaluation", "audit")
     return {kind: len(list((warehouse / kind).glob("*/MANIFEST.json"))) for kind in kinds}
 
 
