@@ -9,6 +9,7 @@ import time
 from typing import Any, Final
 
 import pyarrow.compute as pc
+from prefect import flow
 
 from benchmarks.ablation_arms import SIMULATOR_ALONE, Planned
 from benchmarks.ablation_table import AUTOENCODER_FLOOR, COLUMNS, REAL, SAMPLING_SPEED, TRAINING_SPEED, Figure, Run
@@ -22,7 +23,7 @@ from tasks.generation import DESIGN_COLUMNS, TABLE
 from tasks.ode_residual_rows import METRIC, load_equation, residual_with
 from tasks.settings import Settings
 from tasks.simulator_baseline import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
-from tasks.stage import Result, Stage, commit_once
+from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
@@ -118,6 +119,7 @@ def with_residual_of_simulator(runs: list[Run], settings: Settings, recordings: 
                 run.figures[METRIC] = Figure(value=row["value"], low=row["low"], high=row["high"])
 
 
+@flow(name="simulate-cohort")
 def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
     """A cohort of the simulator alone: the conditions and row seeds of generated cohorts, without a network.
 
@@ -133,6 +135,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
         source = store.manifest(recordings).facts
         known = store.read(recordings, "recordings", DESIGN_COLUMNS)
         design = design_cohort(known.filter(pc.equal(known["split"], "train")), cohort, source["statements"])
+        run_logger().info("simulate cohort: fitting the beats of training recordings, if that was not done before")
         beats = recorded_beats(store, recordings)
         started, made = time.monotonic(), 0
         for part, first in enumerate(range(0, cohort.size, cohort.rows_per_part)):
@@ -149,6 +152,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             )
             staging.write_table(TABLE, part, table)
             made += len(numbers)
+            run_logger().info("cohort %s: %d/%d ECGs simulated", cohort.name, numbers[-1] + 1, cohort.size)
         speed = {"records_per_second": round(made / (time.monotonic() - started), 2)} if made else {}
         facts = {
             "name": cohort.name,
