@@ -10,6 +10,7 @@ folder `_ablation`, so that they never stand for the whole table.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from benchmarks.ablation_arms import (
 from benchmarks.ablation_table import SOURCES, Run, drawn_table, summaries, targets
 from benchmarks.record import RESULTS, arguments, publish
 from flows.console import prepare_environment, quieten_console
+from tasks.cluster import ENVIRONMENT
 from warehouse.store import Store
 
 
@@ -72,7 +74,10 @@ def make_runs(profile: Profile, arms: Sequence[str], seeds: Seeds) -> list[Run]:
     Raises:
         EinthovenError: a stage failed; what was made before stays.
     """
-    prepare_environment()  # before anything imports Prefect
+    # Before anything imports Prefect or PyTorch, which read these once.
+    prepare_environment()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from benchmarks.ablation_runs import floor_runs, make, real_run, with_residual_of_simulator
     from flows.ingest import ingest_dataset
     from flows.knowledge import build_knowledge_base
