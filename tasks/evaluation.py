@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.classifier import EcgClassifier
     from tasks.ecg_sets import EcgSet
 
-STAGE = Stage("evaluate cohort", "evaluation", code_version=2)
+STAGE = Stage("evaluate cohort", "evaluation", code_version=3)
 SUMMARY = {
     ("FID", "synthetic"): "fid",
     ("discriminator AUC", "synthetic"): "discriminator_auc",
@@ -35,6 +35,7 @@ SUMMARY = {
     ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
     ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
     ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
+    ("ODE residual", "synthetic"): "ode_residual_mv_per_s",
     ("macro AUC", "real"): "macro_auc_real",
     ("macro AUC", "real + synthetic"): "macro_auc_real_and_synthetic",
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
@@ -154,6 +155,7 @@ def _compared(
     from tasks.ecg_sets import concatenate
     from tasks.evaluation_rows import Compared, condition_rows, fidelity_rows, physics_rows
     from tasks.heart_rate_rows import heart_rate_rows
+    from tasks.ode_residual_rows import ode_residual_rows
     from tasks.reconstruction_rows import reconstructed, reconstruction_rows, simulator_rows
 
     sets = {
@@ -181,6 +183,7 @@ def _compared(
         *physics_rows(compared),
     ]
     if model is not None:
+        rows += ode_residual_rows(compared, store.path(model))
         rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
         rows += simulator_rows(store.manifest(model).facts.get("simulator_fit") or {}, settings.seed)
     return rows

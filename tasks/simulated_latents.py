@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,9 +19,9 @@ from models.cardiac_phase import padded_times
 from models.conditioning import NUMBERS
 from models.physics import angular_rate
 from tasks.cohort_table import superclasses_of
-from tasks.conditions import ConditionEmbedder, StatementFacts
+from tasks.conditions import Condition, ConditionEmbedder, StatementFacts
 from tasks.simulator_baseline import recorded_beats, simulated_batches
-from tasks.training_data import ConditionSplit, class_of_statements, save_conditions, save_tensors
+from tasks.training_data import ConditionSplit, known_wave_classes, save_conditions, save_tensors
 from tasks.training_settings import TrainingSettings
 from tasks.training_stage import AUTOENCODER_FILE
 from warehouse.reference import Reference
@@ -65,12 +66,7 @@ def prepare_simulated(
         SIMULATED,
         ConditionSplit(
             omega=angular_rate(tensors.numbers[:, NUMBERS.index("heart_rate_bpm")]),
-            wave_class=torch.tensor(
-                [
-                    class_of_statements(one.statements, superclasses_of(one.statements, facts), classes, facts)
-                    for one in conditions
-                ]
-            ),
+            wave_class=torch.from_numpy(known_wave_classes(_shown(conditions, facts), classes, facts)),
             condition=tensors,
             group_condition=tensors,
         ),
@@ -79,6 +75,18 @@ def prepare_simulated(
         {"latents": torch.cat(latents)[:wanted], "r_times": padded_times(times[:wanted])}, simulated_file(staging.path)
     )
     return len(conditions)
+
+
+def _shown(conditions: list[Condition], facts: StatementFacts) -> pa.Table:
+    """Statements and superclasses of simulated ECGs, as cohorts hold them."""
+    return pa.table(
+        {
+            "statements": pa.array([list(one.statements) for one in conditions], pa.list_(pa.string())),
+            "superclasses": pa.array(
+                [superclasses_of(one.statements, facts) for one in conditions], pa.list_(pa.string())
+            ),
+        }
+    )
 
 
 def load_simulated(staging: Path) -> tuple[Tensor, Tensor]:

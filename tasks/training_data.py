@@ -161,11 +161,7 @@ def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int 
         Class names, `EVERY_RECORDING` first, and the (N,) index of each row's class.
     """
     in_training = [split == "train" for split in metadata["split"].to_pylist()]
-    codes = [
-        by_importance([statement["code"] for statement in statements or []], facts)[:1]
-        for statements in metadata["statements"].to_pylist()
-    ]
-    superclasses = [tuple(names or [])[:1] for names in metadata["superclasses"].to_pylist()]
+    codes, superclasses = class_candidates(metadata, facts)
     chosen: list[str] = [EVERY_RECORDING] * metadata.num_rows
     for candidates in (codes, superclasses):
         undecided = [row for row, name in enumerate(chosen) if name == EVERY_RECORDING]
@@ -177,12 +173,31 @@ def wave_classes(metadata: pa.Table, facts: StatementFacts, min_recordings: int 
     return names, np.array([names.index(name) for name in chosen], dtype=np.int64)
 
 
-def class_of_statements(
-    statements: Sequence[str], superclasses: Sequence[str], names: list[str], facts: StatementFacts
-) -> int:
-    """The simulator class, among the names that `wave_classes` gave, of an ECG that is not a training recording."""
-    candidates = [*by_importance(list(statements), facts)[:1], *superclasses[:1], EVERY_RECORDING]
-    return names.index(next(name for name in candidates if name in names))
+def known_wave_classes(ecgs: pa.Table, names: Sequence[str], facts: StatementFacts) -> np.ndarray:
+    """The simulator class of ECGs that no class was made from, held-out or synthetic: (n,) indices into `names`.
+
+    Of the classes that training made, an ECG belongs to its main statement's; failing that to its first superclass's;
+    failing that to `EVERY_RECORDING`.
+
+    Args:
+        ecgs: rows of `recordings`, or of `cohorts`, whose statements and superclasses are those asked for.
+        names: as `wave_classes` returns them.
+    """
+    number = {name: index for index, name in enumerate(names)}
+    found = [
+        next((number[name] for name in (*code, *superclass) if name in number), 0)
+        for code, superclass in zip(*class_candidates(ecgs, facts), strict=True)
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def class_candidates(ecgs: pa.Table, facts: StatementFacts) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Main statement and first superclass of each row of `recordings` or `cohorts`, empty where there is none."""
+    codes = [
+        by_importance([one if isinstance(one, str) else one["code"] for one in statements or []], facts)[:1]
+        for statements in ecgs["statements"].to_pylist()
+    ]
+    return codes, [tuple(names or [])[:1] for names in ecgs["superclasses"].to_pylist()]
 
 
 def beats_file(folder: Path, split: str) -> Path:

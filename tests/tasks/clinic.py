@@ -16,6 +16,7 @@ from models.architecture import (
 from models.generator import Generator
 from models.leads import INDEPENDENT_LEADS
 from models.measurements import measure
+from models.physics import WaveFit
 from models.rhythm_series import USUAL
 from tasks.model_folder import ModelConfig, save_generator
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
@@ -142,7 +143,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         knowledge_id=knowledge.id,
         recordings_id=recordings.id,
         simulated=True,
-        wave_classes=[],
+        wave_classes=["all", "NORM"],
     )
     generator = Generator(config)
     with torch.no_grad():
@@ -153,7 +154,10 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
     assert generator.detail is not None
     generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
     with store.stage("model", digest("model", recordings.id)) as staging:
-        save_generator(staging.path, generator, about)
+        # A simulator without waves: the ODE residual is the slope of the beat itself.
+        fit = WaveFit(torch.zeros(2, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(2), torch.zeros(2, 8))
+        fit.parameters[..., 0] = 0.0
+        save_generator(staging.path, generator, about, fit)
         facts = {"simulator_fit": {"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)}}
         model = staging.commit(1, lineage("train", [recordings, knowledge]), facts)
     return model, knowledge

@@ -143,6 +143,18 @@ def test_physics_rows_compare_intervals_with_real_ones(good: tuple[dict, Rows], 
     assert good[1][distance, "synthetic HYP"]["n"] == 30
 
 
+def test_the_ode_residual_stands_beside_that_of_real_ecgs(good: tuple[dict, Rows], bad: tuple[dict, Rows]) -> None:
+    facts, rows = good
+    residual = rows["ODE residual", "synthetic"]
+    assert residual["low"] < residual["value"] < residual["high"]
+    # The same kind of people, held against the same equation.
+    assert residual["value"] == pytest.approx(residual["reference"], rel=0.2)
+    assert residual["n"] == 90 and residual["unit"] == "mV/s"
+    assert facts["ode_residual_mv_per_s"] == residual["value"]
+    assert rows["ODE residual", "synthetic, lead V6"]["value"] > 0
+    assert not any(metric == "ODE residual" for metric, _ in bad[1])  # no model, no equation
+
+
 def test_synthetic_ecgs_with_true_labels_train_a_classifier_and_with_false_ones_do_not(
     good: tuple[dict, Rows], bad: tuple[dict, Rows]
 ) -> None:
