@@ -30,14 +30,21 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
     "+experience": {**BASE, "training.diffusion.experience": True},
     # The paper's terms are as the settings have them: on where they help.
     "full": {f"{PHYSICS}.phase_channels": True, "training.diffusion.experience": True},
+    "full, pre-trained": {
+        f"{PHYSICS}.phase_channels": True,
+        "training.diffusion.experience": True,
+        "training.diffusion.pretraining_share": 0.4,
+    },
 }
 """Trained arm to the settings that make it. Everything else is the profile's: steps, batch size, autoencoder."""
 NAMES: Final = (SIMULATOR_ALONE, *ARMS)
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 QUICK: Final[dict[str, Any]] = {
-    "training.autoencoder.steps": 500,
-    "training.diffusion.steps": 500,
+    "training.autoencoder.steps": 1500,
+    "training.detail.steps": 1000,
+    "training.diffusion.steps": 800,
+    "training.diffusion.learning_rate": 1e-3,
     "training.diffusion.ema_decay": 0.995,
     "cohort.size": 450,
 }

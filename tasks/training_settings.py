@@ -106,13 +106,18 @@ class DiffusionTraining(Section):
         "A cohort asks for groups only.",
     )
     group_patients: int = Field(5, ge=1, description="Training patients that make such a group; as in the cohort.")
-    pretraining_steps: int = Field(
-        0, ge=0, description="How many of the steps, the first ones, learn from simulated ECGs; 0 for no pre-training."
+    pretraining_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps, the first ones, that learn from simulated ECGs; 0 for none."
     )
     pretraining_ecgs: int = Field(4096, ge=1, description="Simulated ECGs that pre-training draws from.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Steps that learn from simulated ECGs."""
+        return round(self.pretraining_share * self.steps)
 
 
 class DetailTraining(Section):

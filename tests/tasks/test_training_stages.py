@@ -122,7 +122,7 @@ def test_without_phase_channels_the_denoiser_sees_latents_only(tmp_path: Path) -
 
 
 def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: Path) -> None:
-    material, _ = prepared(tmp_path, without_physics(pretraining_steps=3))
+    material, _ = prepared(tmp_path, without_physics(pretraining_share=0.03))
     stage = DenoiserStage(material)
     assert [stage.split_of(step) for step in range(5)] == [SIMULATED] * 3 + ["train"] * 2
     assert stage.rows[SIMULATED] == ROWS
