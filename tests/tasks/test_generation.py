@@ -129,8 +129,8 @@ def test_a_model_that_diverges_is_refused_in_one_line(
     store = Store(str(tmp_path))
     recordings = put_recordings(store, recordings_table(60))
 
-    def save_broken(folder: Path, generator: torch.nn.Module, about: object) -> None:
-        saved(folder, generator, about)
+    def save_broken(folder: Path, generator: torch.nn.Module, *about: object) -> None:
+        saved(folder, generator, *about)
         path = folder / "autoencoder.safetensors"
         save_file({name: tensor * torch.nan for name, tensor in load_file(path).items()}, path)
 
