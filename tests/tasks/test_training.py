@@ -191,9 +191,11 @@ def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
     sections = {section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "detail")}
+    sections["diffusion"] |= {"pretraining_share": 0.5, "pretraining_ecgs": 16}
     settings = small(workers=2, distillation={"steps": 3, "batch_size": 8}, **sections)
     store, model = train(tmp_path, settings)
     losses = store.manifest(model).facts["losses"]
+    assert store.manifest(model).facts["recordings"] == {"train": 47, "validation": 12, "simulated": 16}
     assert all(np.isfinite(losses[stage]["loss"]) for stage in (*TRAINED, "student"))
     generator = load_generator(store.path(model))
     assert generator.config.samples == SAMPLES
