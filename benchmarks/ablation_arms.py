@@ -19,6 +19,7 @@ BASE: Final[dict[str, Any]] = {
     f"{PHYSICS}.simulator": False,
     f"{PHYSICS}.inter_lead": False,
     "training.diffusion.experience": False,
+    "training.diffusion.pretraining_share": 0.0,
 }
 """Everything that is neither physics nor experience."""
 ARMS: Final[dict[str, dict[str, Any]]] = {
@@ -28,9 +29,9 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
     # The form of physics that worked in the feasibility study.
     "+simulator": {**BASE, f"{PHYSICS}.phase_channels": True},
     "+experience": {**BASE, "training.diffusion.experience": True},
-    # The paper's terms are as the settings have them: on where they help.
-    "full": {f"{PHYSICS}.phase_channels": True, "training.diffusion.experience": True},
+    "full": {**BASE, f"{PHYSICS}.phase_channels": True, "training.diffusion.experience": True},
     "full, pre-trained": {
+        **BASE,
         f"{PHYSICS}.phase_channels": True,
         "training.diffusion.experience": True,
         "training.diffusion.pretraining_share": 0.4,

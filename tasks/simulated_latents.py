@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.autoencoder import Autoencoder
 from models.cardiac_phase import padded_times
-from models.conditioning import NUMBERS
+from models.conditioning import NUMBERS, ConditionTensors
 from models.physics import angular_rate
 from tasks.cohort_table import superclasses_of
 from tasks.conditions import Condition, ConditionEmbedder, StatementFacts
@@ -68,7 +68,8 @@ def prepare_simulated(
             omega=angular_rate(tensors.numbers[:, NUMBERS.index("heart_rate_bpm")]),
             wave_class=torch.from_numpy(known_wave_classes(_shown(conditions, facts), classes, facts)),
             condition=tensors,
-            group_condition=tensors,
+            # Nobody's group; a copy, since safetensors refuses to write a tensor twice.
+            group_condition=ConditionTensors.stack([tensors]),
         ),
     )
     save_tensors(
