@@ -78,7 +78,7 @@ def make_runs(profile: Profile, arms: Sequence[str], seeds: Seeds) -> list[Run]:
     prepare_environment()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    from benchmarks.ablation_runs import floor_runs, make, real_run, with_residual_of_simulator
+    from benchmarks.ablation_runs import floor_runs, make, real_run, with_residual_of_simulator, with_training_speeds
     from flows.ingest import ingest_dataset
     from flows.knowledge import build_knowledge_base
 
@@ -94,6 +94,8 @@ def make_runs(profile: Profile, arms: Sequence[str], seeds: Seeds) -> list[Run]:
             say(f"[bold]run {number + 1} of {len(planned)}[/]: {one} ({len(planned) - number - 1} left after it)")
             runs.append(make(one, changed, recordings, knowledge))
         with_residual_of_simulator(runs, settings, recordings)
+        say("timing a training step of every arm, in turns")
+        with_training_speeds(runs, Store(settings.warehouse.uri))
     finally:
         # Workers may still be talking; the last lines are ours.
         if (ray := sys.modules.get("ray")) and ray.is_initialized():

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from prefect import flow
 
 from benchmarks.ablation_arms import SIMULATOR_ALONE, Planned
+from benchmarks.ablation_speed import training_speeds
 from benchmarks.ablation_table import AUTOENCODER_FLOOR, COLUMNS, REAL, SAMPLING_SPEED, TRAINING_SPEED, Figure, Run
 from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
@@ -46,7 +47,7 @@ def make(planned: Planned, settings: Settings, recordings: Reference, knowledge:
         training_seed=planned.training_seed,
         cohort_seed=planned.cohort_seed,
         made={one.kind: one.id for one in (model, cohort, evaluation) if one is not None},
-        figures={**figures_of(rows), **_speeds(store, settings, model, cohort)},
+        figures={**figures_of(rows), **_sampling_speed(store, cohort)},
         rows=rows,
     )
 
@@ -167,12 +168,19 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
     return commit_once(SIMULATION, shaping, [recordings], store, build)
 
 
-def _speeds(store: Store, settings: Settings, model: Reference | None, cohort: Reference) -> dict[str, Figure]:
-    """Samples/s of the denoiser's training, over the whole stage, and records/s of generation with its start."""
-    found = {}
-    if speed := store.manifest(cohort).facts.get("records_per_second"):
-        found[SAMPLING_SPEED] = Figure(value=speed)
-    history = store.manifest(model).facts.get("history", []) if model else []
-    if of_denoiser := [entry["steps_per_s"] for entry in history if entry["stage"] == "denoiser"]:
-        found[TRAINING_SPEED] = Figure(value=of_denoiser[-1] * settings.training.diffusion.batch_size)
-    return found
+def with_training_speeds(runs: list[Run], store: Store) -> None:
+    """Give every trained run the speed of its arm's training step, all arms timed in turns."""
+    models: dict[str, Reference] = {}
+    for run in runs:
+        if run.arm not in models and (model := store.find("model", run.made.get("model", ""))):
+            models[run.arm] = model
+    speeds = training_speeds(store, models)
+    for run in runs:
+        if run.arm in speeds:
+            run.figures[TRAINING_SPEED] = speeds[run.arm]
+
+
+def _sampling_speed(store: Store, cohort: Reference) -> dict[str, Figure]:
+    """Records/s of generation, with the start of its workers."""
+    speed = store.manifest(cohort).facts.get("records_per_second")
+    return {SAMPLING_SPEED: Figure(value=speed)} if speed else {}

@@ -31,7 +31,7 @@ from warehouse.store import Store
 
 CONDITIONS: Final = ("NORM", "AFIB", "SBRAD", "STACH", "CLBBB", "CRBBB", "IMI", "LVH")
 """SCP-ECG codes; a condition with fewer recordings or ECGs than `FEWEST` is replaced by the next of `SPARE`."""
-SPARE: Final = ("ASMI", "NDT", "1AVB", "LAFB", "ISC_", "IRBBB", "PVC")
+SPARE: Final = ("ASMI", "NDT", "1AVB", "LAFB", "ISC_", "IRBBB", "PVC", "ABQRS", "NST_", "LVOLT", "IVCD", "VCLVH")
 FEWEST: Final = 10
 LEADS: Final = ("II", "V1", "V5")
 RANGE: Final = (10, 90)
@@ -58,8 +58,12 @@ def main(words: Sequence[str] | None = None) -> None:
     pairs = {names[code]: (_with(real, code), _with(synthetic, code)) for code in chosen}
     pictures = {given.out: draw_beats(pairs, rate_hz)}
     if given.strips:
-        first = [(name, both[0].signal[0], both[1].signal[0]) for name, both in pairs.items()]
-        pictures[given.strips] = draw_comparison(first, rate_hz, LEADS)
+        # Not the first ECG of each: one that shows several conditions would be drawn several times.
+        singles = [
+            (name, *(ecgs.signal[number % len(ecgs)] for ecgs in both))
+            for number, (name, both) in enumerate(pairs.items())
+        ]
+        pictures[given.strips] = draw_comparison(singles, rate_hz, LEADS)
     for path, figure in pictures.items():
         figure.savefig(path, dpi=110, metadata={"Software": None})
         Console(stderr=True).print(f"written to {path}")

@@ -18,7 +18,7 @@ from tasks.section import Section, operational
 class PhysicsSettings(Section):
     """How physics enters the denoiser; each form can be switched.
 
-    The paper's terms are off: in the ablation (docs/benchmarks.md) they brought beats nearer to the simulator's equation
+    The paper's terms are off: in the ablation (docs/benchmarks.md) they brought beats nearer to the equation
     than people's are, and FID up.
     """
 
