@@ -42,6 +42,10 @@ class DenoiserArchitecture(Architecture):
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     heads: int = Field(4, ge=1, description="Attention heads.")
+    self_attention: bool = Field(
+        True,
+        description="Let latent positions attend to each other at every level on the way up, not only at the coarsest.",
+    )
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
     statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")

@@ -1,7 +1,8 @@
 """Conditional denoiser: a 1-D U-Net over the latent with cross-attention to the condition tokens.
 
 Each residual block is modulated by the time step and the pooled condition (scale and shift after group normalisation,
-as in Dhariwal and Nichol 2021); each level also attends to the tokens one by one. It predicts v (see
+as in Dhariwal and Nichol 2021); each level also attends to the tokens one by one. On the way up, latent positions
+attend to each other: the beats of one recording resemble each other, however far apart. It predicts v (see
 `models.diffusion`).
 """
 
@@ -77,15 +78,17 @@ class Attention(nn.Module):
 
 
 class Level(nn.Module):
-    """One residual block and its cross-attention."""
+    """One residual block, its attention to the condition and, if asked for, of latent positions to each other."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, tokens: int, heads: int) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, tokens: int, heads: int, around: bool) -> None:
         super().__init__()
         self.block = ResidualBlock(inputs, outputs, embedding)
         self.cross = Attention(outputs, tokens, heads)
+        self.around = Attention(outputs, outputs, heads) if around else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        return self.cross(self.block(x, embedding), tokens, mask)
+        x = self.cross(self.block(x, embedding), tokens, mask)
+        return x if self.around is None else self.around(x)
 
 
 class Denoiser(nn.Module):
@@ -113,19 +116,20 @@ class Denoiser(nn.Module):
         inputs, skips = width, []
         for index, level_width in enumerate(widths):
             for _ in range(architecture.blocks):
-                self.down.append(Level(inputs, level_width, embedding, tokens, heads))
+                self.down.append(Level(inputs, level_width, embedding, tokens, heads, around=False))
                 inputs = level_width
                 skips.append(inputs)
             if index < self.halvings:
                 self.shrink.append(nn.Conv1d(inputs, inputs, 4, stride=2, padding=1))
 
-        self.middle = Level(inputs, inputs, embedding, tokens, heads)
-        self.look_around = Attention(inputs, inputs, heads)
+        self.middle = Level(inputs, inputs, embedding, tokens, heads, around=True)
 
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for index, level_width in reversed(list(enumerate(widths))):
             for _ in range(architecture.blocks):
-                self.up.append(Level(inputs + skips.pop(), level_width, embedding, tokens, heads))
+                self.up.append(
+                    Level(inputs + skips.pop(), level_width, embedding, tokens, heads, architecture.self_attention)
+                )
                 inputs = level_width
             if index > 0:
                 self.grow.append(nn.ConvTranspose1d(inputs, inputs, 4, stride=2, padding=1))
@@ -158,7 +162,7 @@ class Denoiser(nn.Module):
             skips.append(x)
             if (index + 1) % self.blocks == 0 and index + 1 < len(self.down):
                 x = self.shrink[index // self.blocks](x)
-        x = self.look_around(self.middle(x, embedding, tokens, mask))
+        x = self.middle(x, embedding, tokens, mask)
         for index, level in enumerate(self.up):
             x = level(torch.cat([x, skips.pop()], dim=1), embedding, tokens, mask)
             if (index + 1) % self.blocks == 0 and index + 1 < len(self.up):
