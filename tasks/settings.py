@@ -151,7 +151,12 @@ class CohortSettings(Section):
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
     sampler_steps: int = Field(16, ge=1, description="Denoising steps.")
-    guidance: float = Field(2.0, ge=1, description="Classifier-free guidance scale; 1 for none.")
+    guidance: float = Field(
+        1.0,
+        ge=1,
+        description="Classifier-free guidance scale: 1 for ECGs as various as people's; more makes each more typical of "
+        "its condition, and takes two network passes a step.",
+    )
     fast: bool = Field(
         False,
         description="Let the distilled student sample, one network pass per step; guidance must be what it learned.",
