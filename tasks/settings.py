@@ -154,8 +154,8 @@ class CohortSettings(Section):
     guidance: float = Field(
         1.0,
         ge=1,
-        description="Classifier-free guidance scale: 1 for ECGs as various as people's; more makes each more typical of "
-        "its condition, and takes two network passes a step.",
+        description="Classifier-free guidance scale: 1 for ECGs as various as people's; more makes each more "
+        "typical of its condition, and takes two network passes a step.",
     )
     fast: bool = Field(
         False,
