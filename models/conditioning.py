@@ -67,10 +67,6 @@ class ConditionTensors:
         rows = rows if isinstance(rows, slice | Tensor) else torch.as_tensor(list(rows), dtype=torch.long)
         return ConditionTensors(**{name: tensor[rows] for name, tensor in self.tensors().items()})
 
-    def select(self, rows: slice | Sequence[int] | Tensor) -> ConditionTensors:
-        """The conditions of some rows; the same as indexing."""
-        return self[rows]
-
     def to(self, device: torch.device | str) -> ConditionTensors:
         """The same conditions on another device."""
         return ConditionTensors(**{name: tensor.to(device) for name, tensor in self.tensors().items()})

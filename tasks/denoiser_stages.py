@@ -86,9 +86,10 @@ class DenoiserStage(TrainingStage):
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, simulator classes, heart rates and cardiac-phase channels."""
         data = self.splits[split]
-        latents, r_times = self.latents[split][rows], self.r_times[split][rows]
         if split == "train":
             latents, r_times = self._piece(rows)
+        else:
+            latents, r_times = self.latents[split][rows], self.r_times[split][rows]
         phase = None
         if self.settings.physics.phase_channels:
             phase = phase_channels(r_times.to(device), latents.shape[-1], self.samples_per_step, self.rate_hz)

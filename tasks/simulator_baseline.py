@@ -19,13 +19,11 @@ from safetensors.torch import load_file, save_file
 
 from models.beat_library import BeatLibrary, fit_library, simulate_from
 from models.r_peaks import locate_r_peaks
-from tasks.cohort_table import cohort_table, superclasses_of
+from tasks.cohort_table import superclasses_of
 from tasks.conditions import Condition, StatementFacts, conditions_of
-from tasks.ecg_sets import EcgSet
 from tasks.training_data import UNUSABLE_FLAGS
 from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
-from warehouse.schema import MEASURED_FEATURES
 from warehouse.store import Store
 from warehouse.waveforms import LEAD_COLUMNS, from_lead_columns
 
@@ -174,28 +172,6 @@ def simulate_conditions(
         )
         signal[row] = found[0].numpy()
     return signal
-
-
-def simulated_set(
-    beats: RecordedBeats, conditions: Sequence[Condition], seeds: Sequence[int], variation: float = VARIATION
-) -> EcgSet:
-    """`simulate_conditions` as evaluation takes any cohort: stored in whole µV, measured, with its conditions."""
-    signal = simulate_conditions(beats, conditions, seeds, variation)
-    table = cohort_table(
-        "simulator-alone",
-        range(len(conditions)),
-        [int(seed) for seed in seeds],
-        list(conditions),
-        [[] for _ in conditions],
-        signal,
-        beats.rate_hz,
-        "simulator-alone",
-        True,
-        beats.facts,
-    )
-    kept = ["superclasses", "statements", "age_years", "sex", "text", "target_heart_rate_bpm", *MEASURED_FEATURES]
-    names = np.array([f"simulated {row}" for row in range(len(conditions))], dtype=object)
-    return EcgSet(table.select(kept), from_lead_columns(table), names)
 
 
 def simulated_batches(
