@@ -80,7 +80,7 @@ def test_dropout_hides_fields_at_the_asked_rate_and_rows_as_a_whole() -> None:
 def test_selecting_and_stacking() -> None:
     condition = conditions()
     condition.numbers[:, 0] = torch.arange(5.0)
-    again = ConditionTensors.stack([condition[[3, 1]], condition[2:3], condition.select(torch.tensor([0]))])
+    again = ConditionTensors.stack([condition[[3, 1]], condition[2:3], condition[torch.tensor([0])]])
     assert again.numbers[:, 0].tolist() == [3.0, 1.0, 2.0, 0.0]
     assert len(again) == 4
     assert not condition.hidden().present.any()
