@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="optimiser steps of every denoiser (training.diffusion.steps)")
     parser.add_argument("--arms", help=f"only some arms, with commas between them: {', '.join(NAMES)}")
     given = parser.parse_args(words)
-    arms = chosen_arms(given.arms)
+    arms = chosen_arms(given.arms, given.quick)
     profile = Profile(given.profile, tuple(given.set), given.data, given.warehouse, given.steps, given.quick)
     seeds = QUICK_SEEDS if given.quick else FULL_SEEDS
     settings, started = profile.settings(), time.monotonic()

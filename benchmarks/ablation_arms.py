@@ -39,12 +39,14 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
 }
 """Trained arm to the settings that make it. Everything else is the profile's: steps, batch size, autoencoder."""
 NAMES: Final = (SIMULATOR_ALONE, *ARMS)
+QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full")
+"""Arms of the quick form; the paper's terms and pre-training are compared in the full one, or with `--arms`."""
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 QUICK: Final[dict[str, Any]] = {
-    "training.autoencoder.steps": 1500,
+    "training.autoencoder.steps": 2000,
     "training.detail.steps": 1000,
-    "training.diffusion.steps": 800,
+    "training.diffusion.steps": 1000,
     "training.diffusion.learning_rate": 1e-3,
     "training.diffusion.ema_decay": 0.995,
     "cohort.size": 450,
@@ -93,14 +95,14 @@ def plan(arms: Sequence[str], seeds: Seeds) -> list[Planned]:
     ]
 
 
-def chosen_arms(words: str | None) -> list[str]:
-    """The arms that `--arms a,b` names, in the order of the table; all without it.
+def chosen_arms(words: str | None, quick: bool = False) -> list[str]:
+    """The arms that `--arms a,b` names, in the order of the table; without it all, or those of the quick form.
 
     Raises:
         SettingsError: there is no such arm.
     """
     if words is None:
-        return list(NAMES)
+        return list(QUICK_NAMES if quick else NAMES)
     asked = [word.strip() for word in words.split(",") if word.strip()]
     if unknown := [name for name in asked if name not in NAMES]:
         raise SettingsError(f"--arms: unknown arm {unknown[0]!r}; known: {', '.join(NAMES)}")

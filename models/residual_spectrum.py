@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.leads import INDEPENDENT_LEADS
 
 LEADS: Final = len(INDEPENDENT_LEADS)
-BAND_EDGES_HZ: Final = (0.0, 5.0, 12.0, 20.0, 30.0, 40.0, 60.0, 100.0, 160.0, math.inf)
+BAND_EDGES_HZ: Final = (0.0, 5.0, 12.0, 20.0, 30.0, 35.0, 40.0, 45.0, 60.0, 100.0, 160.0, math.inf)
 """Bands in which each recording has a level of its own; those beyond half the sampling rate do not exist."""
 FLOOR: Final = 1e-10
 """Power that a flat lead is given, for it has no logarithm."""
