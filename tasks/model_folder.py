@@ -28,7 +28,7 @@ from warehouse.errors import EinthovenError
 from warehouse.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 
 class ModelFolderError(EinthovenError):
@@ -40,7 +40,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format_version: int = Field(FORMAT_VERSION, description="Raised when older code could no longer read the folder.")
+    format_version: int = Field(FORMAT_VERSION, description="Raised when code and older folders no longer fit.")
     generator: GeneratorConfig = Field(description="Architectures, sampling rate, length and scales.")
     statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
     embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
