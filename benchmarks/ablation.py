@@ -3,9 +3,9 @@
 `python -m benchmarks.ablation --profile ptbxl-mini --data PATH --warehouse PATH [--quick] [--steps N] [--arms a,b]`
 trains every arm with the same autoencoder settings, steps and batch size, generates the same conditions with the same
 row seeds, and evaluates each cohort against the same held-out recordings with the same networks. The full form has
-three training and three cohort seeds, the quick one a single run per arm. Everything is made through the flows and
-committed in the warehouse: killed or repeated, the same command goes on. With `--arms`, results stay in the warehouse's
-folder `_ablation`, so that they never stand for the whole table.
+every arm and three training and three cohort seeds, the quick one fewer arms (`QUICK_NAMES`) and a single run of each.
+Everything is made through the flows and committed in the warehouse: killed or repeated, the same command goes on. With
+`--arms`, results stay in the warehouse's folder `_ablation`, so that they never stand for the whole table.
 """
 
 from __future__ import annotations
