@@ -3,7 +3,8 @@
 What a decoded signal lacks is noise and fine detail: its level and spectrum are the recording's own, it is correlated
 over leads, and it is larger and sharper at QRS complexes. It is generated in three steps:
 
-1. Traits: which share of the decoded signal is right, and the levels of the rest (`models.residual_spectrum`).
+1. Traits: which share of the decoded signal is right, and how loud the rest is, per frequency band and per calm or
+   active stretch (`models.residual_spectrum`).
 2. Envelope: how large the rest is over time, predicted by a small network.
 3. Shape: a small conditional flow (rectified flow, Liu et al. 2023; flow matching, Lipman et al. 2023) from white noise
    to the rest divided by its spectrum and its envelope. So it only has to learn how leads go together and what a
@@ -33,8 +34,6 @@ TIME_SCALE: Final = 1000
 """Flow time 0 … 1 in the unit of `time_features`."""
 EDGE: Final = 32
 """Samples at either end of a recording that are not learned from, for whitening distorts them."""
-SMALLEST_CURVATURE: Final = 1e-4
-"""In lead standard deviations per sample squared; a flat lead has none."""
 LOG_ENVELOPE_RANGE: Final = (-4.0, 2.0)
 """Outside it a network that has not learned yet would overflow."""
 
@@ -112,12 +111,12 @@ class DetailHead(nn.Module):
         self.fold, self.steps, self.width, self.rate_hz = architecture.fold, architecture.steps, width, rate_hz
         self.spectrum = ResidualSpectrum(rate_hz)
         self.embed = nn.Sequential(
-            nn.Linear(width + self.spectrum.levels + self.spectrum.traits, width),
+            nn.Linear(width + self.spectrum.given_size + self.spectrum.traits, width),
             nn.SiLU(),
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        self.envelope = Envelope(2 * LEADS, self.spectrum.levels + self.spectrum.traits, width // 2, self.fold)
+        self.envelope = Envelope(2 * LEADS, self.spectrum.given_size + self.spectrum.traits, width // 2, self.fold)
         self.stem = nn.Conv1d(4 * LEADS * self.fold, width, 3, padding=1)
         dilations = itertools.islice(itertools.cycle((1, 2, 4, 8)), architecture.blocks)
         self.blocks = nn.ModuleList(FlowBlock(width, width, dilation) for dilation in dilations)
@@ -132,7 +131,7 @@ class DetailHead(nn.Module):
             noisy: (B, 8, samples) y_t = (1 − t) y + t ε.
             time: (B,) t.
             seen: (B, 16, samples) see `seen`.
-            traits: (B, levels + traits) standardised.
+            traits: (B, given_size + traits) standardised.
 
         Returns:
             (B, 8, samples).
@@ -143,15 +142,14 @@ class DetailHead(nn.Module):
             x = block(x, embedding)
         return unfolded(self.head(F.silu(x)), self.fold, noisy.shape[-1])
 
-    @staticmethod
-    def seen(decoded: Tensor) -> Tensor:
-        """What the networks see of decoded signals (B, 8, samples): as they are, and their curvature, (B, 16, samples).
+    def seen(self, decoded: Tensor, traits: Tensor) -> Tensor:
+        """What the networks see of decoded signals (B, 8, samples), (B, 16, samples).
 
-        The curvature, over its own size, shows the high frequencies, of which the residual takes a part back.
+        The signals as they are; and what is right about them in the measure of the residual, whitened like it: ripple
+        that is next to nothing beside a QRS complex is as large as the residual there.
         """
-        curvature = F.pad(decoded.diff(n=2, dim=-1), (1, 1))
-        size = curvature.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(SMALLEST_CURVATURE)
-        return torch.cat([decoded, curvature / size], dim=1)
+        restored = self.spectrum.restored(decoded, traits)
+        return torch.cat([decoded, self.spectrum.whitened(restored, traits).asinh()], dim=1)
 
     def detailed(self, decoded: Tensor, generators: Sequence[torch.Generator], precision: torch.dtype) -> Tensor:
         """Decoded signals with detail, by the midpoint rule.
@@ -168,7 +166,7 @@ class DetailHead(nn.Module):
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
         traits = spectrum.draw_traits(given, drawn)
-        seen, standardised = self.seen(decoded), spectrum.standardised(given, traits)
+        seen, standardised = self.seen(decoded, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             envelope = self.envelope(seen, standardised)
         seen = torch.cat([seen, envelope], dim=1)
@@ -181,8 +179,8 @@ class DetailHead(nn.Module):
         for step in range(self.steps):
             t = 1 - step * size
             state = state - size * velocity(state - 0.5 * size * velocity(state, t), t - 0.5 * size)
-        # The levels hold exactly: a recording's noise level is the first thing that tells it from others.
-        residual = spectrum.levelled(spectrum.coloured(state * envelope.exp(), traits), traits)
+        # Loudness and levels hold exactly: a recording's noise is the first thing that tells it from others.
+        residual = spectrum.matched(spectrum.coloured(state * envelope.exp(), traits), decoded, traits)
         return spectrum.restored(decoded, traits) + residual
 
 
@@ -209,7 +207,7 @@ class DetailObjective(nn.Module):
         with torch.no_grad(), torch.autocast(signal.device.type, enabled=False):
             given, traits = spectrum.given(decoded), spectrum.traits_of(signal, decoded)
             residual = spectrum.whitened(signal - spectrum.restored(decoded, traits), traits)
-            seen, standardised = self.head.seen(decoded), spectrum.standardised(given, traits)
+            seen, standardised = self.head.seen(decoded, traits), spectrum.standardised(given, traits)
         # One place for all rows: a crop is a view then, and rows differ anyway.
         edge = min(EDGE, signal.shape[-1] // 4)
         inner = signal.shape[-1] - 2 * edge

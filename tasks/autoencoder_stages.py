@@ -65,6 +65,7 @@ class AutoencoderStage(TrainingStage):
             self.settings.kl_weight,
             self.settings.beat_weight,
             self.settings.spectral_weight,
+            self.settings.slope_weight,
         )
         self.learner = self.objective
 

@@ -28,7 +28,7 @@ from warehouse.errors import EinthovenError
 from warehouse.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 
 
 class ModelFolderError(EinthovenError):

@@ -69,6 +69,9 @@ class AutoencoderTraining(Section):
     kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
     beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
     spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
+    slope_weight: float = Field(
+        0.3, ge=0, description="Weight of the absolute error of slopes, which sees ripple between beats."
+    )
     crop_share: float = Field(1.0, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
     gain_spread: float = Field(
         0.2, ge=0, description="Standard deviation of the log gain that training recordings get."

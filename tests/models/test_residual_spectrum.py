@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from models.residual_spectrum import LEADS, ResidualSpectrum, filtered, power_spectrum
+from models.residual_spectrum import LEADS, ResidualSpectrum, filtered, power_spectrum, stretches
 
 RATE, SAMPLES = 100.0, 1000
 
@@ -68,9 +69,51 @@ def test_colouring_and_whitening_are_inverse_and_levels_hold() -> None:
     assert white[..., 50:-50].square().mean() == pytest.approx(1.0, abs=0.15)
     again = spectrum.coloured(white, traits)
     assert (again - residual)[..., 70:-70].square().mean() < 1e-3 * residual.square().mean()
-    # Whatever the amplitude of what is coloured, the level asked for comes out.
-    loud = spectrum.levelled(spectrum.coloured(3 * white, traits), traits)
-    assert torch.allclose(spectrum.levels_of(loud), traits[:, spectrum.levels :], atol=0.05)
+    # Whatever the amplitude of what is coloured, the levels asked for come out.
+    loud = spectrum.matched(spectrum.coloured(3 * white, traits), decoded, traits)
+    levels = traits[:, spectrum.gains : spectrum.gains + spectrum.levels]
+    assert torch.allclose(spectrum.levels_of(loud), levels, atol=0.05)
+
+
+def beating(rows: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes every second; what is missing is fast and loud at them, and between them recordings differ. The decoder
+    leaves as much ripple between them, none of it right."""
+    spikes = torch.zeros(SAMPLES)
+    spikes[50::100] = 1.0
+    spikes = F.conv1d(spikes[None, None], torch.hann_window(9)[None, None], padding=4)[0]
+    fast = 1 - torch.tensor([1.0] * 20 + [0.0] * 31).expand(1, LEADS, -1)
+    beats = 5 * spikes * torch.linspace(0.5, 1.5, rows)[:, None, None] * torch.ones(1, LEADS, 1)
+    between = 0.1 * torch.linspace(-1, 1, rows).exp()[torch.randperm(rows), None, None]
+    missing = filtered(noise(rows, 5), fast, RATE) * (between + 0.5 * spikes)
+    return beats + missing, beats + 0.2 * filtered(noise(rows, 6), fast, RATE)
+
+
+def test_stretches_find_the_beats_and_cover_every_sample() -> None:
+    _, decoded = beating(5)
+    calm, waves, active = stretches(decoded, RATE).unbind(dim=1)
+    assert torch.equal(calm.int() + waves.int() + active.int(), torch.ones(5, SAMPLES, dtype=torch.int32))
+    assert active[:, 50::100].all()
+    assert calm[:, 0::100].float().mean() > 0.4
+
+
+def test_ripple_between_beats_is_taken_back_and_the_noise_there_is_each_recordings_own() -> None:
+    torch.manual_seed(0)
+    signal, decoded = beating()
+    spectrum = ResidualSpectrum(RATE)
+    spectrum.fit(signal, decoded)
+    traits = spectrum.traits_of(signal, decoded)
+    gains = traits[:, spectrum.levels : spectrum.gains].unflatten(1, (LEADS, -1))
+    assert gains[..., -1].mean() == pytest.approx(1.0, abs=0.1)
+    assert gains[..., 0].mean() < 0.6
+    white = torch.randn(signal.shape)
+    made = spectrum.restored(decoded, traits)
+    made = made + spectrum.matched(spectrum.coloured(white, traits), decoded, traits)
+    calm = stretches(decoded, RATE)[:, :1]
+    level = [
+        (each.diff(dim=-1, append=each[..., -1:]).square() * calm).mean(dim=(1, 2)).log() for each in (signal, made)
+    ]
+    assert torch.corrcoef(torch.stack(level))[0, 1] > 0.9
+    assert float((level[1] - level[0]).mean()) == pytest.approx(0.0, abs=0.2)
 
 
 def test_traits_follow_the_decoded_signal_and_scatter_like_the_recordings() -> None:
@@ -79,9 +122,9 @@ def test_traits_follow_the_decoded_signal_and_scatter_like_the_recordings() -> N
     spectrum.fit(signal, decoded)
     given, traits = spectrum.given(decoded), spectrum.traits_of(signal, decoded)
     expected = spectrum.draw_traits(given, torch.zeros_like(traits))
-    # Loudness of the missing part goes with that of the decoded signal.
-    level = traits[:, spectrum.levels + 4]
-    assert torch.corrcoef(torch.stack([level, expected[:, spectrum.levels + 4]]))[0, 1] > 0.9
+    # The level of the missing part goes with that of the decoded signal.
+    level = spectrum.gains + 4
+    assert torch.corrcoef(torch.stack([traits[:, level], expected[:, level]]))[0, 1] > 0.9
     generator = torch.Generator().manual_seed(5)
     drawn = spectrum.draw_traits(given, torch.randn(traits.shape, generator=generator))
     assert torch.allclose(drawn.mean(dim=0), traits.mean(dim=0), atol=0.15)
