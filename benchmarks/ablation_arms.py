@@ -44,7 +44,7 @@ QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "ful
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 QUICK: Final[dict[str, Any]] = {
-    "training.autoencoder.steps": 2000,
+    "training.autoencoder.steps": 3000,
     "training.detail.steps": 1000,
     "training.diffusion.steps": 1000,
     "training.diffusion.learning_rate": 1e-3,
