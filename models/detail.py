@@ -130,7 +130,7 @@ class DetailHead(nn.Module):
         Args:
             noisy: (B, 8, samples) y_t = (1 − t) y + t ε.
             time: (B,) t.
-            seen: (B, 16, samples) see `seen`.
+            seen: (B, 24, samples) what `seen` shows, and the envelope.
             traits: (B, given_size + traits) standardised.
 
         Returns:
@@ -142,13 +142,16 @@ class DetailHead(nn.Module):
             x = block(x, embedding)
         return unfolded(self.head(F.silu(x)), self.fold, noisy.shape[-1])
 
-    def seen(self, decoded: Tensor, traits: Tensor) -> Tensor:
-        """What the networks see of decoded signals (B, 8, samples), (B, 16, samples).
+    def seen(self, decoded: Tensor, restored: Tensor, traits: Tensor) -> Tensor:
+        """What the networks see, (B, 16, samples): decoded signals, and what is right about them, whitened.
 
-        The signals as they are; and what is right about them in the measure of the residual, whitened like it: ripple
-        that is next to nothing beside a QRS complex is as large as the residual there.
+        Whitened like the residual, ripple that is next to nothing beside a QRS complex is as large as the residual.
+
+        Args:
+            decoded: (B, 8, samples).
+            restored: (B, 8, samples) from `ResidualSpectrum.restored`.
+            traits: (B, traits).
         """
-        restored = self.spectrum.restored(decoded, traits)
         return torch.cat([decoded, self.spectrum.whitened(restored, traits).asinh()], dim=1)
 
     def detailed(self, decoded: Tensor, generators: Sequence[torch.Generator], precision: torch.dtype) -> Tensor:
@@ -166,7 +169,8 @@ class DetailHead(nn.Module):
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
         traits = spectrum.draw_traits(given, drawn)
-        seen, standardised = self.seen(decoded, traits), spectrum.standardised(given, traits)
+        restored = spectrum.restored(decoded, traits)
+        seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             envelope = self.envelope(seen, standardised)
         seen = torch.cat([seen, envelope], dim=1)
@@ -179,9 +183,9 @@ class DetailHead(nn.Module):
         for step in range(self.steps):
             t = 1 - step * size
             state = state - size * velocity(state - 0.5 * size * velocity(state, t), t - 0.5 * size)
-        # Loudness and levels hold exactly: a recording's noise is the first thing that tells it from others.
+        # Loudness and levels hold nearly exactly: a recording's noise is the first thing that tells it from others.
         residual = spectrum.matched(spectrum.coloured(state * envelope.exp(), traits), decoded, traits)
-        return spectrum.restored(decoded, traits) + residual
+        return restored + residual
 
 
 class DetailObjective(nn.Module):
@@ -206,8 +210,10 @@ class DetailObjective(nn.Module):
         spectrum = self.head.spectrum
         with torch.no_grad(), torch.autocast(signal.device.type, enabled=False):
             given, traits = spectrum.given(decoded), spectrum.traits_of(signal, decoded)
-            residual = spectrum.whitened(signal - spectrum.restored(decoded, traits), traits)
-            seen, standardised = self.head.seen(decoded, traits), spectrum.standardised(given, traits)
+            restored = spectrum.restored(decoded, traits)
+            residual = spectrum.whitened(signal - restored, traits)
+            seen = self.head.seen(decoded, restored, traits)
+            standardised = spectrum.standardised(given, traits)
         # One place for all rows: a crop is a view then, and rows differ anyway.
         edge = min(EDGE, signal.shape[-1] // 4)
         inner = signal.shape[-1] - 2 * edge

@@ -79,6 +79,26 @@ def test_grid_that_is_no_multiple_of_the_rate_is_refused() -> None:
         BeatDecoder(BeatDecoderArchitecture(grid_hz=250), 8, 8, rate_hz=100)
 
 
+def test_slopes_see_ripple_between_beats_that_squares_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, (signal, peaks) = networks(), beating(4)
+    first = torch.tensor([int(whole_beats(found, 1000, 20, 40)[0]) for found in peaks])
+    windows = torch.stack([torch.arange(4), first - 20], dim=1)
+    beat = beats_on_grid(signal, first, 100, BEAT)
+    ripple = 0.05 * (-1.0) ** torch.arange(1000)
+    parts = {}
+    for name, restored in (("exact", signal), ("rippled", signal + ripple)):
+        monkeypatch.setattr(objective.autoencoder, "decode", lambda latent, samples, restored=restored: restored)
+        torch.manual_seed(0)
+        parts[name] = objective(signal, beat, first, windows)
+    assert float(parts["exact"]["slope"]) == 0.0
+    assert float(parts["rippled"]["slope"]) == pytest.approx(0.1, rel=1e-3)
+    assert float(parts["rippled"]["full"]) == pytest.approx(0.0025, rel=1e-3)
+    others = ("full", "kl", "beat", "place", "spectral")
+    weights = dict(zip(others, (1.0, objective.kl_weight, objective.beat_weight, 0.1, 0.05), strict=True))
+    expected = sum(weights[name] * parts["rippled"][name] for name in others) + 0.3 * parts["rippled"]["slope"]
+    assert float(parts["rippled"]["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_spectral_distance_is_zero_for_itself_blind_to_offsets_and_sees_lost_detail() -> None:
     signal, peaks = beating(4)
     starts = [(row, peak - 20) for row in range(4) for peak in whole_beats(peaks[row], 1000, 20, 40)]
