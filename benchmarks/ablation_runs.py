@@ -1,11 +1,15 @@
 """Making one run of the ablation, stage by stage through the flows, and reading its figures.
 
 Everything is committed in the warehouse under its digest, so a run that was made before, or was killed, is found again.
+A run's key says the same without a warehouse: what its figures were measured with.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow.compute as pc
@@ -13,26 +17,57 @@ from prefect import flow
 
 from benchmarks.ablation_arms import SIMULATOR_ALONE, Planned
 from benchmarks.ablation_speed import training_speeds
-from benchmarks.ablation_table import AUTOENCODER_FLOOR, COLUMNS, REAL, SAMPLING_SPEED, TRAINING_SPEED, Figure, Run
+from benchmarks.ablation_table import COLUMNS, SAMPLING_SPEED, TRAINING_SPEED, Figure, Run
+from benchmarks.record import Machine, today
 from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
 from flows.train import train_model
+from tasks.alignment_training import STAGE as ALIGNMENT
+from tasks.autoencoder_training import STAGE as AUTOENCODER
+from tasks.classifier_training import STAGE as CLASSIFIER
 from tasks.cohort_design import design_cohort, row_seed
 from tasks.cohort_table import cohort_table, summarise
 from tasks.ecg_sets import concatenate, read_cohort, read_recordings
+from tasks.evaluation import STAGE as EVALUATION
 from tasks.generation import DESIGN_COLUMNS, TABLE
+from tasks.generation import STAGE as GENERATION
+from tasks.knowledge import RETRIEVAL
 from tasks.ode_residual_rows import METRIC, load_equation, residual_with
 from tasks.settings import Settings
 from tasks.simulator_baseline import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
 from tasks.stage import Result, Stage, commit_once, run_logger
-from warehouse.reference import Reference
+from tasks.training import TRAINING
+from warehouse.reference import Reference, digest
 from warehouse.store import Staging, Store
 
 SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=1)
+SIMULATOR: Final = {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION}
+STAGES: Final = (AUTOENCODER, TRAINING, GENERATION, SIMULATION, CLASSIFIER, ALIGNMENT, EVALUATION)
+"""What happens between recordings with their knowledge base, whose ids hold their own versions, and figures."""
 
 
-def make(planned: Planned, settings: Settings, recordings: Reference, knowledge: Reference) -> Run:
-    """Train, generate and evaluate, or find what is there."""
+def key_of(planned: Planned, settings: Settings, recordings: Reference, knowledge: Reference) -> str:
+    """A digest of all that shapes a run's figures: where two are equal, one run stands for the other on any machine.
+
+    Runs of the simulator alone take the settings of training too, since the equation that training fits measures their
+    ODE residual.
+    """
+    shaping = {
+        "training": settings.training.for_digest(),
+        "retrieval": {name: value for name, value in settings.knowledge.for_digest().items() if name in RETRIEVAL},
+        "cohort": settings.cohort.for_digest(),
+        "evaluation": settings.evaluation.for_digest(),
+    }
+    code = {stage.name: stage.code_version for stage in STAGES}
+    return digest("ablation", planned.arm, shaping, [recordings.id, knowledge.id], code, SIMULATOR)
+
+
+def make(planned: Planned, settings: Settings, recordings: Reference, knowledge: Reference, commit: str) -> Run:
+    """Train, generate and evaluate, or find what is there.
+
+    Args:
+        commit: of the code that runs.
+    """
     store = Store(settings.warehouse.uri)
     model = None
     if planned.arm == SIMULATOR_ALONE:
@@ -46,78 +81,68 @@ def make(planned: Planned, settings: Settings, recordings: Reference, knowledge:
         arm=planned.arm,
         training_seed=planned.training_seed,
         cohort_seed=planned.cohort_seed,
+        key=key_of(planned, settings, recordings, knowledge),
         made={one.kind: one.id for one in (model, cohort, evaluation) if one is not None},
         figures={**figures_of(rows), **_sampling_speed(store, cohort)},
-        rows=rows,
+        real=real_figures_of(rows),
+        floor=figures_of(rows, "reconstruction"),
+        commit=commit,
+        date=today(),
+        machine=Machine.here().processor,
     )
 
 
-def figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
-    """The columns of the table, from the rows of an evaluation."""
+def figures_of(rows: list[dict[str, Any]], subject: str | None = None) -> dict[str, Figure]:
+    """The columns of the table, from the rows of an evaluation.
+
+    Args:
+        subject: whose figures to take; None for each column's own subject, which is the cohort.
+    """
     known = {(row["metric"], row["subject"]): row for row in rows}
     found = {}
     for column in COLUMNS:
-        row = known.get((column.metric, column.subject))
+        row = known.get((column.metric, subject or column.subject))
         if row is not None and row["value"] is not None:
             found[column.name] = Figure(value=row["value"], low=row["low"], high=row["high"])
     return found
 
 
-def real_run(runs: list[Run]) -> Run:
-    """The same figures on real recordings, as the evaluations hold them; they are the same whatever was evaluated."""
-    found: dict[str, Figure] = {}
-    for run in runs:
-        known = {(row["metric"], row["subject"]): row for row in run.rows}
-        for column in COLUMNS:
-            if column.name in found:
-                continue
-            if column.real is not None and (row := known.get((column.metric, column.real))):
-                figure = Figure(value=row["value"], low=row["low"], high=row["high"])
-            elif row := known.get((column.metric, column.subject)):
-                figure = Figure(value=row["reference"])
-            else:
-                continue
-            if figure.value is not None:
-                found[column.name] = figure
-    return Run(arm=REAL, training_seed=None, cohort_seed=None, figures=found)
-
-
-def floor_runs(runs: list[Run]) -> list[Run]:
-    """What real recordings through the autoencoder measure, once per training seed: arms share their autoencoder."""
-    found: dict[int, Run] = {}
-    for run in runs:
-        if run.training_seed is None or run.training_seed in found:
+def real_figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
+    """The same columns on real recordings: of a row of their own, or as the reference of the cohort's row."""
+    known = {(row["metric"], row["subject"]): row for row in rows}
+    found = {}
+    for column in COLUMNS:
+        if column.real is not None and (row := known.get((column.metric, column.real))):
+            figure = Figure(value=row["value"], low=row["low"], high=row["high"])
+        elif row := known.get((column.metric, column.subject)):
+            figure = Figure(value=row["reference"])
+        else:
             continue
-        known = {(row["metric"], row["subject"]): row for row in run.rows}
-        rows = {column.name: known.get((column.metric, "reconstruction")) for column in COLUMNS}
-        figures = {
-            name: Figure(value=row["value"], low=row["low"], high=row["high"])
-            for name, row in rows.items()
-            if row is not None and row["value"] is not None
-        }
-        found[run.training_seed] = Run(
-            arm=AUTOENCODER_FLOOR, training_seed=run.training_seed, cohort_seed=None, figures=figures
-        )
-    return list(found.values())
+        if figure.value is not None:
+            found[column.name] = figure
+    return found
 
 
-def with_residual_of_simulator(runs: list[Run], settings: Settings, recordings: Reference) -> None:
-    """Give the runs without a model their ODE residual, by the equation that the others' training fitted.
+def with_residual_of_simulator(
+    runs: Mapping[Planned, Run], settings_of: Mapping[Planned, Settings], recordings: Reference, store: Store
+) -> None:
+    """Give runs without a model the ODE residual that they lack, by the equation that the others' training fitted.
 
     The fit depends on recordings and settings that all arms share, so any model's will do; without one there is none.
+    A run that was made in another warehouse has its cohort simulated again.
     """
-    store = Store(settings.warehouse.uri)
-    alone = [run for run in runs if run.arm == SIMULATOR_ALONE]
-    model = next((found for run in runs if (found := store.find("model", run.made.get("model", "")))), None)
-    if not alone or model is None or (fitted := load_equation(store.path(model))) is None:
+    alone = {one: run for one, run in runs.items() if run.arm == SIMULATOR_ALONE and METRIC not in run.figures}
+    model = next((found for run in runs.values() if (found := _model(store, run))), None) if alone else None
+    if model is None or (fitted := load_equation(store.path(model))) is None:
         return
     held_out = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
     rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
-    for run in alone:
-        if cohort := store.find("cohort", run.made["cohort"]):
-            row = residual_with(fitted, read_cohort(store, cohort), held_out, rate_hz, settings.evaluation)
-            if row["value"] is not None:
-                run.figures[METRIC] = Figure(value=row["value"], low=row["low"], high=row["high"])
+    for one, run in alone.items():
+        settings = settings_of[one]
+        cohort = store.find("cohort", run.made.get("cohort", "")) or simulate_cohort(settings, recordings)
+        row = residual_with(fitted, read_cohort(store, cohort), held_out, rate_hz, settings.evaluation)
+        if row["value"] is not None:
+            run.figures[METRIC] = Figure(value=row["value"], low=row["low"], high=row["high"])
 
 
 @flow(name="simulate-cohort")
@@ -129,7 +154,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
     store, cohort = Store(settings.warehouse.uri), settings.cohort
     shaping = {
         "cohort": {name: getattr(cohort, name) for name in ("name", "size", "seed", "min_patients", "rows_per_part")},
-        "simulator": {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION},
+        "simulator": SIMULATOR,
     }
 
     def build(staging: Staging) -> Result:
@@ -168,16 +193,23 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
     return commit_once(SIMULATION, shaping, [recordings], store, build)
 
 
-def with_training_speeds(runs: list[Run], store: Store) -> None:
-    """Give every trained run the speed of its arm's training step, all arms timed in turns."""
-    models: dict[str, Reference] = {}
-    for run in runs:
-        if run.arm not in models and (model := store.find("model", run.made.get("model", ""))):
-            models[run.arm] = model
-    speeds = training_speeds(store, models)
-    for run in runs:
-        if run.arm in speeds:
-            run.figures[TRAINING_SPEED] = speeds[run.arm]
+def with_training_speeds(runs: Collection[Run], store: Store) -> None:
+    """Time a training step of every arm in turns, and give the speeds to the runs whose models are in this warehouse.
+
+    Nothing is timed while all of them have a speed. Runs made elsewhere keep what they were timed with.
+    """
+    models = [(run, model) for run in runs if (model := _model(store, run))]
+    if all(TRAINING_SPEED in run.figures for run, _ in models):
+        return
+    print("timing a training step of every arm whose model is here, in turns", file=sys.stderr)
+    speeds = training_speeds(store, {run.arm: model for run, model in models})
+    timed = f"{datetime.now(UTC):%Y-%m-%d %H:%M}, {Machine.here().processor}"
+    for run, _ in models:
+        run.figures[TRAINING_SPEED], run.timed = speeds[run.arm], timed
+
+
+def _model(store: Store, run: Run) -> Reference | None:
+    return store.find("model", run.made.get("model", ""))
 
 
 def _sampling_speed(store: Store, cohort: Reference) -> dict[str, Figure]:

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 from rich.console import Console
 from rich.table import Table
 
+from warehouse.store import write_text
+
 RESULTS: Final = Path(__file__).parent / "results"
 LIBRARIES: Final = ("torch", "ray", "numpy", "scikit-learn", "duckdb", "langchain")
 
@@ -113,6 +115,11 @@ def arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def record_path(name: str, quick: bool, results: Path = RESULTS) -> Path:
+    """Where a benchmark's record is."""
+    return results / f"{name}{'-quick' if quick else ''}.json"
+
+
 def publish(
     name: str,
     checks: list[Check],
@@ -122,8 +129,9 @@ def publish(
     settings: dict[str, Any],
     details: dict[str, Any] | None = None,
     results: Path = RESULTS,
+    show: bool = True,
 ) -> Path:
-    """Print the checks and write the record.
+    """Print the checks and write the record, which appears whole or not at all.
 
     Args:
         name: of the benchmark's module.
@@ -133,6 +141,7 @@ def publish(
         settings: what it ran with.
         details: anything else worth keeping, as JSON values.
         results: folder to write to.
+        show: print the checks too, not only write them.
 
     Returns:
         The file written.
@@ -148,20 +157,39 @@ def publish(
                 *([f"--profile {settings['profile']}"] if "profile" in settings else []),
             ]
         ),
-        commit=_commit(),
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=commit(),
+        date=today(),
         seconds=round(seconds, 1),
         machine=Machine.here(),
         settings=settings,
         checks=checks,
         details=details or {},
     )
-    Console(width=None if sys.stdout.isatty() else 140).print(_table(record))
     results.mkdir(parents=True, exist_ok=True)
-    path = results / f"{name}{'-quick' if quick else ''}.json"
-    path.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    path = write_text(record_path(name, quick, results), record.model_dump_json(indent=2) + "\n")
+    if show:
+        Console(width=None if sys.stdout.isatty() else 140).print(_table(record))
+        print(f"written to {path}")
     return path
+
+
+def today() -> str:
+    """The date, in universal time as everything that is recorded."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def commit() -> str:
+    """The commit that runs, with a plus where the working tree differs from it."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    head = git("rev-parse", "--short", "HEAD")
+    others = (":(top)", ":(top,exclude)benchmarks/results")  # what benchmarks write does not change what ran
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *others)
+    return f"{head}+" if head and changed else head or "unknown"
 
 
 def _table(record: Record) -> Table:
@@ -188,17 +216,3 @@ def _processor() -> str:
     except OSError:
         return platform.machine()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _commit() -> str:
-    """The commit that ran, with a plus where the working tree differs from it."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    commit = git("rev-parse", "--short", "HEAD")
-    others = (":(top)", ":(top,exclude)benchmarks/results")  # what benchmarks write does not change what ran
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", *others)
-    return f"{commit}+" if commit and changed else commit or "unknown"

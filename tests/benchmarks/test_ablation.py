@@ -21,7 +21,7 @@ from benchmarks.ablation_arms import (
     chosen_arms,
     plan,
 )
-from benchmarks.ablation_runs import figures_of, floor_runs, real_run
+from benchmarks.ablation_runs import figures_of, real_figures_of
 from benchmarks.ablation_table import (
     AUTOENCODER_FLOOR,
     COLUMNS,
@@ -32,10 +32,14 @@ from benchmarks.ablation_table import (
     Figure,
     Run,
     drawn_table,
+    floor_runs,
     over_seeds,
     paired,
+    real_run,
     summaries,
     targets,
+    throughput_lost,
+    with_references,
 )
 from flows.profiles import SettingsError
 from tasks.settings import Settings
@@ -141,6 +145,27 @@ def test_arms_are_compared_seed_by_seed() -> None:
     assert paired(full, [run("base", 9, 1, FID=1.0)], FID, lambda one, two: one) is None
 
 
+def test_a_seed_that_only_one_arm_has_is_not_compared() -> None:
+    base = [run("base", seed, cohort, FID=10.0**seed) for seed in (1, 2) for cohort in (1, 2)]
+    full = [run("full", 1, 1, FID=5.0)]
+    found = paired(full, base, FID, lambda one, two: one / two)
+    assert found is not None and found.value == pytest.approx(0.5)
+    # A figure that a record holds without a value is as good as missing.
+    assert paired(full, [run("base", 1, 1).model_copy(update={"figures": {FID: Figure(value=None)}})], FID, max) is None
+
+
+def test_training_speeds_are_compared_within_a_timing() -> None:
+    def of(arm: str, seed: int, speed: float, timed: str) -> Run:
+        figures = {TRAINING_SPEED: Figure(value=speed)}
+        return Run(arm=arm, training_seed=seed, cohort_seed=1, figures=figures, timed=timed)
+
+    base = [of("base", 1, 100.0, "Monday, slow"), of("base", 2, 100.0, "Monday, slow"), of("base", 3, 400.0, "fast")]
+    full = [of("full", 1, 80.0, "Monday, slow"), of("full", 2, 400.0, "elsewhere"), of("full", 3, 280.0, "fast")]
+    found = throughput_lost(full, base)
+    assert found is not None and found.value == pytest.approx((0.2 + 0.3) / 2)
+    assert throughput_lost(full[1:2], base) is None and throughput_lost([], base) is None
+
+
 def table_runs(fid: float = 2.0, auc: float = 0.65, clip: float = 0.5) -> list[Run]:
     def of(arm: str, speed: float, **more: float) -> Run:
         found = run(arm, 1, 1, **more)
@@ -188,6 +213,8 @@ def test_a_missing_arm_leaves_targets_undecided() -> None:
     found = {check.name: check for check in targets([one for one in table_runs() if one.arm != "base"])}
     assert found["FID, full over base"].value is None and found["FID, full over base"].met is None
     assert found["discriminator AUC, full"].met is True
+    for arm in (REAL, SIMULATOR_ALONE, "base", "+L_Euler", "full"):
+        assert len(targets([one for one in table_runs() if one.arm == arm])) == len(found)
     assert all(check.value is None for check in targets([]))
 
 
@@ -209,12 +236,28 @@ def test_rows_of_an_evaluation_become_the_arm_the_real_ecgs_and_the_floor() -> N
         DISCRIMINATOR: 0.9,
         "heart-rate MAE": 2.5,
     }
-    runs = [Run(arm="base", training_seed=seed, cohort_seed=2, rows=rows) for seed in (1, 1, 2)]
-    assert {name: figure.value for name, figure in real_run(runs).figures.items()} == {FID: 1.0, DISCRIMINATOR: 0.55}
-    floor = floor_runs(runs)
-    assert [one.training_seed for one in floor] == [1, 2]
-    assert {name: figure.value for name, figure in floor[0].figures.items()} == {FID: 2.0}
-    assert "rows" not in runs[0].model_dump()
+    assert {name: figure.value for name, figure in real_figures_of(rows).items()} == {FID: 1.0, DISCRIMINATOR: 0.55}
+    assert {name: figure.value for name, figure in figures_of(rows, "reconstruction").items()} == {FID: 2.0}
+
+
+def test_real_ecgs_and_the_floor_stand_before_the_runs() -> None:
+    def of(arm: str, seed: int | None, floor: dict[str, Figure], **real: float) -> Run:
+        on_real = {name: Figure(value=value) for name, value in real.items()}
+        return Run(arm=arm, training_seed=seed, cohort_seed=2, real=on_real, floor=floor)
+
+    runs = [
+        of(SIMULATOR_ALONE, None, {}, FID=1.0),
+        of("base", 1, {FID: Figure(value=2.0)}, FID=1.5, recall=0.5),
+        of("full", 1, {FID: Figure(value=2.5)}),
+        of("base", 2, {FID: Figure(value=3.0)}),
+    ]
+    real, floor = real_run(runs), floor_runs(runs)
+    assert {name: figure.value for name, figure in real.figures.items()} == {FID: 1.0, "recall": 0.5}
+    assert [(one.training_seed, one.figures[FID].value) for one in floor] == [(1, 2.0), (2, 3.0)]
+    assert with_references(runs) == [real, *floor, *runs]
+    # What is derived is derived from what a record keeps of a run.
+    assert with_references(Run.model_validate_json(run.model_dump_json()) for run in runs) == [real, *floor, *runs]
+    assert with_references([]) == [Run(arm=REAL, training_seed=None, cohort_seed=None)]
 
 
 def test_the_table_has_a_column_per_arm_and_names_its_intervals() -> None:
