@@ -40,7 +40,7 @@ from tasks.training import TRAINING
 from warehouse.reference import Reference, digest
 from warehouse.store import Staging, Store
 
-SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=1)
+SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=2)
 SIMULATOR: Final = {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION}
 STAGES: Final = (AUTOENCODER, TRAINING, GENERATION, SIMULATION, CLASSIFIER, ALIGNMENT, EVALUATION)
 """What happens between recordings with their knowledge base, whose ids hold their own versions, and figures."""

@@ -1,11 +1,12 @@
 """Which conditions a cohort asks for: the training split's joint distribution, seen through groups of patients.
 
 A group is (statements, sex, age band) and is asked for only if at least `min_patients` training patients fit it: they
-have all its statements, its sex and their age in its band. A recording whose own group is smaller backs off: its rarest
-statement is dropped until the group is large enough. Before the last diagnosis goes, the age and then the sex are left
-open: an ECG without a diagnosis teaches less than one without an age. So no combination that singles out a few patients
-is ever asked for. Numbers are drawn from a group's summary, never copied from a patient, and the report is written from
-the statements.
+have all its statements, its sex and their age in its band. A recording whose own group is smaller backs off, and gives
+up first what counts least: statements that name neither a diagnosis nor a rhythm, then diagnoses beside another one,
+then the age, the sex, the rhythm (`tasks.conditions.RHYTHM_STATEMENTS`) and at the end the last diagnosis; of each kind
+the rarest first. What was given up comes back where something that counts more has to go. So no combination that
+singles out a few patients is ever asked for. Heart rates are drawn from the law of a group (`tasks.heart_rate_law`) and
+ages from its band, never copied from a patient, and the report is written from the statements.
 
 The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger
 cohort begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
@@ -15,36 +16,35 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations, product
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import ndtr, ndtri
 
-from tasks.conditions import OLDEST_AGE, Condition, StatementFacts, by_importance, conditions_of, report_text
+from tasks.conditions import (
+    OLDEST_AGE,
+    RHYTHM_STATEMENTS,
+    Condition,
+    StatementFacts,
+    by_importance,
+    conditions_of,
+    report_text,
+    rhythm_of,
+)
+from tasks.heart_rate_law import HeartRateLaw, heart_rate_law
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.settings import CohortSettings
 
-SMALLEST_SPREAD_BPM = 1.0
+STRIDE: Final = (5**0.5 - 1) / 2
+"""Multiples of the golden ratio, modulo 1, fall into an interval as often as its length says, up to a few: a Kronecker
+sequence (Niederreiter, Random Number Generation and Quasi-Monte Carlo Methods, 1992, ch. 3)."""
 
 Choice = tuple[tuple[str, ...], str | None, str | None]
 """Statements, sex and age band; an open sex or band is None."""
-
-
-@dataclass(frozen=True)
-class HeartRates:
-    """Heart rate of a group in bpm: median, spread (interquartile range / 1.349) and the 5-95 % range."""
-
-    median: float
-    spread: float
-    low: float
-    high: float
-
-    def draw(self, share: float) -> float:
-        """The heart rate below which `share` (0 … 1) of a normal distribution limited to the 5-95 % range lies."""
-        low, high = (ndtr((end - self.median) / self.spread) for end in (self.low, self.high))
-        return float(self.median + self.spread * ndtri(low + share * (high - low)))
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Group:
     age_band: str | None
     patients: int
     recordings: int
-    heart_rates: HeartRates | None
+    heart_rates: HeartRateLaw | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class CohortDesign:
     """The groups to draw from, and what became of the training recordings.
 
     Attributes:
-        groups: sorted, so that draws do not depend on the order of recordings.
+        groups: sorted, so that draws do not depend on the order of recordings; those of one rhythm are neighbours.
         recordings: training recordings looked at.
         backed_off: of these, recordings asked for with less than they hold.
         left_out: of these, recordings that fit no group that is large enough.
@@ -83,7 +83,8 @@ class CohortDesign:
 
     def ask(self, seed: int, row: int, statement_facts: StatementFacts) -> Condition:
         """The condition of a row of the cohort with this seed."""
-        of_group, of_age, of_rate = np.random.default_rng([seed, row]).random(3)
+        of_group = (row_seed(seed, 0) / 2**63 + row * STRIDE) % 1.0
+        of_age, of_rate = np.random.default_rng([seed, row]).random(2)
         group = self.groups[int(np.searchsorted(self.cumulative[:-1], of_group, side="right"))]
         return Condition(
             text=report_text(group.statements, statement_facts),
@@ -126,9 +127,7 @@ class PatientGroups:
         self.sex = recordings.column("sex").to_pylist()
         self.bands = [age_band(age) for age in recordings.column("age_years").to_pylist()]
         self.frequency = Counter(code for found in self.statements for code in found)
-        self._patient = np.unique(recordings.column("patient_key").to_numpy(zero_copy_only=False), return_inverse=True)[
-            1
-        ]
+        self.patient = np.unique(patients, return_inverse=True)[1]
         self._holds = {code: np.array([code in found for found in self.statements]) for code in self.frequency}
         self._of_sex = {sex: np.array([each == sex for each in self.sex]) for sex in set(self.sex)}
         self._of_band = {band: np.array([each == band for each in self.bands]) for band in set(self.bands)}
@@ -147,7 +146,7 @@ class PatientGroups:
 
     def patients(self, rows: np.ndarray) -> int:
         """Distinct patients of some rows."""
-        return len(np.unique(self._patient[rows]))
+        return int(np.count_nonzero(np.bincount(self.patient[rows])))
 
     def rarest_first(self, statements: frozenset[str]) -> tuple[str, ...]:
         """Statements from the most specific to the most common, ties by code."""
@@ -166,20 +165,25 @@ class BackOff:
     def __init__(self, people: PatientGroups, statement_facts: StatementFacts, min_patients: int) -> None:
         self.people, self.min_patients = people, min_patients
         self.diagnoses = {code for code, facts in statement_facts.items() if facts.get("superclass")}
-        self.members: dict[Choice, np.ndarray] = {}
+        self._patients: dict[Choice, int] = {}
+        self._found: dict[tuple[frozenset[str], str | None, str | None], Choice | None] = {}
 
-    def candidates(self, statements: frozenset[str], sex: str | None, band: str | None) -> list[Choice]:
-        """What may stand for a recording, best first."""
-        return back_off(self.people.rarest_first(statements), sex, band, self.diagnoses)
+    def own(self, statements: frozenset[str], sex: str | None, band: str | None) -> Choice:
+        """The group of a recording that does not back off."""
+        return self.people.rarest_first(statements), sex, band
 
     def group(self, statements: frozenset[str], sex: str | None, band: str | None) -> Choice | None:
         """The group that stands for recordings like this; None where none is large enough."""
-        for choice in self.candidates(statements, sex, band):
-            if choice not in self.members:
-                self.members[choice] = self.people.rows(*choice)
-            if self.people.patients(self.members[choice]) >= self.min_patients:
-                return choice
-        return None
+        key = (statements, sex, band)
+        if key not in self._found:
+            candidates = back_off(*self.own(*key), self.diagnoses)
+            self._found[key] = next((one for one in candidates if self._patients_of(one) >= self.min_patients), None)
+        return self._found[key]
+
+    def _patients_of(self, choice: Choice) -> int:
+        if choice not in self._patients:
+            self._patients[choice] = self.people.patients(self.people.rows(*choice))
+        return self._patients[choice]
 
 
 def group_conditions(
@@ -203,13 +207,9 @@ def group_conditions(
     people = PatientGroups(training, training.column("patient_key").to_numpy(zero_copy_only=False))
     groups = BackOff(people, statement_facts, min_patients)
     conditions = []
-    known: dict[tuple[frozenset[str], str | None, str | None], Choice | None] = {}
-    own = conditions_of(recordings, statement_facts)
-    for condition in own:
-        key = (frozenset(condition.statements), condition.sex, age_band(condition.age_years))
-        if key not in known:
-            known[key] = groups.group(*key)
-        statements, sex, band = known[key] or ((), None, None)
+    for condition in conditions_of(recordings, statement_facts):
+        choice = groups.group(frozenset(condition.statements), condition.sex, age_band(condition.age_years))
+        statements, sex, band = choice or ((), None, None)
         conditions.append(
             Condition(
                 text=report_text(statements, statement_facts),
@@ -238,48 +238,45 @@ def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts:
     rates = training.column("heart_rate_bpm").to_numpy(zero_copy_only=False).astype(np.float64)
     weights: Counter[Choice] = Counter()
     backed_off = left_out = 0
-    own = Counter(zip(people.statements, people.sex, people.bands, strict=True))
-    for (statements, sex, band), recordings in own.items():
-        choice = groups_of.group(statements, sex, band)
+    for one, recordings in Counter(zip(people.statements, people.sex, people.bands, strict=True)).items():
+        choice = groups_of.group(*one)
         if choice is None:
             left_out += recordings
             continue
         weights[choice] += recordings
-        backed_off += recordings if choice != groups_of.candidates(statements, sex, band)[0] else 0
-    groups = [
-        Group(
-            *choice,
-            people.patients(groups_of.members[choice]),
-            recordings,
-            summarise_rates(rates[groups_of.members[choice]], settings.min_patients),
-        )
-        for choice, recordings in weights.items()
-    ]
-    groups.sort(key=lambda group: (group.statements, group.sex or "", group.age_band or ""))
+        backed_off += recordings if choice != groups_of.own(*one) else 0
+    groups = []
+    for choice, recordings in weights.items():
+        members = people.rows(*choice)
+        law = heart_rate_law(rates[members], people.patient[members], settings.min_patients)
+        groups.append(Group(*choice, people.patients(members), recordings, law))
+    # Rows step evenly through the groups, so whatever is neighbours here comes as often as it should: rhythms, and in
+    # them the age bands.
+    groups.sort(key=lambda one: (rhythm_of(one.statements), one.age_band or "", one.statements, one.sex or ""))
     return CohortDesign(tuple(groups), training.num_rows, backed_off, left_out)
 
 
-def back_off(statements: tuple[str, ...], sex: str | None, band: str | None, diagnoses: set[str]) -> list[Choice]:
-    """What may stand for a recording, best first.
+def back_off(statements: tuple[str, ...], sex: str | None, band: str | None, diagnoses: set[str]) -> Iterator[Choice]:
+    """What may stand for a recording, best first; some come more than once.
 
     Args:
         statements: rarest first.
         diagnoses: statements that have a superclass.
     """
-    shorter = [statements[dropped:] for dropped in range(len(statements))]
-    telling = [one for one in shorter if diagnoses.intersection(one)]
-    others = [one for one in shorter if not diagnoses.intersection(one)]
-    openness = ((sex, band), (sex, None), (None, None))
-    ordered = [(one, *open_) for each in (telling, others) for open_ in openness for one in each]
-    return list(dict.fromkeys(ordered))
+    diagnosed = [code for code in statements if code in diagnoses]
+    others = [code for code in statements if code not in diagnoses and code not in RHYTHM_STATEMENTS]
+    # The statement that decides on the rhythm is kept longest.
+    paced = [code for code in statements if code in RHYTHM_STATEMENTS]
+    paced.sort(key=lambda code: RHYTHM_STATEMENTS[code] == rhythm_of(statements))
+    # Of as many diagnoses, the most common are kept first.
+    some = [kept for count in range(len(diagnosed), 0, -1) for kept in combinations(reversed(diagnosed), count)]
+    openness = ((sex, band), (sex, None), (None, band), (None, None))
+    for diagnoses_kept in (some, [()]):
+        for rhythms, open_, kept, forms in product(shorter(paced), openness, diagnoses_kept, shorter(others)):
+            if any((rhythms, kept, forms)):
+                yield tuple(code for code in statements if code in {*rhythms, *kept, *forms}), *open_
 
 
-def summarise_rates(rates: np.ndarray, fewest: int) -> HeartRates | None:
-    """Heart rates of a group in bpm, or None where fewer than `fewest` are known."""
-    known = rates[np.isfinite(rates)]
-    if len(known) < max(fewest, 2):
-        return None
-    low, lower, median, upper, high = np.percentile(known, [5, 25, 50, 75, 95])
-    spread = max((upper - lower) / 1.349, SMALLEST_SPREAD_BPM)
-    # A group whose rates are all alike still gets a range, so that no single value is given away.
-    return HeartRates(median, spread, min(low, median - spread), max(high, median + spread))
+def shorter(statements: list[str]) -> list[list[str]]:
+    """Statements, without the first, without the first two … and none."""
+    return [statements[dropped:] for dropped in range(len(statements) + 1)]
