@@ -3,10 +3,10 @@
 `python -m benchmarks.ablation --profile ptbxl-mini --data PATH --warehouse PATH [--quick] [--steps N] [--arms a,b]
 [--minutes N]` trains every arm with the same autoencoder settings, steps and batch size, generates the same conditions
 with the same row seeds, and evaluates each cohort against the same held-out recordings with the same networks. The full
-form has every arm and three training and three cohort seeds, the quick one fewer arms (`QUICK_NAMES`) and a single run
-of each. Killed, stopped by `--minutes` or repeated, the same command goes on: runs in the record are taken over from
-it, on any machine, and what else was made is found in the warehouse. To measure afresh, remove both. With `--arms`, the
-record stays in the warehouse's folder `_ablation`, so that it never stands for the whole table.
+form has three training and three cohort seeds, the quick one fewer arms (`QUICK_NAMES`) and a single run of each.
+Killed, stopped by `--minutes` or repeated, the same command goes on: runs in the record are taken over from it, on any
+machine, and what else was made is found in the warehouse. To measure afresh, remove both. With `--arms`, the record
+stays in the warehouse's folder `_ablation`, so that it never stands for the whole table.
 """
 
 from __future__ import annotations

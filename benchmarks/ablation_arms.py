@@ -16,42 +16,49 @@ SIMULATOR_ALONE: Final = "simulator alone"
 """The arm without a network; everything else is trained."""
 BASE: Final[dict[str, Any]] = {
     f"{PHYSICS}.phase_channels": False,
+    f"{PHYSICS}.simulated_ecg": False,
     f"{PHYSICS}.simulator": False,
     f"{PHYSICS}.inter_lead": False,
     "training.diffusion.experience": False,
     "training.diffusion.pretraining_share": 0.0,
 }
 """Everything that is neither physics nor experience."""
+GUIDE: Final[dict[str, Any]] = {f"{PHYSICS}.phase_channels": True, f"{PHYSICS}.simulated_ecg": True}
+"""The form of physics that works: the simulator shows when the heart beats and what its beats look like."""
 ARMS: Final[dict[str, dict[str, Any]]] = {
     "base": BASE,
     # The paper's terms, L_Euler and L_inter.
     "+L_Euler": {**BASE, f"{PHYSICS}.simulator": True, f"{PHYSICS}.inter_lead": True},
-    # The form of physics that worked in the feasibility study.
-    "+simulator": {**BASE, f"{PHYSICS}.phase_channels": True},
+    # Half of the guide: when the heart beats.
+    "+phase": {**BASE, f"{PHYSICS}.phase_channels": True},
+    "+simulator": {**BASE, **GUIDE},
     "+experience": {**BASE, "training.diffusion.experience": True},
-    "full": {**BASE, f"{PHYSICS}.phase_channels": True, "training.diffusion.experience": True},
+    "full": {**BASE, **GUIDE, "training.diffusion.experience": True},
+    # The model of the full arm, but of its guide the simulated ECGs themselves: what does the denoiser add?
+    "full, no denoiser": {**BASE, **GUIDE, "training.diffusion.experience": True, "cohort.sampler_steps": 0},
     "full, pre-trained": {
         **BASE,
-        f"{PHYSICS}.phase_channels": True,
+        **GUIDE,
         "training.diffusion.experience": True,
         "training.diffusion.pretraining_share": 0.4,
     },
 }
 """Trained arm to the settings that make it. Everything else is the profile's: steps, batch size, autoencoder."""
 NAMES: Final = (SIMULATOR_ALONE, *ARMS)
-QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full")
-"""Arms of the quick form; the paper's terms and pre-training are compared in the full one, or with `--arms`."""
+FULL_NAMES: Final = tuple(name for name in NAMES if name != "+phase")
+"""Arms of the full form; half of the guide is compared with `--arms`."""
+QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full", "full, no denoiser")
+"""Arms of the quick form."""
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 QUICK: Final[dict[str, Any]] = {
-    "training.autoencoder.steps": 3000,
-    "training.detail.steps": 1000,
     "training.diffusion.steps": 1000,
     "training.diffusion.learning_rate": 1e-3,
     "training.diffusion.ema_decay": 0.995,
     "cohort.size": 450,
 }
-"""Changes of the quick form, which is to take less than an hour on two cores; `--set` and `--steps` go over them."""
+"""Changes of the quick form, which is to take less than an hour on two cores; `--set` and `--steps` go over them. Both
+forms share autoencoders."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def chosen_arms(words: str | None, quick: bool = False) -> list[str]:
         SettingsError: there is no such arm.
     """
     if words is None:
-        return list(QUICK_NAMES if quick else NAMES)
+        return list(QUICK_NAMES if quick else FULL_NAMES)
     asked = [word.strip() for word in words.split(",") if word.strip()]
     if unknown := [name for name in asked if name not in NAMES]:
         raise SettingsError(f"--arms: unknown arm {unknown[0]!r}; known: {', '.join(NAMES)}")

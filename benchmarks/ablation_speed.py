@@ -14,9 +14,9 @@ import torch
 
 from benchmarks.ablation_table import Figure
 from benchmarks.timing import in_turns, rate
-from models.cardiac_phase import phase_channel_count
 from models.conditioning import NUMBERS, TEXT_SIZE, ConditionTensors
 from models.diffusion import DiffusionObjective
+from models.guide import guide_channel_count
 from models.physics import BeatEquation, BeatPhysics
 from tasks.model_folder import load_config, load_fit, load_generator
 from tasks.training_settings import TrainingSettings
@@ -73,10 +73,11 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
         ),
         "wave_class": torch.zeros(rows, dtype=torch.int64),
         "omega": torch.full((rows,), 7.0),
-        "phase": None,
+        "guide": None,
     }
-    if config.phase_channels:
-        batch["phase"] = torch.randn(rows, phase_channel_count(config.autoencoder.downsampling), length, generator=draw)
+    shown = config.phase_channels, config.morphology is not None
+    if guides := guide_channel_count(*shown, config.autoencoder.downsampling, channels):
+        batch["guide"] = torch.randn(rows, guides, length, generator=draw)
 
     def step(_: int) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):

@@ -60,6 +60,17 @@ class DetailArchitecture(Architecture):
     steps: int = Field(4, ge=1, description="Solver steps when sampling, two network evaluations each.")
 
 
+class MorphologyArchitecture(Architecture):
+    """Prior of the simulator's beats: principal components of event amplitudes, and a small flow over them."""
+
+    components: int = Field(64, ge=1, description="Principal components of the event amplitudes that are kept.")
+    width: int = Field(256, ge=8, description="Hidden features.")
+    blocks: int = Field(3, ge=1, description="Residual blocks.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of features hidden in training.")
+    token_width: int = Field(128, ge=16, description="Width of a condition token.")
+    steps: int = Field(16, ge=1, description="Solver steps when drawing, two network evaluations each.")
+
+
 class RhythmStatistics(Architecture):
     """When hearts of one rhythm beat: robust numbers over the training recordings of at least 20 patients."""
 
@@ -109,8 +120,12 @@ class GeneratorConfig(Architecture):
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
     phase_channels: bool = Field(False, description="Whether the denoiser sees cardiac-phase channels.")
+    morphology: MorphologyArchitecture | None = Field(
+        None, description="Shape of the prior of beats; null for a denoiser that sees no simulated ECG."
+    )
     rhythms: dict[str, RhythmStatistics] = Field(
-        default_factory=dict, description="Rhythm to what training recordings of it showed; needed for phase channels."
+        default_factory=dict,
+        description="Rhythm to what training recordings of it showed; needed for phase channels and simulated ECGs.",
     )
     rows_at_once: int = Field(16, ge=1, description="Rows the networks always see together; see Generator.sample.")
 

@@ -19,6 +19,9 @@ from models.beats import pad_to_multiple, spectral_distance
 from models.leads import INDEPENDENT_LEADS
 
 LEADS = len(INDEPENDENT_LEADS)
+EDGE_STEPS = 2
+"""Latent steps by which signals and latents go on at both ends, with their last value, inside the networks: zeros, with
+which convolutions pad, would pull the ends of recordings to the baseline."""
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +51,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, architecture: AutoencoderArchitecture) -> None:
         super().__init__()
-        self.downsampling = architecture.downsampling
+        self.downsampling, self.edge = architecture.downsampling, EDGE_STEPS * architecture.downsampling
         levels = architecture.downsampling.bit_length() - 1
         if 2**levels != architecture.downsampling or levels < 1:
             raise ValueError(
@@ -86,12 +89,14 @@ class Autoencoder(nn.Module):
         Returns:
             Two tensors (B, latent_channels, ceil(samples / downsampling)).
         """
-        mean, log_variance = self.encoder(pad_to_multiple(signal, self.downsampling)).chunk(2, dim=1)
+        whole = F.pad(pad_to_multiple(signal, self.downsampling), (self.edge, self.edge), mode="replicate")
+        mean, log_variance = self.encoder(whole)[..., EDGE_STEPS:-EDGE_STEPS].chunk(2, dim=1)
         return mean, log_variance.clamp(-12, 4)
 
     def decode(self, latent: Tensor, samples: int) -> Tensor:
         """(B, latent_channels, T) to (B, 8, samples), in lead standard deviations."""
-        return self.decoder(latent)[..., :samples]
+        whole = F.pad(latent, (EDGE_STEPS, EDGE_STEPS), mode="replicate")
+        return self.decoder(whole)[..., self.edge : self.edge + samples]
 
 
 class AutoencoderObjective(nn.Module):

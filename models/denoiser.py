@@ -97,10 +97,10 @@ class Denoiser(nn.Module):
     Args:
         architecture: widths, levels, tokens.
         latent_channels: channels of the latent.
-        phase_channels: cardiac-phase channels beside the latent; 0 for none (see `models.cardiac_phase`).
+        guide_channels: channels of the simulator's guide beside the latent; 0 for none (see `models.guide`).
     """
 
-    def __init__(self, architecture: DenoiserArchitecture, latent_channels: int, phase_channels: int = 0) -> None:
+    def __init__(self, architecture: DenoiserArchitecture, latent_channels: int, guide_channels: int = 0) -> None:
         super().__init__()
         width, tokens, heads = architecture.width, architecture.token_width, architecture.heads
         embedding = 4 * width
@@ -110,7 +110,7 @@ class Denoiser(nn.Module):
         self.condition = ConditionEncoder(tokens)
         self.time = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.pooled = nn.Linear(tokens, embedding)
-        self.stem = nn.Conv1d(latent_channels + phase_channels, width, 3, padding=1)
+        self.stem = nn.Conv1d(latent_channels + guide_channels, width, 3, padding=1)
 
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         inputs, skips = width, []
@@ -138,14 +138,14 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.head[-1].bias)  # type: ignore[arg-type]
 
-    def forward(self, noisy: Tensor, steps: Tensor, condition: ConditionTensors, phase: Tensor | None = None) -> Tensor:
+    def forward(self, noisy: Tensor, steps: Tensor, condition: ConditionTensors, guide: Tensor | None = None) -> Tensor:
         """Predict v.
 
         Args:
             noisy: (B, latent_channels, T) standardised noisy latents; any T, padded inside to what halving needs.
             steps: (B,) time steps.
             condition: of B rows.
-            phase: (B, phase_channels, T) cardiac-phase channels, if the network was made for them.
+            guide: (B, guide_channels, T) the simulator's guide, if the network was made for one.
 
         Returns:
             (B, latent_channels, T).
@@ -154,7 +154,7 @@ class Denoiser(nn.Module):
         pooled = (tokens * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         embedding = F.silu(self.time(time_features(steps, self.width)) + self.pooled(pooled))
 
-        given = noisy if phase is None else torch.cat([noisy, phase], dim=1)
+        given = noisy if guide is None else torch.cat([noisy, guide], dim=1)
         x = self.stem(pad_to_multiple(given, 2**self.halvings))
         skips = []
         for index, level in enumerate(self.down):

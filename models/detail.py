@@ -184,7 +184,8 @@ class DetailHead(nn.Module):
             t = 1 - step * size
             state = state - size * velocity(state - 0.5 * size * velocity(state, t), t - 0.5 * size)
         # Loudness and levels hold nearly exactly: a recording's noise is the first thing that tells it from others.
-        residual = spectrum.matched(spectrum.coloured(state * envelope.exp(), traits), decoded, traits)
+        residual = spectrum.coloured(state * envelope.exp(), traits)
+        residual = spectrum.matched(residual, restored, decoded, traits)
         return restored + residual
 
 

@@ -122,7 +122,7 @@ class DiffusionObjective(nn.Module):
         condition: ConditionTensors,
         wave_class: Tensor,
         omega: Tensor,
-        phase: Tensor | None = None,
+        guide: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses of a batch.
 
@@ -131,14 +131,14 @@ class DiffusionObjective(nn.Module):
             condition: of B rows.
             wave_class: (B,) simulator class.
             omega: (B,) angular heart rate in radians per second.
-            phase: (B, K, T) cardiac-phase channels, or None for a denoiser without them. Dropout leaves them alone:
+            guide: (B, K, T) the simulator's guide, or None for a denoiser without one. Dropout leaves it alone:
                 guidance compares two branches that see the same beats (see `Generator.sample`).
         """
         noise = torch.randn_like(latents)
         steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
         noisy, wanted = noised(self.schedule, latents, noise, steps)
         shown = condition.dropped(self.condition_dropout, self.unconditional)
-        predicted = self.denoiser(noisy, steps, shown, phase).float()
+        predicted = self.denoiser(noisy, steps, shown, guide).float()
         losses = {"denoising": F.mse_loss(predicted, wanted)}
         loss = losses["denoising"]
         if self.physics is not None:

@@ -20,28 +20,28 @@ def guided_velocity(
     noisy: Tensor,
     steps: Tensor,
     condition: ConditionTensors,
-    phase: Tensor | None,
+    guide: Tensor | None,
     guidance: float,
 ) -> Tensor:
     """v_free + guidance (v_given − v_free) (Ho and Salimans 2022), both branches in one pass of twice the rows.
 
-    Both see the same cardiac phase (see `models.generator.Generator.sample`).
+    Both see the same guide of the simulator (see `models.generator.Generator.sample`).
 
     Args:
         noisy: (B, C, T).
         steps: (B,) time steps.
         condition: of B rows; the free branch sees none of its fields.
-        phase: (B, K, T) cardiac-phase channels, or None.
+        guide: (B, K, T) the simulator's guide, or None.
         guidance: scale; 1 for none, at the cost of one branch.
 
     Returns:
         (B, C, T).
     """
     if guidance == 1.0:
-        return denoiser(noisy, steps, condition, phase).float()
+        return denoiser(noisy, steps, condition, guide).float()
     both = ConditionTensors.stack([condition, condition.hidden()])
-    phase_of_both = None if phase is None else phase.repeat(2, 1, 1)
-    given, free = denoiser(noisy.repeat(2, 1, 1), steps.repeat(2), both, phase_of_both).float().chunk(2)
+    guide_of_both = None if guide is None else guide.repeat(2, 1, 1)
+    given, free = denoiser(noisy.repeat(2, 1, 1), steps.repeat(2), both, guide_of_both).float().chunk(2)
     return free + guidance * (given - free)
 
 
@@ -64,17 +64,17 @@ class DistillationObjective(nn.Module):
         self.timesteps, self.schedule = timesteps, noise_schedule(timesteps)
         self.guidance, self.condition_dropout = guidance, condition_dropout
 
-    def forward(self, latents: Tensor, condition: ConditionTensors, phase: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, latents: Tensor, condition: ConditionTensors, guide: Tensor | None = None) -> dict[str, Tensor]:
         """Loss of a batch.
 
         Args:
             latents: (B, C, T) standardised clean latents.
             condition: of B rows.
-            phase: (B, K, T) cardiac-phase channels, or None for denoisers without them.
+            guide: (B, K, T) the simulator's guide, or None for denoisers without one.
         """
         steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
         noisy, _ = noised(self.schedule, latents, torch.randn_like(latents), steps)
         shown = condition.dropped(self.condition_dropout, 0.0)
         with torch.no_grad():
-            wanted = guided_velocity(self.teacher, noisy, steps, shown, phase, self.guidance)
-        return {"loss": F.mse_loss(self.student(noisy, steps, shown, phase).float(), wanted)}
+            wanted = guided_velocity(self.teacher, noisy, steps, shown, guide, self.guidance)
+        return {"loss": F.mse_loss(self.student(noisy, steps, shown, guide).float(), wanted)}

@@ -11,19 +11,21 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
-from models.cardiac_phase import padded_times, phase_channel_count, phase_channels
+from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
 from models.distillation import guided_velocity
+from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
+from models.morphology import MorphologyPrior
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
 
 
 class Generator(nn.Module):
-    """Autoencoder, beat decoder, denoiser and detail head with the constants that tie them together.
+    """Autoencoder, beat decoder, prior of beats, denoiser and detail head with the constants that tie them together.
 
     Attributes:
         config: architectures, sampling rate, length and scales.
@@ -41,9 +43,12 @@ class Generator(nn.Module):
         self.beat_decoder = BeatDecoder(
             config.beat_decoder, latent_channels, config.autoencoder.downsampling, config.sampling_rate_hz
         )
-        channels = phase_channel_count(config.autoencoder.downsampling) if config.phase_channels else 0
-        if config.phase_channels and (missing := set(RHYTHMS) - config.rhythms.keys()):
-            raise ValueError(f"phase channels need numbers of every rhythm; missing: {', '.join(sorted(missing))}")
+        channels = guide_channel_count(
+            config.phase_channels, config.morphology is not None, config.autoencoder.downsampling, latent_channels
+        )
+        if channels and (missing := set(RHYTHMS) - config.rhythms.keys()):
+            raise ValueError(f"the guide needs numbers of every rhythm; missing: {', '.join(sorted(missing))}")
+        self.morphology = MorphologyPrior(config.morphology) if config.morphology else None
         self.denoiser = Denoiser(config.denoiser, latent_channels, channels)
         self.student = None
         if config.distilled_guidance is not None:
@@ -53,6 +58,10 @@ class Generator(nn.Module):
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         self.eval()
+
+    @property
+    def _guided(self) -> bool:
+        return self.config.phase_channels or self.morphology is not None
 
     @property
     def device(self) -> torch.device:
@@ -79,15 +88,17 @@ class Generator(nn.Module):
         the networks always see exactly `rows_at_once` rows, the last ones repeated if need be: the same seed and
         condition give the same bits whatever else is in the batch.
 
-        A denoiser with cardiac-phase channels sees, in both branches of guidance, the RR series drawn from the row's
-        seed, rhythm and heart rate. Guidance then amplifies what statements, age and sex mean for beats at these
-        places; without the series in the unconditional branch it would also amplify that there are beats at all, and
-        exaggerate every QRS complex. A detail head adds to each decoded signal what the autoencoder smooths away.
+        A denoiser with a guide sees, in both branches of guidance, the RR series drawn from the row's seed, rhythm and
+        heart rate, and an ECG that the simulator makes of it with a beat drawn for the row's condition. Guidance then
+        amplifies what statements, age and sex mean for beats at these places; without the series in the unconditional
+        branch it would also amplify that there are beats at all, and exaggerate every QRS complex. A detail head adds
+        to each decoded signal what the autoencoder smooths away.
 
         Args:
             condition: of B rows.
             seeds: B seeds.
-            steps: denoising steps.
+            steps: denoising steps; 0 leaves each row the ECG that the simulator shows the denoiser, decoded from its
+                latent and with detail, which tells what the denoiser adds.
             guidance: classifier-free guidance scale; 1 for none.
             fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
                 be the scale that it learned.
@@ -96,7 +107,8 @@ class Generator(nn.Module):
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
 
         Raises:
-            ValueError: seeds and conditions differ in number, or there is no student for this guidance.
+            ValueError: seeds and conditions differ in number, there is no student for this guidance, or no simulated
+                ECG for 0 steps.
         """
         if fast and guidance != self.config.distilled_guidance:
             learned = self.config.distilled_guidance
@@ -105,6 +117,8 @@ class Generator(nn.Module):
                 if learned is not None
                 else "this model has no student; train it with training.distillation.steps above 0"
             )
+        if steps == 0 and self.morphology is None:
+            raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
@@ -116,7 +130,7 @@ class Generator(nn.Module):
         return torch.cat(generated)
 
     def r_peaks(self, condition: ConditionTensors, seeds: Sequence[int]) -> list[np.ndarray]:
-        """R peaks that the phase channels of generated rows mark.
+        """R peaks that the guide of generated rows has.
 
         Args:
             condition: of B rows; its heart rate and rhythm count. A missing heart rate is drawn from the rhythm's.
@@ -139,30 +153,46 @@ class Generator(nn.Module):
             for row, rhythm in enumerate(condition.rhythm.tolist())
         ]
 
-    def _phase(self, r_peaks_s: Sequence[np.ndarray]) -> Tensor:
-        """Cardiac-phase channels (B, K, T), each row made by itself so that its bits do not depend on the others."""
-        steps, downsampling = self.latent_shape[1], self.config.autoencoder.downsampling
-        rows = [
-            phase_channels(padded_times([one]), steps, downsampling, self.config.sampling_rate_hz) for one in r_peaks_s
-        ]
-        return torch.cat(rows).to(self.device)
+    def _guide(self, r_peaks_s: Sequence[np.ndarray], amplitude: Tensor | None) -> Tensor:
+        """The guide (B, K, T): cardiac phase, and simulated ECGs of beats with these (B, 8, events) amplitudes.
+
+        Rows are made one by one, or by networks that see `rows_at_once`, so that their bits do not depend on others.
+        """
+        rate_hz, downsampling = self.config.sampling_rate_hz, self.config.autoencoder.downsampling
+        parts = []
+        if self.config.phase_channels:
+            rows = [
+                phase_channels(padded_times([one]), self.latent_shape[1], downsampling, rate_hz) for one in r_peaks_s
+            ]
+            parts.append(torch.cat(rows).to(self.device))
+        if amplitude is not None:
+            parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)))
+        return torch.cat(parts, dim=1)
 
     def _sample_rows(
         self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, fast: bool
     ) -> Tensor:
-        phase = self._phase(self.r_peaks(condition, seeds)) if self.config.phase_channels else None
-        condition = condition.to(self.device)
         if not self.config.experience:
             condition = condition.without_knowledge()
+        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
+        condition = condition.to(self.device)
+        amplitude = None
+        if self.morphology is not None:
+            amplitude = self.morphology.draw(condition, [row_generator(seed, "morphology") for seed in seeds])
+        guide = self._guide(r_peaks_s, amplitude) if self._guided else None
         # The student's one branch has the guidance in it.
         denoiser, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
 
         def denoise(latents: Tensor, time: Tensor) -> Tensor:
             with self._autocast():
-                return guided_velocity(denoiser, latents, time, condition, phase, scale)
+                return guided_velocity(denoiser, latents, time, condition, guide, scale)
 
-        noise = initial_noise(seeds, self.latent_shape, self.device)
-        signal = self.decode(solve(denoise, noise, self.config.timesteps, steps))
+        if steps == 0 and guide is not None:
+            latents = guide[:, -self.latent_shape[0] :]
+        else:
+            noise = initial_noise(seeds, self.latent_shape, self.device)
+            latents = solve(denoise, noise, self.config.timesteps, steps)
+        signal = self.decode(latents)
         return signal if self.detail is None else self._detailed(signal, seeds)
 
     def _autocast(self) -> torch.autocast:
@@ -229,7 +259,7 @@ class Generator(nn.Module):
     def denoising_loss(self, signal_mv: Tensor, condition: ConditionTensors, steps: Sequence[int], seed: int) -> Tensor:
         """Mean squared error of predicted v, the quantity that membership attacks on diffusion models look at.
 
-        Phase channels come from the recording's own R peaks, as in training.
+        The guide comes from the recording's own R peaks and its own usual beat, as in training.
 
         Args:
             signal_mv: (B, 8, samples) in mV.
@@ -245,16 +275,23 @@ class Generator(nn.Module):
         condition = (
             condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
         )
-        phase = None
-        if self.config.phase_channels:
-            rate_hz = self.config.sampling_rate_hz
-            phase = self._phase([peaks / rate_hz for peaks in locate_r_peaks(signal_mv.cpu().numpy(), rate_hz)])
+        guide = self._own_guide(signal_mv) if self._guided else None
         losses = []
         for offset, step in enumerate(steps):
             noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
             time = torch.full((len(latents),), step, device=self.device)
             noisy, wanted = noised(schedule, latents, noise, time)
             with self._autocast():
-                predicted = self.denoiser(noisy, time, condition, phase).float()
+                predicted = self.denoiser(noisy, time, condition, guide).float()
             losses.append((predicted - wanted).square().mean(dim=(1, 2)))
         return torch.stack(losses).mean(dim=0).cpu()
+
+    def _own_guide(self, signal_mv: Tensor) -> Tensor:
+        """The guide that training shows for these recordings."""
+        rate_hz, signal = self.config.sampling_rate_hz, signal_mv.cpu().numpy()
+        located = locate_r_peaks(signal, rate_hz)
+        amplitude = None
+        if self.morphology is not None:
+            found, known = own_amplitudes(signal, located, rate_hz)
+            amplitude = self.morphology.events.nearest(found.to(self.device)) * known.to(self.device)[:, None, None]
+        return self._guide([peaks / rate_hz for peaks in located], amplitude)

@@ -86,14 +86,14 @@ def fit_records(
         rows = slice(at, at + CHUNK)
         beat = torch.from_numpy(np.ascontiguousarray(beats.beat[rows, :, ::COARSER])).float()
         rr_s = torch.from_numpy(beats.rr_s[rows]).float()
-        parts.append(_fit(*_alone(beat, seconds, rr_s), seconds, rr_s, steps, learning_rate))
+        parts.append(_fit(*alone(beat, seconds, rr_s), seconds, rr_s, steps, learning_rate))
     amplitude, centre, width, error = (torch.cat(each) for each in zip(*parts, strict=True))
     return RecordFit(
         torch.from_numpy(beats.rows), amplitude, centre, width, torch.from_numpy(beats.rr_s).float(), error
     )
 
 
-def _alone(beat: Tensor, seconds: Tensor, rr_s: Tensor) -> tuple[Tensor, Tensor]:
+def alone(beat: Tensor, seconds: Tensor, rr_s: Tensor) -> tuple[Tensor, Tensor]:
     """Cut beats out of their neighbours: (batch, 8, samples) beats that begin and end at 0, and weights."""
     last = _quietest(beat, seconds, rr_s)
     first = (last - rr_s).clamp_min(-EARLIEST_S)

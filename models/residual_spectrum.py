@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from models.leads import INDEPENDENT_LEADS
 
 LEADS: Final = len(INDEPENDENT_LEADS)
-BAND_EDGES_HZ: Final = (0.0, 5.0, 12.0, 20.0, 30.0, 35.0, 40.0, 45.0, 60.0, 100.0, 160.0, math.inf)
-"""Bands in which each recording has a level of its own; those beyond half the sampling rate do not exist."""
+BAND_EDGES_HZ: Final = (0.0, 5.0, 12.0, 20.0, 30.0, 35.0, 40.0, 45.0, 48.0, 60.0, 100.0, 160.0, math.inf)
+"""Bands in which each recording has a level of its own; those beyond half the sampling rate do not exist. Narrow from
+45 to 50 Hz, where the low-pass of recordings at 100 Hz falls steeply to a floor that is everybody's."""
 FLOOR: Final = 1e-10
 """Power that a flat lead is given, for it has no logarithm."""
 GAIN_RANGE: Final = (-0.5, 2.0)
@@ -32,8 +33,8 @@ RIDGE: Final = 10.0
 LOUDNESS_RANGE: Final = (-1.5, 1.5)
 """Correction of log levels and loudness of what a network has generated."""
 ROUNDS: Final = 3
-"""Corrections in turns. They pull at each other: loudness, which comes last, holds to a few percent, levels to a few
-percent in all but the highest band."""
+"""Corrections in turns. They pull at each other: more of them bring loudness, 0.1 too much, nearer, and take
+levels off, which hold to a few percent in all but the highest band."""
 MARGIN: Final = 64
 """Samples by which a signal is continued at its ends before it is filtered."""
 CALMER_THAN: Final = (0.4, 0.8, 1.0)
@@ -131,6 +132,10 @@ class ResidualSpectrum(nn.Module):
     a loudness per stretch. Gains, levels and loudness together are the recording's traits. They are linear in the
     levels and the loudness of the decoded signal, with Gaussian scatter.
 
+    Loudness is the slope of the whole recording: restored signal and residual are not quite independent between beats,
+    and what is heard there is their sum. It is a mean of absolute values, since noise comes in bursts: matched in root
+    mean square, noise without bursts would be too loud nearly everywhere.
+
     Everything here is fitted in closed form to training recordings.
 
     Args:
@@ -216,18 +221,19 @@ class ResidualSpectrum(nn.Module):
         return torch.cat([levels, self.loudness_of(decoded, decoded)], dim=1)
 
     def traits_of(self, signal: Tensor, decoded: Tensor) -> Tensor:
-        """Traits of recordings: gains of the decoded signal, levels and loudness of the residual, (B, traits)."""
+        """Traits of recordings: gains of the decoded signal, levels of the residual, loudness, (B, traits)."""
         gains = self._gains(signal, decoded)
         residual = signal - self.restored(decoded, gains)
-        return torch.cat([gains, self.levels_of(residual), self.loudness_of(residual, decoded)], dim=1)
+        return torch.cat([gains, self.levels_of(residual), self.loudness_of(signal, decoded)], dim=1)
 
     def levels_of(self, residual: Tensor) -> Tensor:
         """Log RMS of residuals per lead and band, relative to their common shape: (B, levels)."""
         return self._level(residual, self.shape)
 
-    def loudness_of(self, residual: Tensor, decoded: Tensor) -> Tensor:
-        """Log RMS of the fast part of residuals per lead and stretch of the decoded signals: (B, loudness)."""
-        return 0.5 * (self._in_stretches(self._fast(residual).square(), decoded) + FLOOR).log().flatten(1)
+    def loudness_of(self, signal: Tensor, decoded: Tensor) -> Tensor:
+        """Log mean absolute slope of signals per lead and stretch of the decoded ones: (B, loudness)."""
+        slope = F.pad(signal.diff(dim=-1), (0, 1)).abs()
+        return (self._in_stretches(slope, decoded) + FLOOR**0.5).log().flatten(1)
 
     def draw_traits(self, given: Tensor, noise: Tensor) -> Tensor:
         """Traits, (B, traits): `given` are the levels of the decoded signal, `noise` is standard normal."""
@@ -259,8 +265,8 @@ class ResidualSpectrum(nn.Module):
         """The inverse of `coloured`."""
         return filtered(residual, 1 / self._amplitude(traits), self.rate_hz)
 
-    def matched(self, residual: Tensor, decoded: Tensor, traits: Tensor) -> Tensor:
-        """A residual (B, 8, samples) brought to the levels and the loudness of these traits.
+    def matched(self, residual: Tensor, restored: Tensor, decoded: Tensor, traits: Tensor) -> Tensor:
+        """A residual (B, 8, samples) brought to the levels of these traits, and with `restored` to their loudness.
 
         In turns, since colouring in frequency smears over time and scaling over time blurs frequencies.
         """
@@ -268,7 +274,7 @@ class ResidualSpectrum(nn.Module):
             wanted = self._levels(traits) - self.levels_of(residual)
             gain = (wanted.unflatten(1, (LEADS, -1)) @ self.spread).clamp(*LOUDNESS_RANGE).exp()
             residual = filtered(residual, gain, self.rate_hz)
-            wanted = traits[:, self.gains + self.levels :] - self.loudness_of(residual, decoded)
+            wanted = traits[:, self.gains + self.levels :] - self.loudness_of(restored + residual, decoded)
             wanted = wanted.clamp(*LOUDNESS_RANGE)
             gain = self._over_time(wanted.unflatten(1, (LEADS, -1)), decoded).exp()
             residual = residual + self._fast(residual) * (gain - 1)

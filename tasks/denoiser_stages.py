@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.beat_decoder import BeatDecoder
-from models.cardiac_phase import phase_channel_count, phase_channels, times_within
+from models.cardiac_phase import phase_channels, times_within
 from models.denoiser import Denoiser
 from models.diffusion import DiffusionObjective
 from models.distillation import DistillationObjective
+from models.guide import guide_channel_count
 from models.physics import BeatEquation, BeatPhysics, WaveFit
 from tasks.autoencoder_stages import shift_starts
+from tasks.guide_preparation import load_guides
 from tasks.simulated_latents import SIMULATED, load_simulated
 from tasks.training_data import SPLITS, load_beats, load_conditions
 from tasks.training_stage import (
@@ -31,7 +33,7 @@ from tasks.training_stage import (
 
 
 class DenoiserStage(TrainingStage):
-    """Stage 3: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights.
+    """Stage 4: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights.
 
     It may begin on simulated ECGs, of which there are as many as one likes, and go on with recordings.
     """
@@ -48,11 +50,16 @@ class DenoiserStage(TrainingStage):
         latents = {split: saved[split] for split in SPLITS}
         self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in SPLITS}
         self.splits = {split: load_conditions(material.staging, split) for split in SPLITS}
+        guides = load_guides(material.staging) if self.settings.physics.simulated_ecg else {}
         self.pretraining_steps = self.settings.pretraining_steps
         if self.pretraining_steps:
-            latents[SIMULATED], self.r_times[SIMULATED] = load_simulated(material.staging)
+            simulated = load_simulated(material.staging)
+            latents[SIMULATED], self.r_times[SIMULATED] = simulated["latents"], simulated["r_times"]
+            if guides:
+                guides[SIMULATED] = simulated["guides"]
             self.splits[SIMULATED] = load_conditions(material.staging, SIMULATED)
         self.latents = {split: (one - mean[:, None]) / std[:, None] for split, one in latents.items()}
+        self.guides = {split: (one - mean[:, None]) / std[:, None] for split, one in guides.items()}
         self.rows = {split: len(one) for split, one in latents.items()}
         self.shifted = (saved["shifted"] - mean[:, None]) / std[:, None]
         self.starts_s = torch.tensor(
@@ -60,7 +67,12 @@ class DenoiserStage(TrainingStage):
         ) / float(facts["sampling_rate_hz"])
         shape = settings.autoencoder.architecture
         self.samples_per_step, self.rate_hz = shape.downsampling, int(facts["sampling_rate_hz"])
-        channels = phase_channel_count(shape.downsampling) if self.settings.physics.phase_channels else 0
+        channels = guide_channel_count(
+            self.settings.physics.phase_channels,
+            self.settings.physics.simulated_ecg,
+            shape.downsampling,
+            shape.latent_channels,
+        )
         self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels, channels)
         self.learner = self.denoiser
 
@@ -84,41 +96,43 @@ class DenoiserStage(TrainingStage):
         return SIMULATED if step < self.pretraining_steps else "train"
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions, simulator classes, heart rates and cardiac-phase channels."""
+        """Latents with their conditions, simulator classes, heart rates and the simulator's guide."""
         data = self.splits[split]
         if split == "train":
-            latents, r_times = self._piece(rows)
+            latents, r_times, guides = self._piece(rows)
         else:
             latents, r_times = self.latents[split][rows], self.r_times[split][rows]
-        phase = None
+            guides = [self.guides[split][rows]] if self.guides else []
         if self.settings.physics.phase_channels:
-            phase = phase_channels(r_times.to(device), latents.shape[-1], self.samples_per_step, self.rate_hz)
-        condition = data.condition[rows]
-        if self.settings.group_share > 0:
-            as_group = torch.rand(len(rows)) < self.settings.group_share
-            condition = condition.where(as_group, data.group_condition[rows])
-        if not self.settings.experience:
-            condition = condition.without_knowledge()
+            guides.insert(0, phase_channels(r_times, latents.shape[-1], self.samples_per_step, self.rate_hz))
+        condition = data.shown(rows, self.settings.group_share, self.settings.experience)
         return {
             "latents": latents.to(device),
             "condition": condition.to(device),
             "wave_class": data.wave_class[rows].to(device),
             "omega": data.omega[rows].to(device),
-            "phase": phase,
+            "guide": torch.cat(guides, dim=1).to(device) if guides else None,
         }
 
-    def _piece(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Random pieces of training recordings, at random shifts: latents (n, C, T) and R peaks (n, P) in seconds."""
+    def _piece(self, rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Random pieces of training recordings, at random shifts.
+
+        Returns:
+            Latents (n, C, T), R peaks (n, P) in seconds, and latents (n, C, T) of simulated ECGs if there are any.
+        """
         steps = self.shifted.shape[-1]
         length = max(1, round(self.settings.crop_share * steps))
         shift = torch.randint(0, len(self.shifted), (len(rows),))
         first = torch.randint(0, steps - length + 1, (len(rows),))
-        places = (first[:, None] + torch.arange(length))[:, None]
-        whole = self.shifted[shift, rows]
+        places = (first[:, None] + torch.arange(length))[:, None].expand(-1, self.shifted.shape[2], -1)
         step_s = self.samples_per_step / self.rate_hz
         start_s = self.starts_s[shift] + first * step_s
         r_times = times_within(self.r_times["train"][rows], start_s, length * step_s)
-        return whole.gather(2, places.expand(-1, whole.shape[1], -1)), r_times
+        shown = [one[shift, rows].gather(2, places) for one in (self.shifted, *self._shifted_guides())]
+        return shown[0], r_times, shown[1:]
+
+    def _shifted_guides(self) -> list[Tensor]:
+        return [self.guides["train"]] if self.guides else []
 
     def finish(self, device: torch.device) -> None:
         """Save the denoiser."""
@@ -126,7 +140,7 @@ class DenoiserStage(TrainingStage):
 
 
 class StudentStage(DenoiserStage):
-    """Stage 4: a copy of the denoiser learns its guided velocity, on the same batches. Leaves its averaged weights."""
+    """Stage 5: a copy of the denoiser learns its guided velocity, on the same batches. Leaves its averaged weights."""
 
     leaves = STUDENT_FILE
 
@@ -148,9 +162,9 @@ class StudentStage(DenoiserStage):
         )
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions and cardiac-phase channels."""
+        """Latents with their conditions and the simulator's guide."""
         whole = super().batch(split, rows, device)
-        return {name: whole[name] for name in ("latents", "condition", "phase")}
+        return {name: whole[name] for name in ("latents", "condition", "guide")}
 
     def finish(self, device: torch.device) -> None:
         """Save the student."""

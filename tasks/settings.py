@@ -150,7 +150,11 @@ class CohortSettings(Section):
     min_patients: int = Field(
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
-    sampler_steps: int = Field(16, ge=1, description="Denoising steps.")
+    sampler_steps: int = Field(
+        16,
+        ge=0,
+        description="Denoising steps; 0 for the simulator's ECGs of drawn beats, which tell what the denoiser adds.",
+    )
     guidance: float = Field(
         1.0,
         ge=1,

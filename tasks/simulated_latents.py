@@ -20,6 +20,7 @@ from models.conditioning import NUMBERS, ConditionTensors
 from models.physics import angular_rate
 from tasks.cohort_table import superclasses_of
 from tasks.conditions import Condition, ConditionEmbedder, StatementFacts
+from tasks.guide_preparation import GuideMaker
 from tasks.simulator_baseline import recorded_beats, simulated_batches
 from tasks.training_data import ConditionSplit, known_wave_classes, save_conditions, save_tensors
 from tasks.training_settings import TrainingSettings
@@ -41,6 +42,7 @@ def prepare_simulated(
     embedder: ConditionEmbedder,
     classes: list[str],
     facts: StatementFacts,
+    guides: GuideMaker | None,
 ) -> int:
     """Draw `pretraining_ecgs` ECGs from the simulator and leave what pre-training needs of them in the staging folder.
 
@@ -52,11 +54,13 @@ def prepare_simulated(
     network.load_state_dict(load_file(autoencoder / AUTOENCODER_FILE))
     scale = torch.tensor(lead_scale_mv)[:, None]
     wanted = settings.diffusion.pretraining_ecgs
-    latents, times, conditions = [], [], []
+    latents, shown, times, conditions = [], [], [], []
     for batch in islice(simulated_batches(beats, AT_ONCE, settings.seed), -(-wanted // AT_ONCE)):
         with torch.inference_mode():
             mean, _ = network.encode(torch.from_numpy(batch.signal_mv) / scale)
         latents.append(mean.float())
+        if guides is not None:
+            shown.append(guides.of_recordings(batch.signal_mv, batch.r_peaks))
         times += [peaks / beats.rate_hz for peaks in batch.r_peaks]
         conditions += batch.conditions
     conditions = conditions[:wanted]
@@ -72,9 +76,10 @@ def prepare_simulated(
             group_condition=ConditionTensors.stack([tensors]),
         ),
     )
-    save_tensors(
-        {"latents": torch.cat(latents)[:wanted], "r_times": padded_times(times[:wanted])}, simulated_file(staging.path)
-    )
+    simulated = {"latents": torch.cat(latents)[:wanted], "r_times": padded_times(times[:wanted])}
+    if shown:
+        simulated["guides"] = torch.cat(shown)[:wanted]
+    save_tensors(simulated, simulated_file(staging.path))
     return len(conditions)
 
 
@@ -90,10 +95,9 @@ def _shown(conditions: list[Condition], facts: StatementFacts) -> pa.Table:
     )
 
 
-def load_simulated(staging: Path) -> tuple[Tensor, Tensor]:
-    """Latents (N, C, T) and R peaks (N, P) in seconds, padded with NaN."""
-    saved = load_file(simulated_file(staging))
-    return saved["latents"], saved["r_times"]
+def load_simulated(staging: Path) -> dict[str, Tensor]:
+    """latents (N, C, T), r_times (N, P) in seconds, padded with NaN, and guides (N, C, T) if the denoiser sees them."""
+    return load_file(simulated_file(staging))
 
 
 def simulated_file(staging: Path) -> Path:

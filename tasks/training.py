@@ -16,7 +16,7 @@ from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=4)
+TRAINING = Stage("train generator", makes="model", code_version=5)
 DATA_FACTS = "_facts.json"
 
 
@@ -30,7 +30,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the denoiser, and the student where one is asked for, on the training split of the recordings.
+    """Train the prior of beats, the denoiser and, where one is asked for, the student on the training split.
 
     Args:
         settings: architectures, objectives, steps.
@@ -107,6 +107,7 @@ def _describe(
 
     encoded = staging.store.path(autoencoder)
     mean, std = latent_statistics(encoded)
+    physics = settings.diffusion.physics
     config = ModelConfig(
         generator=GeneratorConfig(
             autoencoder=settings.autoencoder.architecture,
@@ -122,8 +123,9 @@ def _describe(
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,
-            phase_channels=settings.diffusion.physics.phase_channels,
-            rhythms=facts["rhythms"] if settings.diffusion.physics.phase_channels else {},
+            phase_channels=physics.phase_channels,
+            morphology=settings.morphology.architecture if physics.simulated_ecg else None,
+            rhythms=facts["rhythms"] if physics.phase_channels or physics.simulated_ecg else {},
         ),
         statements=facts["statements"],
         embedding_model=EMBEDDING_MODEL,
@@ -137,8 +139,8 @@ def _describe(
         shutil.copyfile(encoded / name, staging.path / name)
     generator, fit = load_generator(staging.path), load_fit(staging.path)
     networks = dict(generator.named_children())
+    patience = {"denoiser": settings.diffusion.patience}
     history = [*facts["history"], *loss_history(staging.path)]
-    patience = {"denoiser": settings.diffusion.patience, "student": None}
     described = {
         **{name: value for name, value in facts.items() if name not in ("statements", "rhythms", "wave_classes")},
         "parameters": {
@@ -151,7 +153,7 @@ def _describe(
         "losses": {entry["stage"]: entry for entry in history},
         "kept": {
             **facts["kept"],
-            **{stage: kept_checkpoint(staging.path, stage, patience[stage]) for stage in settings.generator_stages},
+            **{stage: kept_checkpoint(staging.path, stage, patience.get(stage)) for stage in settings.generator_stages},
         },
         "history": history,
     }

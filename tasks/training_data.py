@@ -73,6 +73,17 @@ class ConditionSplit:
     condition: ConditionTensors
     group_condition: ConditionTensors
 
+    def shown(self, rows: Tensor, group_share: float, experience: bool) -> ConditionTensors:
+        """Conditions of some rows as a training step sees them: at random, at this share, their group's in their place.
+
+        Args:
+            experience: False hides retrieved knowledge.
+        """
+        condition = self.condition[rows]
+        if group_share > 0:
+            condition = condition.where(torch.rand(len(rows)) < group_share, self.group_condition[rows])
+        return condition if experience else condition.without_knowledge()
+
 
 def read_metadata(folder: Path) -> pa.Table:
     """All columns of the recordings but the leads, with the row number in the table added."""

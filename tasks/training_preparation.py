@@ -13,6 +13,7 @@ from models.conditioning import NUMBERS
 from models.physics import angular_rate, fit_classes
 from tasks.cohort_design import group_conditions
 from tasks.conditions import ConditionEmbedder, conditions_of
+from tasks.guide_preparation import prepare_guides
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.model_folder import save_fit
 from tasks.rhythm_statistics import rhythm_statistics
@@ -90,6 +91,9 @@ def prepare_training(
             signal = read_waveforms(store.path(recordings), found.rows.numpy())
             _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts["sampling_rate_hz"])
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
+    guides = None
+    if settings.diffusion.physics.simulated_ecg:
+        guides = prepare_guides(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
     if settings.diffusion.pretraining_steps:
         counts[SIMULATED] = prepare_simulated(
             staging,
@@ -100,6 +104,7 @@ def prepare_training(
             embedder,
             classes,
             statements,
+            guides,
         )
         logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
     return {

@@ -11,6 +11,7 @@ from models.architecture import (
     BeatDecoderArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
+    MorphologyArchitecture,
 )
 from tasks.section import Section, operational
 
@@ -28,6 +29,17 @@ class PhysicsSettings(Section):
         True,
         description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
         "series in generation.",
+    )
+    simulated_ecg: bool = Field(
+        True,
+        description="Show the denoiser a simulated ECG: of the recording's usual beat in training, of a beat drawn for "
+        "the condition in generation.",
+    )
+    simulated_ecg_jitter: float = Field(
+        0.15,
+        ge=0,
+        description="Standard deviation by which the beat shown in training is off, per principal component and in "
+        "units of its spread, so that the denoiser does not take it for exact.",
     )
     simulator_weight: float = Field(
         0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
@@ -85,7 +97,7 @@ class AutoencoderTraining(Section):
 
 
 class DiffusionTraining(Section):
-    """Stage 3: conditional diffusion in the latent."""
+    """Stage 4: conditional diffusion in the latent."""
 
     architecture: DenoiserArchitecture = Field(default_factory=DenoiserArchitecture, description="Denoiser shape.")
     steps: int = Field(2000, ge=1, description="Optimiser steps.")
@@ -139,8 +151,20 @@ class DetailTraining(Section):
     crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
 
 
+class MorphologyTraining(Section):
+    """Stage 3: the prior of the simulator's beats, from which the beat of a simulated ECG is drawn."""
+
+    architecture: MorphologyArchitecture = Field(
+        default_factory=MorphologyArchitecture, description="Shape of the prior."
+    )
+    steps: int = Field(600, ge=1, description="Optimiser steps; few, since it has little to learn and soon overfits.")
+    batch_size: int = Field(256, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.98, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+
+
 class DistillationTraining(Section):
-    """Stage 4, off by default: a student that samples with one network pass per step instead of two."""
+    """Stage 5, off by default: a student that samples with one network pass per step instead of two."""
 
     steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student.")
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
@@ -166,9 +190,10 @@ class TrainingSettings(Section):
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
-    diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 3.")
+    diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
-    distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 4.")
+    morphology: MorphologyTraining = Field(default_factory=MorphologyTraining, description="Stage 3.")
+    distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 5.")
 
     @property
     def autoencoder_stages(self) -> tuple[str, ...]:
@@ -177,8 +202,10 @@ class TrainingSettings(Section):
 
     @property
     def generator_stages(self) -> tuple[str, ...]:
-        """Stages that learn from latents, in order."""
-        return ("denoiser", "student") if self.distillation.steps else ("denoiser",)
+        """Stages that learn what conditions mean, in order."""
+        morphology = ("morphology",) if self.diffusion.physics.simulated_ecg else ()
+        student = ("student",) if self.distillation.steps else ()
+        return (*morphology, "denoiser", *student)
 
     def for_digest(self) -> dict[str, Any]:
         """As of every section; with early stopping, which counts in checkpoints, their distance shapes the result."""
@@ -192,7 +219,7 @@ class TrainingSettings(Section):
         kept = super().for_digest()
         if self.autoencoder.patience:
             kept["checkpoint_every_steps"] = self.checkpoint_every_steps
-        return {name: value for name, value in kept.items() if name not in ("diffusion", "distillation")}
+        return {name: value for name, value in kept.items() if name not in ("diffusion", "morphology", "distillation")}
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
@@ -200,6 +227,7 @@ class TrainingSettings(Section):
             "autoencoder": self.autoencoder.batch_size,
             "diffusion": self.diffusion.batch_size,
             "detail": self.detail.batch_size,
+            "morphology": self.morphology.batch_size,
             "distillation": self.distillation.batch_size,
         }
         for name, size in sizes.items():

@@ -10,6 +10,7 @@ from scipy.stats import t
 
 from benchmarks.ablation_arms import (
     ARMS,
+    FULL_NAMES,
     FULL_SEEDS,
     NAMES,
     QUICK,
@@ -61,13 +62,16 @@ def run(arm: str, training: int | None, cohort: int | None, **figures: float) ->
 def test_arms_differ_in_physics_and_experience_only() -> None:
     base = settings_of("base").training
     assert base.diffusion.physics.weights() == {} and not base.diffusion.physics.phase_channels
+    assert not base.diffusion.physics.simulated_ecg and base.generator_stages == ("denoiser",)
     assert not base.diffusion.experience
     euler = settings_of("+L_Euler").training.diffusion
     assert set(euler.physics.weights()) == {"euler", "inter_lead"} and not euler.physics.phase_channels
-    assert settings_of("+simulator").training.diffusion.physics.phase_channels
+    phase, simulator = (settings_of(arm).training.diffusion.physics for arm in ("+phase", "+simulator"))
+    assert phase.phase_channels and not phase.simulated_ecg
+    assert simulator.phase_channels and simulator.simulated_ecg
     assert settings_of("+experience").training.diffusion.experience
     full = settings_of("full").training.diffusion
-    assert full.physics.phase_channels and full.experience
+    assert full.physics == simulator and full.experience
     for arm in ARMS:
         found = settings_of(arm)
         assert found.training.autoencoder == base.autoencoder
@@ -79,7 +83,11 @@ def test_arms_differ_in_physics_and_experience_only() -> None:
 
 
 def test_arms_are_different_models() -> None:
-    assert len({settings_of(arm).training.model_dump_json() for arm in ARMS}) == len(ARMS)
+    models = {arm: settings_of(arm).training.model_dump_json() for arm in ARMS}
+    # The last differs from the full arm in what is generated with the same model.
+    assert models.pop("full, no denoiser") == models["full"]
+    assert len(set(models.values())) == len(models)
+    assert settings_of("full, no denoiser").cohort.sampler_steps == 0
 
 
 def test_the_command_line_goes_over_the_quick_form_but_not_over_an_arm() -> None:
@@ -87,7 +95,8 @@ def test_the_command_line_goes_over_the_quick_form_but_not_over_an_arm() -> None
     profile = Profile("ptbxl-mini", words, warehouse="some where", steps=7, quick=True)
     found = settings_of("base", profile)
     assert found.training.diffusion.steps == 7 and found.cohort.size == 64
-    assert found.training.autoencoder.steps == QUICK["training.autoencoder.steps"]
+    assert found.training.diffusion.ema_decay == QUICK["training.diffusion.ema_decay"]
+    assert found.training.for_autoencoder_digest() == settings_of("base").training.for_autoencoder_digest()
     assert not found.training.diffusion.physics.phase_channels and not found.evaluation.downstream
     assert found.warehouse.uri == "some where"
 
@@ -103,7 +112,7 @@ def test_the_plan_finishes_a_training_seed_before_the_next() -> None:
 
 
 def test_arms_are_chosen_by_name() -> None:
-    assert chosen_arms(None) == list(NAMES)
+    assert chosen_arms(None) == list(FULL_NAMES)
     assert chosen_arms(None, quick=True) == ["simulator alone", "base", "+simulator", "+experience", "full"]
     assert chosen_arms("full, base") == ["base", "full"]
     for wrong in ("ful", ""):

@@ -24,16 +24,16 @@ def test_guidance_extrapolates_from_the_unconditional_velocity() -> None:
         assert torch.equal(guided_velocity(network, noisy, steps, condition, None, 1.0), given)
 
 
-def test_both_branches_see_the_same_phase() -> None:
+def test_both_branches_see_the_same_guide() -> None:
     torch.manual_seed(0)
-    network = Denoiser(SMALL, 8, phase_channels=3)
+    network = Denoiser(SMALL, 8, guide_channels=3)
     torch.nn.init.normal_(network.head[-1].weight, std=0.1)  # type: ignore[arg-type]
-    noisy, steps, phase = torch.randn(2, 8, 32), torch.tensor([300, 700]), torch.randn(2, 3, 32)
+    noisy, steps, guide = torch.randn(2, 8, 32), torch.tensor([300, 700]), torch.randn(2, 3, 32)
     hidden = conditions(2).hidden()
     with torch.no_grad():
         # Nothing but the condition differs between branches, so guidance without a condition changes nothing.
-        plain = network(noisy, steps, hidden, phase)
-        assert torch.allclose(guided_velocity(network, noisy, steps, hidden, phase, 5.0), plain, atol=1e-5)
+        plain = network(noisy, steps, hidden, guide)
+        assert torch.allclose(guided_velocity(network, noisy, steps, hidden, guide, 5.0), plain, atol=1e-5)
 
 
 def test_the_student_learns_and_the_teacher_stays() -> None:

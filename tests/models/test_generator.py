@@ -12,10 +12,12 @@ from models.architecture import (
     DenoiserArchitecture,
     DetailArchitecture,
     GeneratorConfig,
+    MorphologyArchitecture,
 )
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
 from models.generator import Generator
+from models.guide import guide_ecgs, own_amplitudes
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, USUAL
 from tests.models.synthetic_hearts import ecgs
@@ -37,6 +39,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         latent_std=(0.8,) * 8,
         **{  # type: ignore[arg-type]
             "phase_channels": True,
+            "morphology": MorphologyArchitecture(width=16, blocks=1, token_width=16, steps=2),
             "rhythms": USUAL,
             "detail": DetailArchitecture(width=16, blocks=2, steps=2),
             **changes,
@@ -44,14 +47,22 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     )
     torch.manual_seed(0)
     network = Generator(config)
-    for part in (network.denoiser, network.detail, network.student):
+    for part in (network.denoiser, network.detail, network.student, network.morphology):
         for weight in part.parameters() if part else ():
             if not weight.any():
                 torch.nn.init.normal_(weight, std=0.05)
     if network.detail:
         signal = torch.randn(64, 8, 500)
         network.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
+    if network.morphology:
+        network.morphology.events.fit(people())
     return network.requires_grad_(False)
+
+
+def people() -> torch.Tensor:
+    """Event amplitudes (30, 8, events) of some people."""
+    signal = ecgs(30, 9)
+    return own_amplitudes(signal, locate_r_peaks(signal, 100), 100)[0]
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -98,7 +109,7 @@ def test_seed_condition_guidance_and_steps_matter() -> None:
     assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
 
 
-def test_phase_channels_follow_heart_rate_rhythm_and_seed() -> None:
+def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
     network, condition = generator(), conditions(4)
     condition.numbers[:, 2] = torch.tensor([50.0, 50.0, 110.0, 110.0])
     condition.rhythm[:] = torch.tensor([0, RHYTHMS.index("atrial fibrillation"), 0, 0])
@@ -118,18 +129,61 @@ def test_phase_channels_follow_heart_rate_rhythm_and_seed() -> None:
     assert not torch.equal(sampled[0], sampled[1])
 
 
-def test_phase_channels_of_a_recording_are_those_of_training() -> None:
+def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it() -> None:
     network, seen = generator(), list[torch.Tensor]()
+    assert network.morphology is not None
     signal = torch.from_numpy(ecgs(3, 1))
+    # All of these people's beats can be said in coordinates.
+    network.morphology.events.fit(own_amplitudes(signal.numpy(), locate_r_peaks(signal.numpy(), 100), 100)[0])
     network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
     network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
-    times = padded_times([one / 100 for one in locate_r_peaks(signal.numpy(), 100)])
-    (given,) = seen
-    assert torch.allclose(given, phase_channels(times, 125, 8, 100), atol=1e-6)
+    located = locate_r_peaks(signal.numpy(), 100)
+    times = padded_times([one / 100 for one in located])
+    phase, shown = seen[0][:, :-8], seen[0][:, -8:]
+    assert torch.allclose(phase, phase_channels(times, 125, 8, 100), atol=1e-6)
+    amplitude, known = own_amplitudes(signal.numpy(), located, 100)
+    assert known.all()
+    like = guide_ecgs(amplitude, [one / 100 for one in located], 100, 1000)
+    for row in range(3):
+        assert torch.corrcoef(torch.stack([like[row].flatten(), signal[row].flatten()]))[0, 1] > 0.9
+    assert torch.allclose(shown, network.encode(like), atol=1e-2)
 
 
-def test_without_phase_channels_the_network_and_its_rows_are_as_if_they_did_not_exist() -> None:
-    network, condition = generator(phase_channels=False, rhythms={}), conditions(2)
+def test_a_recording_without_beats_has_a_flat_simulated_ecg() -> None:
+    network, seen = generator(), list[torch.Tensor]()
+    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    network.denoising_loss(torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
+    assert torch.allclose(seen[0][:, -8:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
+
+
+def test_each_row_has_a_beat_of_its_own_and_its_condition_counts() -> None:
+    network, seen = generator(phase_channels=False), list[torch.Tensor]()
+    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    condition = ConditionTensors.stack([conditions(1)] * 3)
+    condition.numbers[2, 0] += 40.0
+    # The RR series follows from the seed too; equal seeds leave the beat as the only difference.
+    for seeds in ([1, 2, 1], [1, 2, 1]):
+        network.sample(condition, seeds, steps=1, guidance=1.0)
+    first, again = seen
+    assert torch.equal(first, again)
+    assert not torch.allclose(first[0], first[1], atol=0.1)
+    assert not torch.equal(first[0], first[2])
+
+
+def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is() -> None:
+    network, seen = generator(detail=None), list[torch.Tensor]()
+    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    condition = conditions(2)
+    network.sample(condition, [1, 2], steps=1, guidance=1.0)
+    shown = seen[0][:2, -8:]
+    assert torch.allclose(network.sample(condition, [1, 2], steps=0), network.decode(shown), atol=1e-6)
+    assert len(seen) == 1
+    with pytest.raises(ValueError, match="no simulated ECG"):
+        generator(morphology=None).sample(condition, [1, 2], steps=0)
+
+
+def test_without_a_guide_the_network_and_its_rows_are_as_if_there_were_no_simulator() -> None:
+    network, condition = generator(phase_channels=False, morphology=None, rhythms={}), conditions(2)
     assert network.denoiser.stem.weight.shape[1] == 8
     assert generator().denoiser.stem.weight.shape[1] > 8
     usual = network.sample(condition, [1, 2], steps=2, guidance=2.0)
@@ -137,7 +191,7 @@ def test_without_phase_channels_the_network_and_its_rows_are_as_if_they_did_not_
     assert torch.equal(network.sample(condition, [1, 2], steps=2, guidance=2.0), usual)
 
 
-def test_phase_channels_need_the_numbers_of_every_rhythm() -> None:
+def test_the_guide_needs_the_numbers_of_every_rhythm() -> None:
     with pytest.raises(ValueError, match=r"missing: .*atrial fibrillation"):
         generator(rhythms={})
 

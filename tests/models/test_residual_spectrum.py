@@ -70,7 +70,7 @@ def test_colouring_and_whitening_are_inverse_and_levels_hold() -> None:
     again = spectrum.coloured(white, traits)
     assert (again - residual)[..., 70:-70].square().mean() < 1e-3 * residual.square().mean()
     # Whatever the amplitude of what is coloured, the levels asked for come out.
-    loud = spectrum.matched(spectrum.coloured(3 * white, traits), decoded, traits)
+    loud = spectrum.matched(spectrum.coloured(3 * white, traits), spectrum.restored(decoded, traits), decoded, traits)
     levels = traits[:, spectrum.gains : spectrum.gains + spectrum.levels]
     assert torch.allclose(spectrum.levels_of(loud), levels, atol=0.05)
 
@@ -106,8 +106,8 @@ def test_ripple_between_beats_is_taken_back_and_the_noise_there_is_each_recordin
     assert gains[..., -1].mean() == pytest.approx(1.0, abs=0.1)
     assert gains[..., 0].mean() < 0.6
     white = torch.randn(signal.shape)
-    made = spectrum.restored(decoded, traits)
-    made = made + spectrum.matched(spectrum.coloured(white, traits), decoded, traits)
+    restored = spectrum.restored(decoded, traits)
+    made = restored + spectrum.matched(spectrum.coloured(white, traits), restored, decoded, traits)
     calm = stretches(decoded, RATE)[:, :1]
     level = [
         (each.diff(dim=-1, append=each[..., -1:]).square() * calm).mean(dim=(1, 2)).log() for each in (signal, made)

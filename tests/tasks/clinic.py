@@ -12,11 +12,14 @@ from models.architecture import (
     DenoiserArchitecture,
     DetailArchitecture,
     GeneratorConfig,
+    MorphologyArchitecture,
 )
 from models.generator import Generator
+from models.guide import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
 from models.measurements import measure
 from models.physics import WaveFit
+from models.r_peaks import locate_r_peaks
 from models.rhythm_series import USUAL
 from tasks.model_folder import ModelConfig, save_generator
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
@@ -133,6 +136,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         latent_std=(1.0,) * 4,
         detail=DetailArchitecture(width=16, blocks=1, steps=1),
         phase_channels=True,
+        morphology=MorphologyArchitecture(width=16, blocks=1, token_width=16, steps=2),
         rhythms=USUAL,
     )
     torch.manual_seed(1)
@@ -151,7 +155,9 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         for weight in generator.parameters():
             weight.add_(0.05 * torch.randn_like(weight))
     signal = torch.randn(40, len(INDEPENDENT_LEADS), 1000)
-    assert generator.detail is not None
+    assert generator.detail is not None and generator.morphology is not None
+    usual = ecgs(30, 2)
+    generator.morphology.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
     generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
     with store.stage("model", digest("model", recordings.id)) as staging:
         # A simulator without waves: the ODE residual is the slope of the beat itself.

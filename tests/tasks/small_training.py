@@ -38,9 +38,14 @@ SMALL: dict[str, Any] = {
         "batch_size": 8,
         "physics": {"fit_steps": 10},
     },
+    "morphology": {
+        "architecture": {"components": 8, "width": 16, "blocks": 1, "token_width": 16, "steps": 2},
+        "steps": 100,
+        "batch_size": 8,
+    },
     "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
 }
-TRAINED = ("autoencoder", "detail", "denoiser")
+TRAINED = ("autoencoder", "detail", "morphology", "denoiser")
 
 
 def small(**changes: Any) -> TrainingSettings:

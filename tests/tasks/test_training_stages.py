@@ -1,4 +1,4 @@
-"""What the stages of training learn from: latents, pieces, cardiac-phase channels, group conditions, simulated ECGs."""
+"""What the stages of training learn from: latents, pieces, the simulator's guide, group conditions, simulated ECGs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
+from models.beat_events import EVENTS
 from models.cardiac_phase import padded_times, phase_channels
+from models.generator import Generator
+from models.morphology import EventComponents
 from models.r_peaks import locate_r_peaks
+from models.rhythm_series import USUAL
 from tasks.autoencoder_stages import DetailStage, shift_starts
 from tasks.denoiser_stages import DenoiserStage
+from tasks.guide_preparation import components_file, guides_file, load_guides, prepare_guides, shapes_file
+from tasks.morphology_stage import MorphologyStage
 from tasks.simulated_latents import SIMULATED, simulated_file
 from tasks.training_data import (
     SPLITS,
@@ -53,13 +60,17 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     shifted = torch.arange(STEPS - 1.0).repeat(SHIFTS, ROWS, 8, 1) + torch.arange(SHIFTS).view(-1, 1, 1, 1) / SHIFTS
     saved = {**latents, "shifted": shifted, "mean": torch.zeros(8), "std": torch.ones(8)}
     save_tensors(saved, folder / LATENTS_FILE)
-    save_tensors({"latents": torch.full((ROWS, 8, STEPS), 7.0), "r_times": times}, simulated_file(folder))
+    simulated = {name: torch.full((ROWS, 8, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))}
+    save_tensors({**simulated, "r_times": times}, simulated_file(folder))
+    # The simulated ECGs are as long as the recordings and lie elsewhere, so that pieces can be told apart.
+    save_tensors({"train": shifted + 1000, "validation": latents["validation"] + 1000}, guides_file(folder))
     facts = {"sampling_rate_hz": 100, "samples": SAMPLES, "lead_scale_mv": [0.2] * 8}
     return Material(folder, folder, folder, settings, facts), microvolts.float() / 1000
 
 
-def without_physics(phase_channels: bool = True, **changes: Any) -> TrainingSettings:
+def without_physics(phase_channels: bool = True, simulated_ecg: bool = False, **changes: Any) -> TrainingSettings:
     physics = {"simulator": False, "inter_lead": False, "phase_channels": phase_channels}
+    physics["simulated_ecg"] = simulated_ecg
     return small(diffusion={**SMALL["diffusion"], "physics": physics, **changes})
 
 
@@ -67,14 +78,14 @@ def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> N
     material, signal = prepared(tmp_path, without_physics())
     stage, rows = DenoiserStage(material), torch.tensor([3, 7])
     batch = stage.batch("validation", rows, torch.device("cpu"))
-    for row, phase in zip(rows, batch["phase"], strict=True):
+    for row, phase in zip(rows, batch["guide"], strict=True):
         # As Generator makes them, one row at a time from R peaks in seconds.
         times = padded_times([one / 100 for one in locate_r_peaks(signal[row : row + 1].numpy(), 100)])
         assert torch.equal(phase, phase_channels(times, STEPS, 8, 100)[0])
     losses = stage.objective(**batch)
     losses["loss"].backward()
     weight = stage.denoiser.stem.weight
-    assert weight.shape[1] == 8 + batch["phase"].shape[1]
+    assert weight.shape[1] == 8 + batch["guide"].shape[1]
 
 
 def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path) -> None:
@@ -91,7 +102,82 @@ def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path)
         first = float(batch["latents"][row, 0, 0]) * 8 / 100
         whole = torch.from_numpy(located[row] / 100 - first)
         inside = whole[(whole >= 0) & (whole < length * 8 / 100)].numpy()
-        assert torch.allclose(batch["phase"][row], phase_channels(padded_times([inside]), length, 8, 100)[0], atol=1e-4)
+        assert torch.allclose(batch["guide"][row], phase_channels(padded_times([inside]), length, 8, 100)[0], atol=1e-4)
+
+
+def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: Path) -> None:
+    material, _ = prepared(tmp_path, without_physics(simulated_ecg=True, crop_share=0.6))
+    stage = DenoiserStage(material)
+    for split in SPLITS:
+        batch = stage.batch(split, torch.arange(ROWS), torch.device("cpu"))
+        assert torch.allclose(batch["guide"][:, -8:], batch["latents"] + 1000, atol=1e-2)
+        assert torch.isfinite(stage.objective(**batch)["loss"])
+    alone = DenoiserStage(prepared(tmp_path, without_physics(False, simulated_ecg=True))[0])
+    assert alone.batch("train", torch.tensor([0]), torch.device("cpu"))["guide"].shape[1] == 8
+    assert alone.denoiser.stem.weight.shape[1] == 16
+
+
+def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = without_physics(simulated_ecg=True)
+    material, signal = prepared(tmp_path, settings)
+    torch.manual_seed(0)
+    save_weights(Autoencoder(settings.autoencoder.architecture), tmp_path / AUTOENCODER_FILE)
+    monkeypatch.setattr("tasks.guide_preparation.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
+    maker = prepare_guides(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    guides = load_guides(tmp_path)
+    config = GeneratorConfig(
+        autoencoder=settings.autoencoder.architecture,
+        beat_decoder=settings.autoencoder.beat_decoder,
+        denoiser=settings.diffusion.architecture,
+        morphology=settings.morphology.architecture,
+        sampling_rate_hz=100,
+        samples=SAMPLES,
+        lead_scale_mv=(0.2,) * 8,
+        latent_mean=(0.0,) * 8,
+        latent_std=(1.0,) * 8,
+        rhythms=USUAL,
+    )
+    generator, seen = Generator(config), list[torch.Tensor]()
+    generator.autoencoder.load_state_dict(load_file(tmp_path / AUTOENCODER_FILE))
+    assert generator.morphology is not None
+    generator.morphology.events.load_state_dict(maker.events.state_dict())
+    generator.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
+    assert torch.allclose(guides["validation"], seen[0], atol=1e-3)
+    # In training each shift has its own piece, and a beat that is a little off.
+    assert guides["train"].shape == (SHIFTS, ROWS, 8, STEPS - 1)
+    first = guides["train"][0] - guides["validation"][..., :-1]
+    assert 0.001 < float(first.std()) < 0.5 * float(guides["validation"].std())
+    exact = settings.diffusion.physics.model_copy(update={"simulated_ecg_jitter": 0.0})
+    exact = settings.model_copy(update={"diffusion": settings.diffusion.model_copy(update={"physics": exact})})
+    prepare_guides(tmp_path, exact, tmp_path, tmp_path, material.facts)
+    # Pieces are shorter than recordings, which the autoencoder's normalisation sees a little of.
+    inner, whole = slice(4, -4), guides["validation"][..., :-1]
+    missed = (load_guides(tmp_path)["train"] - whole)[..., inner].std(dim=(1, 2, 3)) / whole[..., inner].std()
+    assert float(missed[0]) < 0.1 < 0.3 < float(missed[4])
+
+
+def test_the_prior_learns_beats_with_the_conditions_of_their_recordings(tmp_path: Path) -> None:
+    material, _ = prepared(tmp_path, without_physics(simulated_ecg=True, group_share=0.0))
+    components = material.settings.morphology.architecture.components
+    events = EventComponents(components)
+    events.fit(torch.randn(30, 8, len(EVENTS), generator=torch.Generator().manual_seed(1)))
+    save_tensors(dict(events.state_dict()), components_file(tmp_path))
+    # The first recording has no usual beat.
+    rows = torch.arange(1, ROWS)
+    for split in SPLITS:
+        coordinates = rows[:, None].expand(-1, components).float()
+        save_tensors({"rows": rows, "coordinates": coordinates}, shapes_file(tmp_path, split))
+    stage = MorphologyStage(material)
+    assert stage.rows == dict.fromkeys(SPLITS, ROWS - 1)
+    batch = stage.batch("train", torch.tensor([0, 4]), torch.device("cpu"))
+    assert batch["coordinates"][:, 0].tolist() == [1.0, 5.0]
+    expected = stage.conditions["train"].condition[torch.tensor([1, 5])].without_knowledge()
+    shown = batch["condition"] if material.settings.diffusion.experience else batch["condition"].without_knowledge()
+    assert torch.equal(shown.without_knowledge().present, expected.present)
+    assert torch.equal(shown.text, expected.text)
+    stage.objective(**batch)["loss"].backward()
+    assert torch.equal(stage.prior.events.axes, events.axes)
 
 
 def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
@@ -116,7 +202,7 @@ def test_without_phase_channels_the_denoiser_sees_latents_only(tmp_path: Path) -
     material, _ = prepared(tmp_path, without_physics(phase_channels=False))
     stage = DenoiserStage(material)
     batch = stage.batch("train", torch.tensor([0, 1]), torch.device("cpu"))
-    assert batch["phase"] is None
+    assert batch["guide"] is None
     assert stage.denoiser.stem.weight.shape[1] == 8
     assert torch.isfinite(stage.objective(**batch)["loss"])
 
@@ -128,18 +214,22 @@ def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: 
     assert stage.rows[SIMULATED] == ROWS
     batch = stage.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))
     assert (batch["latents"] == 7).all()
+    shown = DenoiserStage(prepared(tmp_path, without_physics(simulated_ecg=True, pretraining_share=0.03))[0])
+    assert (shown.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))["guide"][:, -8:] == 9).all()
     assert DenoiserStage(prepared(tmp_path, without_physics())[0]).split_of(0) == "train"
 
 
 def test_stages_follow_from_the_settings() -> None:
     assert small().autoencoder_stages + small().generator_stages == TRAINED
     assert small(detail={"enabled": False}).autoencoder_stages == ("autoencoder",)
-    assert small(distillation={"steps": 5}).generator_stages == ("denoiser", "student")
+    assert small(distillation={"steps": 5}).generator_stages == ("morphology", "denoiser", "student")
+    assert without_physics().generator_stages == ("denoiser",)
 
 
 def test_models_that_differ_in_diffusion_share_an_autoencoder() -> None:
     shared = small().for_autoencoder_digest()
-    assert small(diffusion={"steps": 7}, distillation={"steps": 5}).for_autoencoder_digest() == shared
+    changed = {"diffusion": {"steps": 7}, "morphology": {"steps": 3}, "distillation": {"steps": 5}}
+    assert small(**changed).for_autoencoder_digest() == shared
     assert small(seed=2).for_autoencoder_digest() != shared
     assert small(detail={"enabled": False}).for_autoencoder_digest() != shared
 

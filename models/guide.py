@@ -1,0 +1,66 @@
+"""What the simulator shows the denoiser beside the noisy latent: the guide.
+
+Two kinds of channels, each of which can be left out: cardiac phase (`models.cardiac_phase`), which says when the heart
+beats, and an ECG of the simulator (`models.beat_events`), encoded like a recording, which says what its beats look
+like. In training both are those of the recording: its R peaks and its usual beat. In generation R peaks come from
+`models.rhythm_series` and the beat from `models.morphology`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.beat_events import EVENTS, fit_events, simulated_ecg
+from models.cardiac_phase import padded_times, phase_channel_count
+from models.leads import INDEPENDENT_LEADS
+
+
+def guide_channel_count(phase: bool, ecg: bool, samples_per_step: int, latent_channels: int) -> int:
+    """Channels of a guide, cardiac phase first; 0 for none.
+
+    Args:
+        phase, ecg: which kinds there are.
+        samples_per_step: samples that a latent step covers.
+        latent_channels: channels of the latent.
+    """
+    return (phase_channel_count(samples_per_step) if phase else 0) + (latent_channels if ecg else 0)
+
+
+def guide_ecgs(amplitude: Tensor, r_peaks_s: Sequence[np.ndarray], rate_hz: float, samples: int) -> Tensor:
+    """Simulated ECGs of given beats at given R peaks, each made by itself: its bits do not depend on the others.
+
+    Args:
+        amplitude: (B, 8, events) mV.
+        r_peaks_s: per row the R peaks in seconds from the first sample, ascending.
+        rate_hz: sampling rate.
+        samples: length.
+
+    Returns:
+        (B, 8, samples) mV on the CPU.
+    """
+    rows = [
+        simulated_ecg(one[None], padded_times([times]), rate_hz, samples)
+        for one, times in zip(amplitude.cpu(), r_peaks_s, strict=True)
+    ]
+    return torch.cat(rows) if rows else torch.empty(0, len(INDEPENDENT_LEADS), samples)
+
+
+def own_amplitudes(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) -> tuple[Tensor, Tensor]:
+    """Event amplitudes of recordings' usual beats.
+
+    Args:
+        signal: (B, 8, samples) mV.
+        r_peaks: positions in samples per recording, from `models.r_peaks.locate_r_peaks`.
+        rate_hz: sampling rate.
+
+    Returns:
+        (B, 8, events) mV, zero where fewer than two beats show what is usual, and (B,) bool, False there.
+    """
+    fit = fit_events(signal, r_peaks, rate_hz)
+    amplitude, known = torch.zeros(*signal.shape[:2], len(EVENTS)), torch.zeros(len(signal), dtype=torch.bool)
+    amplitude[fit.rows], known[fit.rows] = fit.amplitude, True
+    return amplitude, known
