@@ -42,6 +42,7 @@ SMALL: dict[str, Any] = {
         "architecture": {"components": 8, "width": 16, "blocks": 1, "token_width": 16, "steps": 2},
         "steps": 100,
         "batch_size": 8,
+        "learning_rate": 0.01,
     },
     "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
 }
