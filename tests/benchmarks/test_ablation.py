@@ -14,6 +14,7 @@ from benchmarks.ablation_arms import (
     FULL_SEEDS,
     NAMES,
     QUICK,
+    QUICK_NAMES,
     QUICK_SEEDS,
     SIMULATOR_ALONE,
     Planned,
@@ -113,7 +114,7 @@ def test_the_plan_finishes_a_training_seed_before_the_next() -> None:
 
 def test_arms_are_chosen_by_name() -> None:
     assert chosen_arms(None) == list(FULL_NAMES)
-    assert chosen_arms(None, quick=True) == ["simulator alone", "base", "+simulator", "+experience", "full"]
+    assert chosen_arms(None, quick=True) == list(QUICK_NAMES)
     assert chosen_arms("full, base") == ["base", "full"]
     for wrong in ("ful", ""):
         with pytest.raises(SettingsError, match=r"--arms.*known: simulator alone, base"):

@@ -122,7 +122,7 @@ def test_runs_of_other_settings_are_dropped(machine: Machine, capsys: pytest.Cap
     machine.ablation("--set", "cohort.batch_size=7")
     assert machine.made == []
     capsys.readouterr()
-    machine.ablation("--set", "cohort.sampler_steps=7")
+    machine.ablation("--set", "cohort.min_patients=7")
     assert machine.made == list(QUICK_NAMES) and len(machine.record()["details"]["runs"]) == 2 + len(QUICK_NAMES)
     assert f"0 of {ALL} runs are taken over" in capsys.readouterr().err
 
