@@ -95,19 +95,18 @@ class AutoencoderStage(TrainingStage):
         latents["mean"] = latents["train"].mean(dim=(0, 2))
         latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
         starts = shift_starts(self.settings.shifts, self.settings.architecture.downsampling)
-        latents["shifted"] = torch.stack([self._encode_from(start, starts[-1], device) for start in starts])
+        length = shifted_length(self.signals["train"].shape[-1], starts, self.settings.architecture.downsampling)
+        latents["shifted"] = torch.stack([self._encode_from(start, length, device) for start in starts])
         save_tensors(latents, self.staging / LATENTS_FILE)
 
     @torch.inference_mode()
-    def _encode_from(self, start: int, last: int, device: torch.device, at_once: int = 128) -> Tensor:
-        """Latents (N, C, T) of the training split from a sample on, all as long as those from the sample `last` on."""
+    def _encode_from(self, start: int, length: int, device: torch.device, at_once: int = 128) -> Tensor:
+        """Latents (N, C, T) of so many samples of the training split, from a sample on."""
         signals, scale = self.signals["train"], self.lead_scale.to(device)
         encoded = []
         for some in torch.arange(len(signals)).split(at_once):
             signal = millivolts(signals, some).to(device)
-            whole = signal.shape[-1] - last
-            piece = whole if last == 0 else whole - whole % self.settings.architecture.downsampling
-            encoded.append(self.autoencoder.encode(signal[..., start : start + piece] / scale)[0].float().cpu())
+            encoded.append(self.autoencoder.encode(signal[..., start : start + length] / scale)[0].float().cpu())
         return torch.cat(encoded)
 
     @torch.inference_mode()
@@ -179,6 +178,12 @@ def _recordings(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Ten
 def shift_starts(shifts: int, downsampling: int) -> list[int]:
     """Samples at which shifted encodings begin, spread over one latent step, the first at 0."""
     return [shift * downsampling // shifts for shift in range(min(shifts, downsampling))]
+
+
+def shifted_length(samples: int, starts: list[int], downsampling: int) -> int:
+    """Samples of every shifted piece of a recording: whole latent steps that all shifts leave room for."""
+    length = samples - starts[-1]
+    return length if starts[-1] == 0 else length - length % downsampling
 
 
 def reconstruction_error(folder: Path) -> dict[str, list[float]]:

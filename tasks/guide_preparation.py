@@ -21,7 +21,7 @@ from models.beat_events import simulated_ecg
 from models.cardiac_phase import padded_times
 from models.guide import own_amplitudes
 from models.morphology import EventComponents
-from tasks.autoencoder_stages import shift_starts
+from tasks.autoencoder_stages import shift_starts, shifted_length
 from tasks.stage import run_logger
 from tasks.training_data import SPLITS, BeatSplit, TrainingError, load_beats, millivolts, read_waveforms, save_tensors
 from tasks.training_settings import TrainingSettings
@@ -153,8 +153,7 @@ def _at_shifts(
     """Latents (shifts, N, C, T) of pieces as `AutoencoderStage` encodes them, each with beats that are off anew."""
     downsampling = settings.autoencoder.architecture.downsampling
     starts = shift_starts(settings.autoencoder.shifts, downsampling)
-    length = maker.samples - starts[-1]
-    length = length if starts[-1] == 0 else length - length % downsampling
+    length = shifted_length(maker.samples, starts, downsampling)
     generator = torch.Generator().manual_seed(settings.seed)
     found = []
     for start in starts:
