@@ -50,6 +50,22 @@ def test_any_length_is_padded_inside_and_cropped_after(samples: int) -> None:
     assert autoencoder.decode(mean, samples).shape == (2, 8, samples)
 
 
+def test_inside_the_networks_signals_and_latents_go_on_at_both_ends() -> None:
+    autoencoder, seen = Autoencoder(SMALL), list[Tensor]()
+    for network in (autoencoder.encoder, autoencoder.decoder):
+        network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    signal, latent = torch.randn(2, 8, 80), torch.randn(2, SMALL.latent_channels, 10)
+    autoencoder.encode(signal)
+    decoded = autoencoder.decode(latent, 80)
+    assert decoded.shape == signal.shape
+    for inside, whole in zip(seen, (signal, latent), strict=True):
+        margin = (inside.shape[-1] - whole.shape[-1]) // 2
+        assert margin >= 2
+        assert torch.equal(inside[..., margin:-margin], whole)
+        # Not zeros, which would pull the ends of a recording to the baseline.
+        assert (inside[..., :margin] == whole[..., :1]).all() and (inside[..., -margin:] == whole[..., -1:]).all()
+
+
 def test_downsampling_that_is_no_power_of_two_is_refused() -> None:
     with pytest.raises(ValueError, match="power of two"):
         Autoencoder(AutoencoderArchitecture(downsampling=6))
