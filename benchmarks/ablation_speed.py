@@ -74,10 +74,13 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
         "wave_class": torch.zeros(rows, dtype=torch.int64),
         "omega": torch.full((rows,), 7.0),
         "guide": None,
+        "levels": None,
     }
-    shown = config.phase_channels, config.morphology is not None
+    shown = config.phase_channels, config.simulated_ecg
     if guides := guide_channel_count(*shown, config.autoencoder.downsampling, channels):
         batch["guide"] = torch.randn(rows, guides, length, generator=draw)
+    if generator.prior is not None and generator.prior.levels is not None:
+        batch["levels"] = torch.randn(rows, generator.prior.levels.size, generator=draw)
 
     def step(_: int) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bf16"):

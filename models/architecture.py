@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Architecture(BaseModel):
@@ -42,9 +42,11 @@ class DenoiserArchitecture(Architecture):
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     heads: int = Field(4, ge=1, description="Attention heads.")
-    self_attention: bool = Field(
-        True,
-        description="Let latent positions attend to each other at every level on the way up, not only at the coarsest.",
+    attending_levels: int = Field(
+        2,
+        ge=0,
+        description="Coarsest levels at which latent positions attend to the tokens and, on the way up, to each other; "
+        "in the middle they always do. At full length it costs much.",
     )
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
     statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
@@ -57,18 +59,18 @@ class DetailArchitecture(Architecture):
     width: int = Field(96, ge=8, multiple_of=2, description="Channels.")
     blocks: int = Field(8, ge=1, description="Residual blocks.")
     fold: int = Field(4, ge=1, description="Samples that the first layer folds into channels.")
-    steps: int = Field(4, ge=1, description="Solver steps when sampling, two network evaluations each.")
+    steps: int = Field(4, ge=1, description="Solver steps when sampling, one network evaluation each.")
 
 
-class MorphologyArchitecture(Architecture):
-    """Prior of the simulator's beats: principal components of event amplitudes, and a small flow over them."""
+class PriorArchitecture(Architecture):
+    """Prior of a recording's traits, its beat and its levels: a small flow over their principal components."""
 
     components: int = Field(64, ge=1, description="Principal components of the event amplitudes that are kept.")
     width: int = Field(256, ge=8, description="Hidden features.")
     blocks: int = Field(3, ge=1, description="Residual blocks.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of features hidden in training.")
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
-    steps: int = Field(16, ge=1, description="Solver steps when drawing, two network evaluations each.")
+    steps: int = Field(8, ge=1, description="Solver steps when drawing, two network evaluations each.")
 
 
 class RhythmStatistics(Architecture):
@@ -120,14 +122,22 @@ class GeneratorConfig(Architecture):
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
     phase_channels: bool = Field(False, description="Whether the denoiser sees cardiac-phase channels.")
-    morphology: MorphologyArchitecture | None = Field(
-        None, description="Shape of the prior of beats; null for a denoiser that sees no simulated ECG."
+    simulated_ecg: bool = Field(False, description="Whether the denoiser sees a simulated ECG.")
+    levels: bool = Field(False, description="Whether the denoiser is told a recording's levels, and held to them.")
+    prior: PriorArchitecture | None = Field(
+        None, description="Shape of the prior of beats and levels; null for a denoiser that sees neither."
     )
     rhythms: dict[str, RhythmStatistics] = Field(
         default_factory=dict,
         description="Rhythm to what training recordings of it showed; needed for phase channels and simulated ECGs.",
     )
-    rows_at_once: int = Field(16, ge=1, description="Rows the networks always see together; see Generator.sample.")
+    rows_at_once: int = Field(32, ge=1, description="Rows the networks always see together; see Generator.sample.")
+
+    @model_validator(mode="after")
+    def _traits_need_a_prior(self) -> GeneratorConfig:
+        if (self.simulated_ecg or self.levels) != (self.prior is not None):
+            raise ValueError("a generator has a prior where it draws beats (simulated_ecg) or levels, and only there")
+        return self
 
 
 class ClassifierArchitecture(Architecture):

@@ -1,14 +1,16 @@
 """Conditional denoiser: a 1-D U-Net over the latent with cross-attention to the condition tokens.
 
 Each residual block is modulated by the time step and the pooled condition (scale and shift after group normalisation,
-as in Dhariwal and Nichol 2021); each level also attends to the tokens one by one. On the way up, latent positions
-attend to each other: the beats of one recording resemble each other, however far apart. It predicts v (see
+as in Dhariwal and Nichol 2021); coarse levels also attend to the tokens one by one. On the way up, their latent
+positions attend to each other: the beats of one recording resemble each other, however far apart. It predicts v (see
 `models.diffusion`).
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +48,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of latent positions to condition tokens, or to each other when no tokens are given."""
+    """Multi-head attention of latent positions to condition tokens, or to each other."""
 
     def __init__(self, channels: int, context: int, heads: int) -> None:
         super().__init__()
@@ -58,37 +60,70 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """(B, C, T), optionally tokens (B, N, context) with mask (B, N), to (B, C, T)."""
-        normed = self.norm(x).transpose(1, 2)
-        query = self._split(self.query(normed))
-        key, value = (
-            self._split(part) for part in self.key_value(normed if tokens is None else tokens).chunk(2, dim=-1)
-        )
-        # Written out: with a dozen tokens this is several times faster on CPUs than the fused kernel.
-        scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, None, None], float("-inf"))
-        attended = scores.softmax(dim=-1).to(value.dtype) @ value
-        return x + self.out(attended.transpose(1, 2).flatten(2)).transpose(1, 2)
+    def keys_values(self, tokens: Tensor) -> Tensor:
+        """What positions attend to: (B, N, context) to keys and values (2, B, heads, N, C / heads)."""
+        return self.key_value(tokens).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
-    def _split(self, x: Tensor) -> Tensor:
-        """(B, N, C) to (B, heads, N, C / heads)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+    def forward(self, x: Tensor, keys_values: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """(B, C, T) to the same.
+
+        Args:
+            x: positions.
+            keys_values: of the tokens; None lets positions attend to each other.
+            bias: added to scores, (B, 1, 1, N): minus infinity where attention may not look.
+        """
+        normed = self.norm(x).transpose(1, 2)
+        query = self.query(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        key, value = self.keys_values(normed) if keys_values is None else keys_values
+        # Written out: with a dozen tokens this is several times faster on CPUs than the fused kernel.
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        attended = (scores if bias is None else scores + bias).softmax(dim=-1).to(value.dtype) @ value
+        return x + self.out(attended.transpose(1, 2).flatten(2)).transpose(1, 2)
 
 
 class Level(nn.Module):
-    """One residual block, its attention to the condition and, if asked for, of latent positions to each other."""
+    """One residual block and, if asked for, its attention to the condition and of latent positions to each other.
+
+    Args:
+        inputs, outputs: channels.
+        embedding: size of what modulates the block.
+        tokens: width of a token, 0 for no attention to them.
+        heads: of either attention.
+        around: whether positions attend to each other.
+    """
 
     def __init__(self, inputs: int, outputs: int, embedding: int, tokens: int, heads: int, around: bool) -> None:
         super().__init__()
         self.block = ResidualBlock(inputs, outputs, embedding)
-        self.cross = Attention(outputs, tokens, heads)
+        self.cross = Attention(outputs, tokens, heads) if tokens else None
         self.around = Attention(outputs, outputs, heads) if around else None
 
-    def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        x = self.cross(self.block(x, embedding), tokens, mask)
+    def keys_values(self, tokens: Tensor) -> Tensor | None:
+        """What the level attends to of (B, N, context) tokens, None for nothing."""
+        return None if self.cross is None else self.cross.keys_values(tokens)
+
+    def forward(self, x: Tensor, embedding: Tensor, keys_values: Tensor | None, bias: Tensor) -> Tensor:
+        x = self.block(x, embedding)
+        if self.cross is not None:
+            x = self.cross(x, keys_values, bias)
         return x if self.around is None else self.around(x)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a denoiser makes of all that stays as it is from step to step.
+
+    Attributes:
+        embedding: (B, E) of the condition as a whole, and of levels.
+        keys_values: of the tokens, for each level in the order of the network, None for those that attend to none.
+        bias: (B, 1, 1, N), minus infinity at tokens that are missing.
+        guide: (B, guide_channels, T), or None.
+    """
+
+    embedding: Tensor
+    keys_values: list[Tensor | None]
+    bias: Tensor
+    guide: Tensor | None
 
 
 class Denoiser(nn.Module):
@@ -98,9 +133,12 @@ class Denoiser(nn.Module):
         architecture: widths, levels, tokens.
         latent_channels: channels of the latent.
         guide_channels: channels of the simulator's guide beside the latent; 0 for none (see `models.guide`).
+        levels: numbers that say how strong the recording is (see `models.levels`); 0 for none.
     """
 
-    def __init__(self, architecture: DenoiserArchitecture, latent_channels: int, guide_channels: int = 0) -> None:
+    def __init__(
+        self, architecture: DenoiserArchitecture, latent_channels: int, guide_channels: int = 0, levels: int = 0
+    ) -> None:
         super().__init__()
         width, tokens, heads = architecture.width, architecture.token_width, architecture.heads
         embedding = 4 * width
@@ -110,13 +148,16 @@ class Denoiser(nn.Module):
         self.condition = ConditionEncoder(tokens)
         self.time = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.pooled = nn.Linear(tokens, embedding)
+        self.levels = nn.Linear(levels, embedding) if levels else None
         self.stem = nn.Conv1d(latent_channels + guide_channels, width, 3, padding=1)
 
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         inputs, skips = width, []
+        attends = [index > self.halvings - architecture.attending_levels for index in range(len(widths))]
         for index, level_width in enumerate(widths):
+            seen = tokens if attends[index] else 0
             for _ in range(architecture.blocks):
-                self.down.append(Level(inputs, level_width, embedding, tokens, heads, around=False))
+                self.down.append(Level(inputs, level_width, embedding, seen, heads, around=False))
                 inputs = level_width
                 skips.append(inputs)
             if index < self.halvings:
@@ -126,10 +167,9 @@ class Denoiser(nn.Module):
 
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for index, level_width in reversed(list(enumerate(widths))):
+            seen = tokens if attends[index] else 0
             for _ in range(architecture.blocks):
-                self.up.append(
-                    Level(inputs + skips.pop(), level_width, embedding, tokens, heads, architecture.self_attention)
-                )
+                self.up.append(Level(inputs + skips.pop(), level_width, embedding, seen, heads, attends[index]))
                 inputs = level_width
             if index > 0:
                 self.grow.append(nn.ConvTranspose1d(inputs, inputs, 4, stride=2, padding=1))
@@ -138,7 +178,20 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.head[-1].bias)  # type: ignore[arg-type]
 
-    def forward(self, noisy: Tensor, steps: Tensor, condition: ConditionTensors, guide: Tensor | None = None) -> Tensor:
+    def in_precision(self, dtype: torch.dtype) -> Denoiser:
+        """A copy for sampling with weights of another precision. What reads numbers off the condition keeps its own."""
+        other = copy.deepcopy(self).to(dtype)
+        other.condition = self.condition
+        return other
+
+    def forward(
+        self,
+        noisy: Tensor,
+        steps: Tensor,
+        condition: ConditionTensors,
+        guide: Tensor | None = None,
+        levels: Tensor | None = None,
+    ) -> Tensor:
         """Predict v.
 
         Args:
@@ -146,25 +199,46 @@ class Denoiser(nn.Module):
             steps: (B,) time steps.
             condition: of B rows.
             guide: (B, guide_channels, T) the simulator's guide, if the network was made for one.
+            levels: (B, levels) coordinates, if the network was made for them.
 
         Returns:
             (B, latent_channels, T).
         """
-        tokens, mask = self.condition(condition)
-        pooled = (tokens * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        embedding = F.silu(self.time(time_features(steps, self.width)) + self.pooled(pooled))
+        return self.velocity(noisy, steps, self.context(condition, guide, levels))
 
-        given = noisy if guide is None else torch.cat([noisy, guide], dim=1)
+    def context(self, condition: ConditionTensors, guide: Tensor | None, levels: Tensor | None) -> Context:
+        """What `velocity` needs at every step beside the noisy latents. Arguments as of `forward`."""
+        dtype = self.stem.weight.dtype
+        tokens, mask = self.condition(condition)
+        tokens = tokens.to(dtype)
+        embedding = self.pooled((tokens * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True))
+        if self.levels is not None:
+            if levels is None:
+                raise ValueError("this denoiser needs levels (see models.levels)")
+            embedding = embedding + self.levels(levels.to(dtype))
+        bias = torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, float("-inf"))[:, None, None]
+        network = (*self.down, self.middle, *self.up)
+        keys_values = [level.keys_values(tokens) for level in network]  # type: ignore[union-attr, operator]
+        return Context(embedding, keys_values, bias, None if guide is None else guide.to(dtype))
+
+    def velocity(self, noisy: Tensor, steps: Tensor, context: Context) -> Tensor:
+        """Predict v of (B, latent_channels, T) at steps (B,)."""
+        noisy = noisy.to(self.stem.weight.dtype)
+        time = time_features(steps, self.width).to(noisy.dtype)
+        embedding = F.silu(self.time(time) + context.embedding)
+        seen = iter(context.keys_values)
+
+        given = noisy if context.guide is None else torch.cat([noisy, context.guide], dim=1)
         x = self.stem(pad_to_multiple(given, 2**self.halvings))
         skips = []
         for index, level in enumerate(self.down):
-            x = level(x, embedding, tokens, mask)
+            x = level(x, embedding, next(seen), context.bias)
             skips.append(x)
             if (index + 1) % self.blocks == 0 and index + 1 < len(self.down):
                 x = self.shrink[index // self.blocks](x)
-        x = self.middle(x, embedding, tokens, mask)
+        x = self.middle(x, embedding, next(seen), context.bias)
         for index, level in enumerate(self.up):
-            x = level(torch.cat([x, skips.pop()], dim=1), embedding, tokens, mask)
+            x = level(torch.cat([x, skips.pop()], dim=1), embedding, next(seen), context.bias)
             if (index + 1) % self.blocks == 0 and index + 1 < len(self.up):
                 x = self.grow[index // self.blocks](x)
         return self.head(x)[..., : noisy.shape[-1]]

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from models.architecture import DetailArchitecture
 from models.beats import pad_to_multiple
 from models.denoiser import time_features
-from models.residual_spectrum import LEADS, ResidualSpectrum
+from models.residual_spectrum import LEADS, ResidualSpectrum, stretches
 
 TIME_SCALE: Final = 1000
 """Flow time 0 … 1 in the unit of `time_features`."""
@@ -154,39 +154,44 @@ class DetailHead(nn.Module):
         """
         return torch.cat([decoded, self.spectrum.whitened(restored, traits).asinh()], dim=1)
 
-    def detailed(self, decoded: Tensor, generators: Sequence[torch.Generator], precision: torch.dtype) -> Tensor:
-        """Decoded signals with detail, by the midpoint rule.
+    def detailed(
+        self,
+        decoded: Tensor,
+        generators: Sequence[torch.Generator],
+        precision: torch.dtype,
+        steps: int | None = None,
+    ) -> Tensor:
+        """Decoded signals with detail, by the two-step Adams-Bashforth rule: one network evaluation a step.
 
         Args:
             decoded: (B, 8, samples).
             generators: one per row, on the CPU; every draw of the row comes from it.
-            precision: autocast precision of the network.
+            precision: of the networks.
+            steps: solver steps, None for those of the architecture.
 
         Returns:
             (B, 8, samples).
         """
-        device, spectrum, given = decoded.device, self.spectrum, self.spectrum.given(decoded)
+        device, spectrum, where = decoded.device, self.spectrum, stretches(decoded, self.rate_hz)
+        steps = self.steps if steps is None else steps
+        given = spectrum.given(decoded, where)
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
         traits = spectrum.draw_traits(given, drawn)
-        restored = spectrum.restored(decoded, traits)
+        restored = spectrum.restored(decoded, traits, where)
         seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             envelope = self.envelope(seen, standardised)
-        seen = torch.cat([seen, envelope], dim=1)
-
-        def velocity(y: Tensor, t: float) -> Tensor:
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                return self(y, torch.full((len(y),), t, device=device), seen, standardised).float()
-
-        size = 1 / self.steps
-        for step in range(self.steps):
-            t = 1 - step * size
-            state = state - size * velocity(state - 0.5 * size * velocity(state, t), t - 0.5 * size)
+            seen = torch.cat([seen, envelope], dim=1)
+            size, last = 1 / steps, None
+            for step in range(steps):
+                time = torch.full((len(state),), 1 - step * size, device=device)
+                velocity = self(state, time, seen, standardised).float()
+                state = state - size * (velocity if last is None else 1.5 * velocity - 0.5 * last)
+                last = velocity
         # Loudness and levels hold nearly exactly: a recording's noise is the first thing that tells it from others.
         residual = spectrum.coloured(state * envelope.exp(), traits)
-        residual = spectrum.matched(residual, restored, decoded, traits)
-        return restored + residual
+        return restored + spectrum.matched(residual, restored, where, traits)
 
 
 class DetailObjective(nn.Module):
@@ -210,8 +215,9 @@ class DetailObjective(nn.Module):
         """
         spectrum = self.head.spectrum
         with torch.no_grad(), torch.autocast(signal.device.type, enabled=False):
-            given, traits = spectrum.given(decoded), spectrum.traits_of(signal, decoded)
-            restored = spectrum.restored(decoded, traits)
+            where = stretches(decoded, self.head.rate_hz)
+            given, traits = spectrum.given(decoded, where), spectrum.traits_of(signal, decoded, where)
+            restored = spectrum.restored(decoded, traits, where)
             residual = spectrum.whitened(signal - restored, traits)
             seen = self.head.seen(decoded, restored, traits)
             standardised = spectrum.standardised(given, traits)

@@ -123,6 +123,7 @@ class DiffusionObjective(nn.Module):
         wave_class: Tensor,
         omega: Tensor,
         guide: Tensor | None = None,
+        levels: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Losses of a batch.
 
@@ -133,12 +134,13 @@ class DiffusionObjective(nn.Module):
             omega: (B,) angular heart rate in radians per second.
             guide: (B, K, T) the simulator's guide, or None for a denoiser without one. Dropout leaves it alone:
                 guidance compares two branches that see the same beats (see `Generator.sample`).
+            levels: (B, levels) coordinates, likewise.
         """
         noise = torch.randn_like(latents)
         steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
         noisy, wanted = noised(self.schedule, latents, noise, steps)
         shown = condition.dropped(self.condition_dropout, self.unconditional)
-        predicted = self.denoiser(noisy, steps, shown, guide).float()
+        predicted = self.denoiser(noisy, steps, shown, guide, levels).float()
         losses = {"denoising": F.mse_loss(predicted, wanted)}
         loss = losses["denoising"]
         if self.physics is not None:

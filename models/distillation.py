@@ -12,37 +12,41 @@ from torch import Tensor, nn
 
 from models.conditioning import ConditionTensors
 from models.denoiser import Denoiser
-from models.diffusion import noise_schedule, noised, stratified_timesteps
+from models.diffusion import Denoise, noise_schedule, noised, stratified_timesteps
 
 
-def guided_velocity(
+def guided(
     denoiser: Denoiser,
-    noisy: Tensor,
-    steps: Tensor,
     condition: ConditionTensors,
     guide: Tensor | None,
+    levels: Tensor | None,
     guidance: float,
-) -> Tensor:
+) -> Denoise:
     """v_free + guidance (v_given − v_free) (Ho and Salimans 2022), both branches in one pass of twice the rows.
 
-    Both see the same guide of the simulator (see `models.generator.Generator.sample`).
+    Both see the same guide of the simulator and the same levels (see `models.generator.Generator.sample`).
 
     Args:
-        noisy: (B, C, T).
-        steps: (B,) time steps.
+        denoiser: predicts v.
         condition: of B rows; the free branch sees none of its fields.
         guide: (B, K, T) the simulator's guide, or None.
+        levels: (B, levels) coordinates, or None.
         guidance: scale; 1 for none, at the cost of one branch.
 
     Returns:
-        (B, C, T).
+        A function of noisy latents (B, C, T) and time steps (B,).
     """
     if guidance == 1.0:
-        return denoiser(noisy, steps, condition, guide).float()
-    both = ConditionTensors.stack([condition, condition.hidden()])
-    guide_of_both = None if guide is None else guide.repeat(2, 1, 1)
-    given, free = denoiser(noisy.repeat(2, 1, 1), steps.repeat(2), both, guide_of_both).float().chunk(2)
-    return free + guidance * (given - free)
+        context = denoiser.context(condition, guide, levels)
+        return lambda noisy, steps: denoiser.velocity(noisy, steps, context).float()
+    twice = lambda one: None if one is None else torch.cat([one, one])  # noqa: E731
+    both = denoiser.context(ConditionTensors.stack([condition, condition.hidden()]), twice(guide), twice(levels))
+
+    def velocity(noisy: Tensor, steps: Tensor) -> Tensor:
+        given, free = denoiser.velocity(noisy.repeat(2, 1, 1), steps.repeat(2), both).float().chunk(2)
+        return free + guidance * (given - free)
+
+    return velocity
 
 
 class DistillationObjective(nn.Module):
@@ -64,17 +68,24 @@ class DistillationObjective(nn.Module):
         self.timesteps, self.schedule = timesteps, noise_schedule(timesteps)
         self.guidance, self.condition_dropout = guidance, condition_dropout
 
-    def forward(self, latents: Tensor, condition: ConditionTensors, guide: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        latents: Tensor,
+        condition: ConditionTensors,
+        guide: Tensor | None = None,
+        levels: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Loss of a batch.
 
         Args:
             latents: (B, C, T) standardised clean latents.
             condition: of B rows.
             guide: (B, K, T) the simulator's guide, or None for denoisers without one.
+            levels: (B, levels) coordinates, or None for denoisers that are told none.
         """
         steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
         noisy, _ = noised(self.schedule, latents, torch.randn_like(latents), steps)
         shown = condition.dropped(self.condition_dropout, 0.0)
         with torch.no_grad():
-            wanted = guided_velocity(self.teacher, noisy, steps, shown, guide, self.guidance)
-        return {"loss": F.mse_loss(self.student(noisy, steps, shown, guide).float(), wanted)}
+            wanted = guided(self.teacher, shown, guide, levels, self.guidance)(noisy, steps)
+        return {"loss": F.mse_loss(self.student(noisy, steps, shown, guide, levels).float(), wanted)}

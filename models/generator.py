@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from models.conditioning import NUMBERS, ConditionTensors
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
-from models.distillation import guided_velocity
+from models.distillation import guided
 from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
-from models.morphology import MorphologyPrior
+from models.levels import Levels
+from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
@@ -44,24 +46,29 @@ class Generator(nn.Module):
             config.beat_decoder, latent_channels, config.autoencoder.downsampling, config.sampling_rate_hz
         )
         channels = guide_channel_count(
-            config.phase_channels, config.morphology is not None, config.autoencoder.downsampling, latent_channels
+            config.phase_channels, config.simulated_ecg, config.autoencoder.downsampling, latent_channels
         )
         if channels and (missing := set(RHYTHMS) - config.rhythms.keys()):
             raise ValueError(f"the guide needs numbers of every rhythm; missing: {', '.join(sorted(missing))}")
-        self.morphology = MorphologyPrior(config.morphology) if config.morphology else None
-        self.denoiser = Denoiser(config.denoiser, latent_channels, channels)
-        self.student = None
-        if config.distilled_guidance is not None:
-            self.student = Denoiser(config.denoiser, latent_channels, channels)
+        self.prior, levels = None, None
+        if config.prior is not None:
+            step_hz = config.sampling_rate_hz / config.autoencoder.downsampling
+            levels = Levels(latent_channels, step_hz) if config.levels else None
+            self.prior = TraitPrior(config.prior, config.simulated_ecg, levels)
+        network = partial(Denoiser, config.denoiser, latent_channels, channels, levels.size if levels else 0)
+        self.denoiser = network()
+        self.student = None if config.distilled_guidance is None else network()
         self.detail = DetailHead(config.detail, config.sampling_rate_hz) if config.detail else None
         self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
+        # A tuple, so that the copy is no part of this module.
+        self._copied: tuple[Denoiser, list[tuple[int, int]], list[Denoiser]] | None = None
         self.eval()
 
     @property
     def _guided(self) -> bool:
-        return self.config.phase_channels or self.morphology is not None
+        return self.config.phase_channels or self.config.simulated_ecg
 
     @property
     def device(self) -> torch.device:
@@ -78,9 +85,10 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 16,
+        steps: int = 5,
         guidance: float = 2.0,
         fast: bool = False,
+        detail_steps: int | None = None,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -91,8 +99,9 @@ class Generator(nn.Module):
         A denoiser with a guide sees, in both branches of guidance, the RR series drawn from the row's seed, rhythm and
         heart rate, and an ECG that the simulator makes of it with a beat drawn for the row's condition. Guidance then
         amplifies what statements, age and sex mean for beats at these places; without the series in the unconditional
-        branch it would also amplify that there are beats at all, and exaggerate every QRS complex. A detail head adds
-        to each decoded signal what the autoencoder smooths away.
+        branch it would also amplify that there are beats at all, and exaggerate every QRS complex. How far the result
+        departs from that ECG, per latent channel and frequency band, is drawn as well: the denoiser is told, and what
+        it makes is scaled to it. A detail head adds to each decoded signal what the autoencoder smooths away.
 
         Args:
             condition: of B rows.
@@ -102,6 +111,7 @@ class Generator(nn.Module):
             guidance: classifier-free guidance scale; 1 for none.
             fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
                 be the scale that it learned.
+            detail_steps: solver steps of the detail head, None for those of its architecture.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
@@ -117,7 +127,7 @@ class Generator(nn.Module):
                 if learned is not None
                 else "this model has no student; train it with training.distillation.steps above 0"
             )
-        if steps == 0 and self.morphology is None:
+        if steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
@@ -125,7 +135,8 @@ class Generator(nn.Module):
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
         generated = []
         for rows in self._row_groups(len(seeds)):
-            signal = self._sample_rows(condition[rows], [int(seeds[row]) for row in rows], steps, guidance, fast)
+            chosen = [int(seeds[row]) for row in rows]
+            signal = self._sample_rows(condition[rows], chosen, steps, guidance, fast, detail_steps)
             generated.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(generated)
 
@@ -166,37 +177,67 @@ class Generator(nn.Module):
             ]
             parts.append(torch.cat(rows).to(self.device))
         if amplitude is not None:
-            parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)))
+            with self._autocast():
+                parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)).float())
         return torch.cat(parts, dim=1)
 
     def _sample_rows(
-        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, fast: bool
+        self,
+        condition: ConditionTensors,
+        seeds: list[int],
+        steps: int,
+        guidance: float,
+        fast: bool,
+        detail_steps: int | None,
     ) -> Tensor:
         if not self.config.experience:
             condition = condition.without_knowledge()
         r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
         condition = condition.to(self.device)
-        amplitude = None
-        if self.morphology is not None:
-            amplitude = self.morphology.draw(condition, [row_generator(seed, "morphology") for seed in seeds])
-        guide = self._guide(r_peaks_s, amplitude) if self._guided else None
-        # The student's one branch has the guidance in it.
-        denoiser, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
-
-        def denoise(latents: Tensor, time: Tensor) -> Tensor:
-            with self._autocast():
-                return guided_velocity(denoiser, latents, time, condition, guide, scale)
-
-        if steps == 0 and guide is not None:
-            latents = guide[:, -self.latent_shape[0] :]
+        traits = Traits(None, None)
+        if self.prior is not None:
+            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds])
+        guide = self._guide(r_peaks_s, traits.amplitude) if self._guided else None
+        if steps == 0:
+            latents = self._shown(guide)
         else:
+            # The student's one branch has the guidance in it.
+            network, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
+            denoise = guided(self._for_sampling(network), condition, guide, traits.levels, scale)
             noise = initial_noise(seeds, self.latent_shape, self.device)
-            latents = solve(denoise, noise, self.config.timesteps, steps)
-        signal = self.decode(latents)
-        return signal if self.detail is None else self._detailed(signal, seeds)
+            latents = self._levelled(solve(denoise, noise, self.config.timesteps, steps), guide, traits.levels)
+        with self._autocast():
+            signal = self.decode(latents).float()
+        return signal if self.detail is None else self._detailed(signal, seeds, detail_steps)
+
+    def _shown(self, guide: Tensor | None) -> Tensor:
+        """The latents (B, C, T) of the simulated ECGs in a guide; zero, the mean of recordings, without any."""
+        if guide is None or not self.config.simulated_ecg:
+            return torch.zeros(self.latent_shape, device=self.device)
+        return guide[:, -self.latent_shape[0] :]
+
+    def _levelled(self, latents: Tensor, guide: Tensor | None, levels: Tensor | None) -> Tensor:
+        """Latents whose departure from the simulated ECG has these levels."""
+        if levels is None or self.prior is None or self.prior.levels is None:
+            return latents
+        shown = self._shown(guide)
+        return shown + self.prior.levels.matched(latents - shown, levels)
+
+    def _for_sampling(self, denoiser: Denoiser) -> Denoiser:
+        """A denoiser in the precision of sampling; its copy is kept until weights change."""
+        if self._precision == torch.float32:
+            return denoiser
+        state = (denoiser, [(id(weight), weight._version) for weight in denoiser.parameters()])
+        if self._copied is None or self._copied[:2] != state:
+            self._copied = (*state, [denoiser.in_precision(self._precision)])
+        return self._copied[2][0]
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16)
 
     def encode(self, signal_mv: Tensor) -> Tensor:
         """(B, 8, samples) in mV to standardised latents (B, channels, T): the posterior's mean."""
@@ -235,11 +276,10 @@ class Generator(nn.Module):
             found.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(found)
 
-    def _detailed(self, signal_mv: Tensor, seeds: list[int]) -> Tensor:
+    def _detailed(self, signal_mv: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
         assert self.detail is not None
-        precision = torch.bfloat16 if self.config.precision == "bf16" else torch.float32
         generators = [row_generator(seed, "detail") for seed in seeds]
-        return self.detail.detailed(signal_mv / self.lead_scale, generators, precision) * self.lead_scale
+        return self.detail.detailed(signal_mv / self.lead_scale, generators, self._precision, steps) * self.lead_scale
 
     def _row_groups(self, rows: int) -> list[list[int]]:
         """Row numbers in groups of exactly `rows_at_once`, the last row repeated to fill the last group."""
@@ -276,13 +316,16 @@ class Generator(nn.Module):
             condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
         )
         guide = self._own_guide(signal_mv) if self._guided else None
+        levels = None
+        if self.prior is not None and self.prior.levels is not None:
+            levels = self.prior.levels.coordinates(self.prior.levels.of(latents - self._shown(guide)))
         losses = []
         for offset, step in enumerate(steps):
             noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
             time = torch.full((len(latents),), step, device=self.device)
             noisy, wanted = noised(schedule, latents, noise, time)
             with self._autocast():
-                predicted = self.denoiser(noisy, time, condition, guide).float()
+                predicted = self.denoiser(noisy, time, condition, guide, levels).float()
             losses.append((predicted - wanted).square().mean(dim=(1, 2)))
         return torch.stack(losses).mean(dim=0).cpu()
 
@@ -291,7 +334,7 @@ class Generator(nn.Module):
         rate_hz, signal = self.config.sampling_rate_hz, signal_mv.cpu().numpy()
         located = locate_r_peaks(signal, rate_hz)
         amplitude = None
-        if self.morphology is not None:
+        if self.prior is not None and self.prior.events is not None:
             found, known = own_amplitudes(signal, located, rate_hz)
-            amplitude = self.morphology.events.nearest(found.to(self.device)) * known.to(self.device)[:, None, None]
+            amplitude = self.prior.events.nearest(found.to(self.device)) * known.to(self.device)[:, None, None]
         return self._guide([peaks / rate_hz for peaks in located], amplitude)

@@ -3,7 +3,7 @@
 Two kinds of channels, each of which can be left out: cardiac phase (`models.cardiac_phase`), which says when the heart
 beats, and an ECG of the simulator (`models.beat_events`), encoded like a recording, which says what its beats look
 like. In training both are those of the recording: its R peaks and its usual beat. In generation R peaks come from
-`models.rhythm_series` and the beat from `models.morphology`.
+`models.rhythm_series` and the beat from `models.prior`.
 """
 
 from __future__ import annotations

@@ -45,6 +45,11 @@ ACTIVITY_REACH_S: Final = 0.05
 """On either side of a sample, for how active a signal is there."""
 
 
+def grid_size(rate_hz: float) -> int:
+    """Points of the grid of 1 Hz up to half of a sampling rate."""
+    return int(rate_hz / 2 + 0.5) + 1
+
+
 def power_spectrum(signal: Tensor, rate_hz: float, other: Tensor | None = None) -> Tensor:
     """Power per 1 Hz, by a Hann window, which keeps slow waves from leaking into what is fast.
 
@@ -62,7 +67,7 @@ def power_spectrum(signal: Tensor, rate_hz: float, other: Tensor | None = None) 
     of_other = of_signal if other is None else transform(other)
     power = (of_signal * of_other.conj()).real / window.square().sum()
     frequency = torch.fft.rfftfreq(signal.shape[-1], 1 / rate_hz, device=signal.device)
-    cells = F.one_hot(frequency.round().long()).to(power.dtype)
+    cells = F.one_hot(frequency.round().long(), grid_size(rate_hz)).to(power.dtype)
     return power @ (cells / cells.sum(dim=0).clamp_min(1))
 
 
@@ -136,7 +141,8 @@ class ResidualSpectrum(nn.Module):
     and what is heard there is their sum. It is a mean of absolute values, since noise comes in bursts: matched in root
     mean square, noise without bursts would be too loud nearly everywhere.
 
-    Everything here is fitted in closed form to training recordings.
+    Everything here is fitted in closed form to training recordings. Where methods ask for stretches, they are those of
+    the decoded signal, from `stretches`.
 
     Args:
         rate_hz: sampling rate.
@@ -159,7 +165,7 @@ class ResidualSpectrum(nn.Module):
     def __init__(self, rate_hz: float) -> None:
         super().__init__()
         self.rate_hz = rate_hz
-        grid = int(rate_hz / 2 + 0.5) + 1
+        grid = grid_size(rate_hz)
         edges = [min(edge, grid) for edge in BAND_EDGES_HZ if edge < rate_hz / 2] + [grid]
         frequency = torch.arange(grid)
         bands = torch.stack(
@@ -167,7 +173,7 @@ class ResidualSpectrum(nn.Module):
         ).float()
         self.register_buffer("bands", bands / bands.sum(dim=1, keepdim=True), persistent=False)
         self.register_buffer(
-            "spread", _interpolation(self.bands @ frequency.float(), frequency.float()), persistent=False
+            "spread", interpolation(self.bands @ frequency.float(), frequency.float()), persistent=False
         )
         rise = ((frequency - FAST_HZ[0]) / (FAST_HZ[1] - FAST_HZ[0])).clamp(0, 1)
         # Without an edge, at which a filter would ring from QRS complexes into the calm between.
@@ -191,6 +197,7 @@ class ResidualSpectrum(nn.Module):
 
     def fit(self, signal: Tensor, decoded: Tensor) -> None:
         """Fit to (N, 8, samples) recordings and what the autoencoder makes of them."""
+        where = stretches(decoded, self.rate_hz)
         power = power_spectrum(decoded, self.rate_hz) + FLOOR
         # The median: a few very noisy recordings must not decide for all.
         share = power_spectrum(decoded, self.rate_hz, signal) / power
@@ -200,9 +207,9 @@ class ResidualSpectrum(nn.Module):
         common = filtered(decoded, self.restoring[None], self.rate_hz)
         kinds = (common, signal - common)
         self.usual_power = sum((2 * self._log_rms(each)).mean(dim=0).exp() for each in kinds)  # type: ignore[assignment]
-        residual = signal - self.restored(decoded, self._gains(signal, decoded))
+        residual = signal - self.restored(decoded, self._gains(signal, decoded, where), where)
         self.shape = self._shape(residual)
-        given, traits = self.given(decoded), self.traits_of(signal, decoded)
+        given, traits = self.given(decoded, where), self.traits_of(signal, decoded, where)
         self.given_mean, self.given_std = given.mean(dim=0), given.std(dim=0).clamp_min(1e-3)
         self.mean, self.std = traits.mean(dim=0), traits.std(dim=0).clamp_min(1e-3)
         x = ((given - self.given_mean) / self.given_std).double()
@@ -214,26 +221,26 @@ class ResidualSpectrum(nn.Module):
         # Contiguous as after loading, so that products round alike.
         self.weight, self.scatter = weight.float().contiguous(), torch.linalg.cholesky(covariance).float().contiguous()
 
-    def given(self, decoded: Tensor) -> Tensor:
+    def given(self, decoded: Tensor, where: Tensor) -> Tensor:
         """Log RMS of decoded signals per lead and band, relative to their common shape, and their loudness per lead
         and stretch: (B, levels + loudness)."""
         levels = self._level(decoded, self.given_shape)
-        return torch.cat([levels, self.loudness_of(decoded, decoded)], dim=1)
+        return torch.cat([levels, self.loudness_of(decoded, where)], dim=1)
 
-    def traits_of(self, signal: Tensor, decoded: Tensor) -> Tensor:
+    def traits_of(self, signal: Tensor, decoded: Tensor, where: Tensor) -> Tensor:
         """Traits of recordings: gains of the decoded signal, levels of the residual, loudness, (B, traits)."""
-        gains = self._gains(signal, decoded)
-        residual = signal - self.restored(decoded, gains)
-        return torch.cat([gains, self.levels_of(residual), self.loudness_of(signal, decoded)], dim=1)
+        gains = self._gains(signal, decoded, where)
+        residual = signal - self.restored(decoded, gains, where)
+        return torch.cat([gains, self.levels_of(residual), self.loudness_of(signal, where)], dim=1)
 
     def levels_of(self, residual: Tensor) -> Tensor:
         """Log RMS of residuals per lead and band, relative to their common shape: (B, levels)."""
         return self._level(residual, self.shape)
 
-    def loudness_of(self, signal: Tensor, decoded: Tensor) -> Tensor:
-        """Log mean absolute slope of signals per lead and stretch of the decoded ones: (B, loudness)."""
+    def loudness_of(self, signal: Tensor, where: Tensor) -> Tensor:
+        """Log mean absolute slope of signals per lead and stretch: (B, loudness)."""
         slope = F.pad(signal.diff(dim=-1), (0, 1)).abs()
-        return (self._in_stretches(slope, decoded) + FLOOR**0.5).log().flatten(1)
+        return (self._in_stretches(slope, where) + FLOOR**0.5).log().flatten(1)
 
     def draw_traits(self, given: Tensor, noise: Tensor) -> Tensor:
         """Traits, (B, traits): `given` are the levels of the decoded signal, `noise` is standard normal."""
@@ -248,11 +255,11 @@ class ResidualSpectrum(nn.Module):
         standardised = [(given - self.given_mean) / self.given_std, (traits - self.mean) / self.std]
         return torch.cat(standardised, dim=1).clamp(-FURTHEST, FURTHEST)
 
-    def restored(self, decoded: Tensor, traits: Tensor) -> Tensor:
+    def restored(self, decoded: Tensor, traits: Tensor, where: Tensor) -> Tensor:
         """What is right about decoded signals, (B, 8, samples); `traits` may be gains alone."""
         common = self._in_bands(decoded, traits[:, : self.levels])
         gain = traits[:, self.levels : self.gains].unflatten(1, (LEADS, -1))
-        return common + self._fast(common) * (self._over_time(gain, decoded) - 1)
+        return common + self._fast(common) * (self._over_time(gain, where) - 1)
 
     def _in_bands(self, decoded: Tensor, gains: Tensor) -> Tensor:
         return filtered(decoded, self.restoring * (gains.unflatten(1, (LEADS, -1)) @ self.spread), self.rate_hz)
@@ -265,7 +272,7 @@ class ResidualSpectrum(nn.Module):
         """The inverse of `coloured`."""
         return filtered(residual, 1 / self._amplitude(traits), self.rate_hz)
 
-    def matched(self, residual: Tensor, restored: Tensor, decoded: Tensor, traits: Tensor) -> Tensor:
+    def matched(self, residual: Tensor, restored: Tensor, where: Tensor, traits: Tensor) -> Tensor:
         """A residual (B, 8, samples) brought to the levels of these traits, and with `restored` to their loudness.
 
         In turns, since colouring in frequency smears over time and scaling over time blurs frequencies.
@@ -274,9 +281,9 @@ class ResidualSpectrum(nn.Module):
             wanted = self._levels(traits) - self.levels_of(residual)
             gain = (wanted.unflatten(1, (LEADS, -1)) @ self.spread).clamp(*LOUDNESS_RANGE).exp()
             residual = filtered(residual, gain, self.rate_hz)
-            wanted = traits[:, self.gains + self.levels :] - self.loudness_of(restored + residual, decoded)
+            wanted = traits[:, self.gains + self.levels :] - self.loudness_of(restored + residual, where)
             wanted = wanted.clamp(*LOUDNESS_RANGE)
-            gain = self._over_time(wanted.unflatten(1, (LEADS, -1)), decoded).exp()
+            gain = self._over_time(wanted.unflatten(1, (LEADS, -1)), where).exp()
             residual = residual + self._fast(residual) * (gain - 1)
         return residual
 
@@ -286,7 +293,7 @@ class ResidualSpectrum(nn.Module):
     def _levels(self, traits: Tensor) -> Tensor:
         return traits[:, self.gains : self.gains + self.levels]
 
-    def _gains(self, signal: Tensor, decoded: Tensor) -> Tensor:
+    def _gains(self, signal: Tensor, decoded: Tensor, where: Tensor) -> Tensor:
         """Regression of a recording on its decoded signal after the common filter, per lead and band, and of what is
         fast in it then, per lead and stretch: (B, gains)."""
         common = filtered(decoded, self.restoring[None], self.rate_hz)
@@ -298,21 +305,21 @@ class ResidualSpectrum(nn.Module):
         top, bottom = self._banded(shared / usual), self._banded(power / usual)
         in_bands = ((top + GAIN_PRIOR) / (bottom + GAIN_PRIOR)).clamp(*GAIN_RANGE)
         fast, recorded = self._fast(self._in_bands(decoded, in_bands)), self._fast(signal)
-        top, bottom = self._in_stretches(fast * recorded, decoded), self._in_stretches(fast.square(), decoded) + FLOOR
+        top, bottom = self._in_stretches(fast * recorded, where), self._in_stretches(fast.square(), where) + FLOOR
         return torch.cat([in_bands, (top / bottom).clamp(*GAIN_RANGE).flatten(1)], dim=1)
 
     def _fast(self, signal: Tensor) -> Tensor:
         return filtered(signal, self.fast, self.rate_hz)
 
-    def _in_stretches(self, signal: Tensor, decoded: Tensor) -> Tensor:
-        """Mean of a signal (B, 8, samples) over every stretch of `decoded`, (B, 8, stretches)."""
-        inside = stretches(decoded, self.rate_hz).to(signal.dtype)
+    def _in_stretches(self, signal: Tensor, where: Tensor) -> Tensor:
+        """Mean of a signal (B, 8, samples) over every stretch, (B, 8, stretches)."""
+        inside = where.to(signal.dtype)
         return signal @ inside.mT / inside.sum(dim=2)[:, None]
 
-    def _over_time(self, per_stretch: Tensor, decoded: Tensor) -> Tensor:
+    def _over_time(self, per_stretch: Tensor, where: Tensor) -> Tensor:
         """(B, 8, stretches) as a signal (B, 8, samples), without a step where stretches meet."""
         reach = max(1, round(ACTIVITY_REACH_S * self.rate_hz))
-        steps = per_stretch @ stretches(decoded, self.rate_hz).to(per_stretch.dtype)
+        steps = per_stretch @ where.to(per_stretch.dtype)
         return F.avg_pool1d(steps, 2 * reach + 1, 1, reach, count_include_pad=False)
 
     def _shape(self, signal: Tensor) -> Tensor:
@@ -332,7 +339,7 @@ class ResidualSpectrum(nn.Module):
         return (spectrum @ self.bands.mT).flatten(1)
 
 
-def _interpolation(knots: Tensor, places: Tensor) -> Tensor:
+def interpolation(knots: Tensor, places: Tensor) -> Tensor:
     """(knots, places) weights of linear interpolation, constant beyond the first and the last knot."""
     at = torch.searchsorted(knots, places).clamp(1, len(knots) - 1)
     share = ((places - knots[at - 1]) / (knots[at] - knots[at - 1])).clamp(0, 1)

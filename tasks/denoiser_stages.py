@@ -17,7 +17,6 @@ from models.distillation import DistillationObjective
 from models.guide import guide_channel_count
 from models.physics import BeatEquation, BeatPhysics, WaveFit
 from tasks.autoencoder_stages import shift_starts
-from tasks.guide_preparation import load_guides
 from tasks.simulated_latents import SIMULATED, load_simulated
 from tasks.training_data import SPLITS, load_beats, load_conditions
 from tasks.training_stage import (
@@ -30,6 +29,7 @@ from tasks.training_stage import (
     TrainingStage,
     save_weights,
 )
+from tasks.trait_preparation import load_guides, load_traits
 
 
 class DenoiserStage(TrainingStage):
@@ -51,12 +51,17 @@ class DenoiserStage(TrainingStage):
         self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in SPLITS}
         self.splits = {split: load_conditions(material.staging, split) for split in SPLITS}
         guides = load_guides(material.staging) if self.settings.physics.simulated_ecg else {}
+        self.levels = {}
+        if self.settings.levels:
+            self.levels = {split: load_traits(material.staging, split).levels for split in SPLITS}
         self.pretraining_steps = self.settings.pretraining_steps
         if self.pretraining_steps:
             simulated = load_simulated(material.staging)
             latents[SIMULATED], self.r_times[SIMULATED] = simulated["latents"], simulated["r_times"]
             if guides:
                 guides[SIMULATED] = simulated["guides"]
+            if self.levels:
+                self.levels[SIMULATED] = simulated["levels"]
             self.splits[SIMULATED] = load_conditions(material.staging, SIMULATED)
         self.latents = {split: (one - mean[:, None]) / std[:, None] for split, one in latents.items()}
         self.guides = {split: (one - mean[:, None]) / std[:, None] for split, one in guides.items()}
@@ -73,7 +78,8 @@ class DenoiserStage(TrainingStage):
             shape.downsampling,
             shape.latent_channels,
         )
-        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels, channels)
+        levels = self.levels["train"].shape[1] if self.levels else 0
+        self.denoiser = Denoiser(self.settings.architecture, shape.latent_channels, channels, levels)
         self.learner = self.denoiser
 
         physics = None
@@ -96,7 +102,7 @@ class DenoiserStage(TrainingStage):
         return SIMULATED if step < self.pretraining_steps else "train"
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions, simulator classes, heart rates and the simulator's guide."""
+        """Latents with their conditions, simulator classes, heart rates, the simulator's guide and levels."""
         data = self.splits[split]
         if split == "train":
             latents, r_times, guides = self._piece(rows)
@@ -112,6 +118,7 @@ class DenoiserStage(TrainingStage):
             "wave_class": data.wave_class[rows].to(device),
             "omega": data.omega[rows].to(device),
             "guide": torch.cat(guides, dim=1).to(device) if guides else None,
+            "levels": self.levels[split][rows].to(device) if self.levels else None,
         }
 
     def _piece(self, rows: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -162,9 +169,9 @@ class StudentStage(DenoiserStage):
         )
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions and the simulator's guide."""
+        """Latents with their conditions, the simulator's guide and levels."""
         whole = super().batch(split, rows, device)
-        return {name: whole[name] for name in ("latents", "condition", "guide")}
+        return {name: whole[name] for name in ("latents", "condition", "guide", "levels")}
 
     def finish(self, device: torch.device) -> None:
         """Save the student."""

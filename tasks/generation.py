@@ -23,7 +23,7 @@ from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=2)
+STAGE = Stage("generate cohort", "cohort", code_version=3)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
 
@@ -276,6 +276,7 @@ class PartWriter:
                 steps=self.settings.sampler_steps,
                 guidance=self.settings.guidance,
                 fast=self.settings.fast,
+                detail_steps=self.settings.detail_steps,
             )
             signals.append(sampled.numpy())
             entries.extend(found)

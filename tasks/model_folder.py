@@ -20,7 +20,7 @@ from tasks.training_stage import (
     BEAT_DECODER_FILE,
     DENOISER_FILE,
     DETAIL_FILE,
-    MORPHOLOGY_FILE,
+    PRIOR_FILE,
     STUDENT_FILE,
     WAVE_FIT_FILE,
     save_weights,
@@ -29,7 +29,7 @@ from warehouse.errors import EinthovenError
 from warehouse.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 
 
 class ModelFolderError(EinthovenError):
@@ -136,8 +136,8 @@ def _networks(generator: Generator) -> Mapping[str, nn.Module]:
     }
     if generator.detail is not None:
         networks[DETAIL_FILE] = generator.detail
-    if generator.morphology is not None:
-        networks[MORPHOLOGY_FILE] = generator.morphology
+    if generator.prior is not None:
+        networks[PRIOR_FILE] = generator.prior
     if generator.student is not None:
         networks[STUDENT_FILE] = generator.student
     return networks

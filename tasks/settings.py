@@ -151,10 +151,11 @@ class CohortSettings(Section):
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
     sampler_steps: int = Field(
-        16,
+        5,
         ge=0,
         description="Denoising steps; 0 for the simulator's ECGs of drawn beats, which tell what the denoiser adds.",
     )
+    detail_steps: int = Field(2, ge=1, description="Solver steps of the detail head.")
     guidance: float = Field(
         1.0,
         ge=1,

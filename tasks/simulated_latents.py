@@ -20,11 +20,11 @@ from models.conditioning import NUMBERS, ConditionTensors
 from models.physics import angular_rate
 from tasks.cohort_table import superclasses_of
 from tasks.conditions import Condition, ConditionEmbedder, StatementFacts
-from tasks.guide_preparation import GuideMaker
 from tasks.simulator_baseline import recorded_beats, simulated_batches
 from tasks.training_data import ConditionSplit, known_wave_classes, save_conditions, save_tensors
 from tasks.training_settings import TrainingSettings
 from tasks.training_stage import AUTOENCODER_FILE
+from tasks.trait_preparation import TraitMaker
 from warehouse.reference import Reference
 from warehouse.store import Staging
 
@@ -42,7 +42,7 @@ def prepare_simulated(
     embedder: ConditionEmbedder,
     classes: list[str],
     facts: StatementFacts,
-    guides: GuideMaker | None,
+    traits: TraitMaker | None,
 ) -> int:
     """Draw `pretraining_ecgs` ECGs from the simulator and leave what pre-training needs of them in the staging folder.
 
@@ -54,13 +54,17 @@ def prepare_simulated(
     network.load_state_dict(load_file(autoencoder / AUTOENCODER_FILE))
     scale = torch.tensor(lead_scale_mv)[:, None]
     wanted = settings.diffusion.pretraining_ecgs
-    latents, shown, times, conditions = [], [], [], []
+    latents, shown, levels, times, conditions = [], [], [], [], []
     for batch in islice(simulated_batches(beats, AT_ONCE, settings.seed), -(-wanted // AT_ONCE)):
         with torch.inference_mode():
             mean, _ = network.encode(torch.from_numpy(batch.signal_mv) / scale)
         latents.append(mean.float())
-        if guides is not None:
-            shown.append(guides.of_recordings(batch.signal_mv, batch.r_peaks))
+        guides = None
+        if traits is not None and traits.prior.events is not None:
+            guides = traits.of_recordings(batch.signal_mv, batch.r_peaks)
+            shown.append(guides)
+        if traits is not None and traits.prior.levels is not None:
+            levels.append(traits.prior.levels.coordinates(traits.levels_of(latents[-1], guides)))
         times += [peaks / beats.rate_hz for peaks in batch.r_peaks]
         conditions += batch.conditions
     conditions = conditions[:wanted]
@@ -77,8 +81,9 @@ def prepare_simulated(
         ),
     )
     simulated = {"latents": torch.cat(latents)[:wanted], "r_times": padded_times(times[:wanted])}
-    if shown:
-        simulated["guides"] = torch.cat(shown)[:wanted]
+    for name, found in (("guides", shown), ("levels", levels)):
+        if found:
+            simulated[name] = torch.cat(found)[:wanted]
     save_tensors(simulated, simulated_file(staging.path))
     return len(conditions)
 
@@ -96,7 +101,8 @@ def _shown(conditions: list[Condition], facts: StatementFacts) -> pa.Table:
 
 
 def load_simulated(staging: Path) -> dict[str, Tensor]:
-    """latents (N, C, T), r_times (N, P) in seconds, padded with NaN, and guides (N, C, T) if the denoiser sees them."""
+    """latents (N, C, T), r_times (N, P) in seconds, padded with NaN, and guides (N, C, T) and levels (N, size) if
+    the denoiser sees them."""
     return load_file(simulated_file(staging))
 
 

@@ -65,7 +65,9 @@ def draw_single_ecg(
     )
     tensors, _ = embedder([condition])
     sampling = CohortSettings()
-    signal = generator.sample(tensors, [seed], sampling.sampler_steps, sampling.guidance).numpy()
+    signal = generator.sample(
+        tensors, [seed], sampling.sampler_steps, sampling.guidance, detail_steps=sampling.detail_steps
+    ).numpy()
     measured = measure(signal, config.generator.sampling_rate_hz)
     subtitle = f"{_asked(condition, config.statements)}  |  {_found(measured)}  |  seed {seed}, model {manifest.id}"
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"

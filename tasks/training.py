@@ -16,7 +16,7 @@ from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=5)
+TRAINING = Stage("train generator", makes="model", code_version=6)
 DATA_FACTS = "_facts.json"
 
 
@@ -30,7 +30,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the prior of beats, the denoiser and, where one is asked for, the student on the training split.
+    """Train the prior, the denoiser and, where one is asked for, the student on the training split.
 
     Args:
         settings: architectures, objectives, steps.
@@ -124,7 +124,9 @@ def _describe(
             experience=settings.diffusion.experience,
             precision=settings.precision,
             phase_channels=physics.phase_channels,
-            morphology=settings.morphology.architecture if physics.simulated_ecg else None,
+            simulated_ecg=physics.simulated_ecg,
+            levels=settings.diffusion.levels,
+            prior=settings.prior.architecture if settings.diffusion.draws_traits else None,
             rhythms=facts["rhythms"] if physics.phase_channels or physics.simulated_ecg else {},
         ),
         statements=facts["statements"],

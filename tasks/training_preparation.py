@@ -13,7 +13,6 @@ from models.conditioning import NUMBERS
 from models.physics import angular_rate, fit_classes
 from tasks.cohort_design import group_conditions
 from tasks.conditions import ConditionEmbedder, conditions_of
-from tasks.guide_preparation import prepare_guides
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.model_folder import save_fit
 from tasks.rhythm_statistics import rhythm_statistics
@@ -33,6 +32,7 @@ from tasks.training_data import (
     wave_classes,
 )
 from tasks.training_settings import TrainingSettings
+from tasks.trait_preparation import prepare_traits
 from warehouse.reference import Reference
 from warehouse.store import Staging
 
@@ -91,9 +91,9 @@ def prepare_training(
             signal = read_waveforms(store.path(recordings), found.rows.numpy())
             _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts["sampling_rate_hz"])
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
-    guides = None
-    if settings.diffusion.physics.simulated_ecg:
-        guides = prepare_guides(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
+    traits = None
+    if settings.diffusion.draws_traits:
+        traits = prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
     if settings.diffusion.pretraining_steps:
         counts[SIMULATED] = prepare_simulated(
             staging,
@@ -104,7 +104,7 @@ def prepare_training(
             embedder,
             classes,
             statements,
-            guides,
+            traits,
         )
         logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
     return {

@@ -11,7 +11,7 @@ from models.architecture import (
     BeatDecoderArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
-    MorphologyArchitecture,
+    PriorArchitecture,
 )
 from tasks.section import Section, operational
 
@@ -131,7 +131,17 @@ class DiffusionTraining(Section):
     pretraining_ecgs: int = Field(4096, ge=1, description="Simulated ECGs that pre-training draws from.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
+    levels: bool = Field(
+        True,
+        description="Draw how strong a recording is beside the simulated ECG, per latent channel and frequency band, "
+        "tell the denoiser, and hold what it makes to it.",
+    )
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+
+    @property
+    def draws_traits(self) -> bool:
+        """Whether generation draws a beat or levels, for which there has to be a prior."""
+        return self.physics.simulated_ecg or self.levels
 
     @property
     def pretraining_steps(self) -> int:
@@ -151,12 +161,10 @@ class DetailTraining(Section):
     crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
 
 
-class MorphologyTraining(Section):
-    """Stage 3: the prior of the simulator's beats, from which the beat of a simulated ECG is drawn."""
+class PriorTraining(Section):
+    """Stage 3: the prior, from which the beat of a simulated ECG and the levels of a recording are drawn."""
 
-    architecture: MorphologyArchitecture = Field(
-        default_factory=MorphologyArchitecture, description="Shape of the prior."
-    )
+    architecture: PriorArchitecture = Field(default_factory=PriorArchitecture, description="Shape of the prior.")
     steps: int = Field(600, ge=1, description="Optimiser steps; few, since it has little to learn and soon overfits.")
     batch_size: int = Field(256, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
@@ -192,7 +200,7 @@ class TrainingSettings(Section):
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
-    morphology: MorphologyTraining = Field(default_factory=MorphologyTraining, description="Stage 3.")
+    prior: PriorTraining = Field(default_factory=PriorTraining, description="Stage 3.")
     distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 5.")
 
     @property
@@ -203,9 +211,9 @@ class TrainingSettings(Section):
     @property
     def generator_stages(self) -> tuple[str, ...]:
         """Stages that learn what conditions mean, in order."""
-        morphology = ("morphology",) if self.diffusion.physics.simulated_ecg else ()
+        prior = ("prior",) if self.diffusion.draws_traits else ()
         student = ("student",) if self.distillation.steps else ()
-        return (*morphology, "denoiser", *student)
+        return (*prior, "denoiser", *student)
 
     def for_digest(self) -> dict[str, Any]:
         """As of every section; with early stopping, which counts in checkpoints, their distance shapes the result."""
@@ -219,7 +227,7 @@ class TrainingSettings(Section):
         kept = super().for_digest()
         if self.autoencoder.patience:
             kept["checkpoint_every_steps"] = self.checkpoint_every_steps
-        return {name: value for name, value in kept.items() if name not in ("diffusion", "morphology", "distillation")}
+        return {name: value for name, value in kept.items() if name not in ("diffusion", "prior", "distillation")}
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
@@ -227,7 +235,7 @@ class TrainingSettings(Section):
             "autoencoder": self.autoencoder.batch_size,
             "diffusion": self.diffusion.batch_size,
             "detail": self.detail.batch_size,
-            "morphology": self.morphology.batch_size,
+            "prior": self.prior.batch_size,
             "distillation": self.distillation.batch_size,
         }
         for name, size in sizes.items():

@@ -16,14 +16,14 @@ from tasks.training_settings import (
     DetailTraining,
     DiffusionTraining,
     DistillationTraining,
-    MorphologyTraining,
+    PriorTraining,
     TrainingSettings,
 )
 
 AUTOENCODER_FILE: Final = "autoencoder.safetensors"
 BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
 DETAIL_FILE: Final = "detail.safetensors"
-MORPHOLOGY_FILE: Final = "morphology.safetensors"
+PRIOR_FILE: Final = "prior.safetensors"
 DENOISER_FILE: Final = "denoiser.safetensors"
 STUDENT_FILE: Final = "student.safetensors"
 WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
@@ -63,7 +63,7 @@ class TrainingStage(ABC):
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DetailTraining | MorphologyTraining | DiffusionTraining | DistillationTraining
+    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | DistillationTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None

@@ -6,13 +6,13 @@ from typing import Final
 
 from tasks.autoencoder_stages import AutoencoderStage, DetailStage
 from tasks.denoiser_stages import DenoiserStage, StudentStage
-from tasks.morphology_stage import MorphologyStage
+from tasks.prior_stage import PriorStage
 from tasks.training_stage import TrainingStage
 
 STAGES: Final[dict[str, type[TrainingStage]]] = {
     "autoencoder": AutoencoderStage,
     "detail": DetailStage,
-    "morphology": MorphologyStage,
+    "prior": PriorStage,
     "denoiser": DenoiserStage,
     "student": StudentStage,
 }

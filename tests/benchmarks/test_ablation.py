@@ -63,7 +63,9 @@ def run(arm: str, training: int | None, cohort: int | None, **figures: float) ->
 def test_arms_differ_in_physics_and_experience_only() -> None:
     base = settings_of("base").training
     assert base.diffusion.physics.weights() == {} and not base.diffusion.physics.phase_channels
-    assert not base.diffusion.physics.simulated_ecg and base.generator_stages == ("denoiser",)
+    assert not base.diffusion.physics.simulated_ecg
+    # Levels are neither physics nor experience, so base draws them too.
+    assert base.diffusion.levels and base.generator_stages == ("prior", "denoiser")
     assert not base.diffusion.experience
     euler = settings_of("+L_Euler").training.diffusion
     assert set(euler.physics.weights()) == {"euler", "inter_lead"} and not euler.physics.phase_channels

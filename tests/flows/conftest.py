@@ -26,7 +26,7 @@ SMALL = {
     "knowledge.max_conditions": 2,
     "knowledge.max_attempts": 1,
     "training.autoencoder.steps": 30,
-    "training.morphology.steps": 30,
+    "training.prior.steps": 30,
     "training.diffusion.steps": 30,
     "training.detail.steps": 30,
     "training.checkpoint_every_steps": 10,

@@ -52,3 +52,33 @@ def test_masked_tokens_have_no_influence() -> None:
 def test_untrained_network_predicts_nothing() -> None:
     network = Denoiser(SMALL, 8)
     assert not network(torch.randn(2, 8, 125), torch.tensor([1, 2]), conditions(2)).any()
+
+
+def test_levels_matter_and_have_to_be_told() -> None:
+    torch.manual_seed(0)
+    network = Denoiser(SMALL, 8, levels=4)
+    for weight in network.parameters():
+        if not weight.any():
+            torch.nn.init.normal_(weight, std=0.05)
+    noisy, steps, condition = torch.randn(1, 8, 125), torch.tensor([400]), conditions(1)
+    quiet = network(noisy, steps, condition, levels=torch.zeros(1, 4))
+    assert not torch.allclose(quiet, network(noisy, steps, condition, levels=torch.ones(1, 4)))
+    with pytest.raises(ValueError, match="needs levels"):
+        network(noisy, steps, condition)
+
+
+def test_only_coarse_levels_attend() -> None:
+    found = [level.cross is not None for level in denoiser(DenoiserArchitecture(width=16, multipliers=(1, 2, 2))).down]
+    assert found == [False, False, True, True, True, True]
+    assert all(level.cross is None for level in denoiser(DenoiserArchitecture(width=16, attending_levels=0)).up)
+
+
+def test_a_copy_for_sampling_predicts_nearly_the_same_and_reads_numbers_exactly() -> None:
+    network, condition = denoiser(), conditions(4)
+    copied = network.in_precision(torch.bfloat16)
+    assert copied.stem.weight.dtype == torch.bfloat16 and network.stem.weight.dtype == torch.float32
+    assert copied.condition.number_scale.dtype == torch.float32
+    noisy, steps = torch.randn(4, 8, 125), torch.tensor([1, 300, 600, 999])
+    with torch.no_grad():
+        expected, found = network(noisy, steps, condition), copied(noisy, steps, condition).float()
+    assert (found - expected).std() < 0.03 * expected.std()

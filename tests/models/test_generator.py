@@ -12,12 +12,14 @@ from models.architecture import (
     DenoiserArchitecture,
     DetailArchitecture,
     GeneratorConfig,
-    MorphologyArchitecture,
+    PriorArchitecture,
 )
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
+from models.denoiser import Context, Denoiser
 from models.generator import Generator
 from models.guide import guide_ecgs, own_amplitudes
+from models.levels import Levels
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, USUAL
 from tests.models.synthetic_hearts import ecgs
@@ -39,7 +41,9 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         latent_std=(0.8,) * 8,
         **{  # type: ignore[arg-type]
             "phase_channels": True,
-            "morphology": MorphologyArchitecture(width=16, blocks=1, token_width=16, steps=2),
+            "simulated_ecg": True,
+            "levels": True,
+            "prior": PriorArchitecture(width=16, blocks=1, token_width=16, steps=2),
             "rhythms": USUAL,
             "detail": DetailArchitecture(width=16, blocks=2, steps=2),
             **changes,
@@ -47,16 +51,29 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     )
     torch.manual_seed(0)
     network = Generator(config)
-    for part in (network.denoiser, network.detail, network.student, network.morphology):
+    for part in (network.denoiser, network.detail, network.student, network.prior):
         for weight in part.parameters() if part else ():
             if not weight.any():
                 torch.nn.init.normal_(weight, std=0.05)
     if network.detail:
         signal = torch.randn(64, 8, 500)
         network.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
-    if network.morphology:
-        network.morphology.events.fit(people())
+    if network.prior and network.prior.events:
+        network.prior.events.fit(people())
     return network.requires_grad_(False)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Guides that denoisers are shown."""
+    guides, context = list[torch.Tensor](), Denoiser.context
+
+    def spied(self: Denoiser, condition: ConditionTensors, guide: torch.Tensor, levels: torch.Tensor) -> Context:
+        guides.append(guide)
+        return context(self, condition, guide, levels)
+
+    monkeypatch.setattr(Denoiser, "context", spied)
+    return guides
 
 
 def people() -> torch.Tensor:
@@ -129,13 +146,12 @@ def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
     assert not torch.equal(sampled[0], sampled[1])
 
 
-def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it() -> None:
-    network, seen = generator(), list[torch.Tensor]()
-    assert network.morphology is not None
+def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[torch.Tensor]) -> None:
+    network = generator(precision="fp32")
+    assert network.prior is not None and network.prior.events is not None
     signal = torch.from_numpy(ecgs(3, 1))
     # All of these people's beats can be said in coordinates.
-    network.morphology.events.fit(own_amplitudes(signal.numpy(), locate_r_peaks(signal.numpy(), 100), 100)[0])
-    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    network.prior.events.fit(own_amplitudes(signal.numpy(), locate_r_peaks(signal.numpy(), 100), 100)[0])
     network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
     located = locate_r_peaks(signal.numpy(), 100)
     times = padded_times([one / 100 for one in located])
@@ -149,16 +165,14 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it() -> None:
     assert torch.allclose(shown, network.encode(like), atol=1e-2)
 
 
-def test_a_recording_without_beats_has_a_flat_simulated_ecg() -> None:
-    network, seen = generator(), list[torch.Tensor]()
-    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+def test_a_recording_without_beats_has_a_flat_simulated_ecg(seen: list[torch.Tensor]) -> None:
+    network = generator(precision="fp32")
     network.denoising_loss(torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
     assert torch.allclose(seen[0][:, -8:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
 
 
-def test_each_row_has_a_beat_of_its_own_and_its_condition_counts() -> None:
-    network, seen = generator(phase_channels=False), list[torch.Tensor]()
-    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+def test_each_row_has_a_beat_of_its_own_and_its_condition_counts(seen: list[torch.Tensor]) -> None:
+    network = generator(phase_channels=False)
     condition = ConditionTensors.stack([conditions(1)] * 3)
     condition.numbers[2, 0] += 40.0
     # The RR series follows from the seed too; equal seeds leave the beat as the only difference.
@@ -170,20 +184,19 @@ def test_each_row_has_a_beat_of_its_own_and_its_condition_counts() -> None:
     assert not torch.equal(first[0], first[2])
 
 
-def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is() -> None:
-    network, seen = generator(detail=None), list[torch.Tensor]()
-    network.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is(seen: list[torch.Tensor]) -> None:
+    network = generator(detail=None, precision="fp32")
     condition = conditions(2)
     network.sample(condition, [1, 2], steps=1, guidance=1.0)
     shown = seen[0][:2, -8:]
     assert torch.allclose(network.sample(condition, [1, 2], steps=0), network.decode(shown), atol=1e-6)
     assert len(seen) == 1
     with pytest.raises(ValueError, match="no simulated ECG"):
-        generator(morphology=None).sample(condition, [1, 2], steps=0)
+        generator(simulated_ecg=False).sample(condition, [1, 2], steps=0)
 
 
 def test_without_a_guide_the_network_and_its_rows_are_as_if_there_were_no_simulator() -> None:
-    network, condition = generator(phase_channels=False, morphology=None, rhythms={}), conditions(2)
+    network, condition = generator(phase_channels=False, simulated_ecg=False, rhythms={}), conditions(2)
     assert network.denoiser.stem.weight.shape[1] == 8
     assert generator().denoiser.stem.weight.shape[1] > 8
     usual = network.sample(condition, [1, 2], steps=2, guidance=2.0)
@@ -251,3 +264,43 @@ def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
     loss = network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1)
     assert loss.shape == (3,)
     assert torch.equal(loss, network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1))
+
+
+def test_what_is_generated_has_the_levels_that_were_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, told = generator(detail=None, precision="fp32"), list[torch.Tensor]()
+    levels, matched = network.prior.levels, Levels.matched  # type: ignore[union-attr]
+    assert levels is not None
+    levels.fit(levels.of(torch.randn(64, *network.latent_shape) * torch.linspace(0.5, 1.5, 64)[:, None, None]))
+
+    def spied(self: Levels, difference: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
+        found = matched(self, difference, coordinates)
+        told.extend([self.of(difference), self.of(found), (coordinates * self.spread) @ self.axes + self.mean])
+        return found
+
+    monkeypatch.setattr(Levels, "matched", spied)
+    network.sample(conditions(4), [1, 2, 3, 4], steps=2, guidance=1.0)
+    before, after, drawn = told
+    assert (after - drawn).abs().mean() < 0.5 * (before - drawn).abs().mean()
+    assert not torch.allclose(drawn[0], drawn[1], atol=0.1), "each row has levels of its own"
+
+
+def test_sampling_follows_the_weights() -> None:
+    network, condition = generator(), conditions(1)
+    before = network.sample(condition, [1], steps=1)
+    assert torch.equal(network.sample(condition, [1], steps=1), before)
+    with torch.no_grad():
+        network.denoiser.head[-1].bias.add_(1.0)  # type: ignore[union-attr, operator]
+    assert not torch.equal(network.sample(condition, [1], steps=1), before)
+
+
+def test_the_detail_head_takes_as_many_steps_as_it_is_asked_for() -> None:
+    network, condition = generator(), conditions(1)
+    usual = network.sample(condition, [1], steps=1)
+    assert torch.equal(network.sample(condition, [1], steps=1, detail_steps=2), usual)
+    assert not torch.equal(network.sample(condition, [1], steps=1, detail_steps=1), usual)
+
+
+def test_beats_and_levels_need_a_prior() -> None:
+    for wrong in ({"prior": None}, {"simulated_ecg": False, "levels": False}):
+        with pytest.raises(ValueError, match="has a prior where it draws"):
+            generator(**wrong)

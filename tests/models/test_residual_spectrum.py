@@ -55,7 +55,9 @@ def test_restoring_filter_keeps_what_is_right() -> None:
     spectrum.fit(signal, decoded)
     assert spectrum.restoring[:, 3:15].min() > 0.9
     assert spectrum.restoring[:, 25:45] == pytest.approx(1.0, abs=0.25)
-    restored = spectrum.restored(decoded, spectrum.traits_of(signal, decoded))
+    restored = spectrum.restored(
+        decoded, spectrum.traits_of(signal, decoded, stretches(decoded, RATE)), stretches(decoded, RATE)
+    )
     assert (signal - restored).square().mean() < (signal - decoded).square().mean() + 1e-3
 
 
@@ -63,14 +65,19 @@ def test_colouring_and_whitening_are_inverse_and_levels_hold() -> None:
     signal, decoded = pairs()
     spectrum = ResidualSpectrum(RATE)
     spectrum.fit(signal, decoded)
-    traits = spectrum.traits_of(signal, decoded)
-    residual = signal - spectrum.restored(decoded, traits)
+    traits = spectrum.traits_of(signal, decoded, stretches(decoded, RATE))
+    residual = signal - spectrum.restored(decoded, traits, stretches(decoded, RATE))
     white = spectrum.whitened(residual, traits)
     assert white[..., 50:-50].square().mean() == pytest.approx(1.0, abs=0.15)
     again = spectrum.coloured(white, traits)
     assert (again - residual)[..., 70:-70].square().mean() < 1e-3 * residual.square().mean()
     # Whatever the amplitude of what is coloured, the levels asked for come out.
-    loud = spectrum.matched(spectrum.coloured(3 * white, traits), spectrum.restored(decoded, traits), decoded, traits)
+    loud = spectrum.matched(
+        spectrum.coloured(3 * white, traits),
+        spectrum.restored(decoded, traits, stretches(decoded, RATE)),
+        stretches(decoded, RATE),
+        traits,
+    )
     levels = traits[:, spectrum.gains : spectrum.gains + spectrum.levels]
     assert torch.allclose(spectrum.levels_of(loud), levels, atol=0.05)
 
@@ -101,13 +108,13 @@ def test_ripple_between_beats_is_taken_back_and_the_noise_there_is_each_recordin
     signal, decoded = beating()
     spectrum = ResidualSpectrum(RATE)
     spectrum.fit(signal, decoded)
-    traits = spectrum.traits_of(signal, decoded)
+    traits = spectrum.traits_of(signal, decoded, stretches(decoded, RATE))
     gains = traits[:, spectrum.levels : spectrum.gains].unflatten(1, (LEADS, -1))
     assert gains[..., -1].mean() == pytest.approx(1.0, abs=0.1)
     assert gains[..., 0].mean() < 0.6
     white = torch.randn(signal.shape)
-    restored = spectrum.restored(decoded, traits)
-    made = restored + spectrum.matched(spectrum.coloured(white, traits), restored, decoded, traits)
+    restored = spectrum.restored(decoded, traits, stretches(decoded, RATE))
+    made = restored + spectrum.matched(spectrum.coloured(white, traits), restored, stretches(decoded, RATE), traits)
     calm = stretches(decoded, RATE)[:, :1]
     level = [
         (each.diff(dim=-1, append=each[..., -1:]).square() * calm).mean(dim=(1, 2)).log() for each in (signal, made)
@@ -120,7 +127,10 @@ def test_traits_follow_the_decoded_signal_and_scatter_like_the_recordings() -> N
     signal, decoded = pairs()
     spectrum = ResidualSpectrum(RATE)
     spectrum.fit(signal, decoded)
-    given, traits = spectrum.given(decoded), spectrum.traits_of(signal, decoded)
+    given, traits = (
+        spectrum.given(decoded, stretches(decoded, RATE)),
+        spectrum.traits_of(signal, decoded, stretches(decoded, RATE)),
+    )
     expected = spectrum.draw_traits(given, torch.zeros_like(traits))
     # The level of the missing part goes with that of the decoded signal.
     level = spectrum.gains + 4
@@ -136,7 +146,7 @@ def test_other_sampling_rates_have_other_bands() -> None:
     spectrum = ResidualSpectrum(500.0)
     signal, decoded = pairs(40)
     spectrum.fit(signal, decoded)
-    assert torch.isfinite(spectrum.traits_of(signal, decoded)).all()
+    assert torch.isfinite(spectrum.traits_of(signal, decoded, stretches(decoded, RATE))).all()
 
 
 def test_a_flat_lead_stays_finite() -> None:
@@ -144,6 +154,6 @@ def test_a_flat_lead_stays_finite() -> None:
     signal[0, 3] = decoded[0, 3] = 0.0
     spectrum = ResidualSpectrum(RATE)
     spectrum.fit(signal, decoded)
-    traits = spectrum.traits_of(signal, decoded)
+    traits = spectrum.traits_of(signal, decoded, stretches(decoded, RATE))
     assert torch.isfinite(traits).all()
     assert torch.isfinite(spectrum.whitened(signal, traits)).all()

@@ -12,7 +12,7 @@ from models.architecture import (
     DenoiserArchitecture,
     DetailArchitecture,
     GeneratorConfig,
-    MorphologyArchitecture,
+    PriorArchitecture,
 )
 from models.generator import Generator
 from models.guide import own_amplitudes
@@ -136,7 +136,9 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         latent_std=(1.0,) * 4,
         detail=DetailArchitecture(width=16, blocks=1, steps=1),
         phase_channels=True,
-        morphology=MorphologyArchitecture(width=16, blocks=1, token_width=16, steps=2),
+        simulated_ecg=True,
+        levels=True,
+        prior=PriorArchitecture(width=16, blocks=1, token_width=16, steps=2),
         rhythms=USUAL,
     )
     torch.manual_seed(1)
@@ -155,9 +157,9 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         for weight in generator.parameters():
             weight.add_(0.05 * torch.randn_like(weight))
     signal = torch.randn(40, len(INDEPENDENT_LEADS), 1000)
-    assert generator.detail is not None and generator.morphology is not None
+    assert generator.detail is not None and generator.prior is not None and generator.prior.events is not None
     usual = ecgs(30, 2)
-    generator.morphology.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
+    generator.prior.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
     generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
     with store.stage("model", digest("model", recordings.id)) as staging:
         # A simulator without waves: the ODE residual is the slope of the beat itself.

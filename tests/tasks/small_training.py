@@ -38,7 +38,7 @@ SMALL: dict[str, Any] = {
         "batch_size": 8,
         "physics": {"fit_steps": 10},
     },
-    "morphology": {
+    "prior": {
         "architecture": {"components": 8, "width": 16, "blocks": 1, "token_width": 16, "steps": 2},
         "steps": 100,
         "batch_size": 8,
@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
     },
     "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
 }
-TRAINED = ("autoencoder", "detail", "morphology", "denoiser")
+TRAINED = ("autoencoder", "detail", "prior", "denoiser")
 
 
 def small(**changes: Any) -> TrainingSettings:

@@ -54,7 +54,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
         "beat_decoder.safetensors",
         "denoiser.safetensors",
         "detail.safetensors",
-        "morphology.safetensors",
+        "prior.safetensors",
         "simulator_fit.safetensors",
         "losses.png",
     }
@@ -76,7 +76,7 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
     assert facts["recordings"] == {"train": 47, "validation": 12}
     assert facts["excluded"] == {"flat_lead": 1}
     assert facts["simulator_fit"]["NORM"].keys() == {"I", "II", "V1", "V2", "V3", "V4", "V5", "V6"}
-    assert facts["parameters"].keys() == {"autoencoder", "beat_decoder", "morphology", "denoiser", "detail"}
+    assert facts["parameters"].keys() == {"autoencoder", "beat_decoder", "prior", "denoiser", "detail"}
     assert 0 < facts["reconstruction_mae_mv"]["validation"]["V1"] < 0.2
     for stage in TRAINED:
         course = [entry for entry in facts["history"] if entry["stage"] == stage]
@@ -108,7 +108,7 @@ def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Referenc
 def test_killed_workers_resume_to_the_same_losses(trained: tuple[Store, Reference], tmp_path: Path) -> None:
     store, model = trained
     made = {stage: autoencoder_of(store, model) for stage in ("autoencoder", "detail")}
-    made |= dict.fromkeys(("morphology", "denoiser"), model)
+    made |= dict.fromkeys(("prior", "denoiser"), model)
     staging = {stage: Store(str(tmp_path)).staging_folder(one.kind, one.id) for stage, one in made.items()}
     killed: dict[str, int] = {}
     seen: dict[str, list[Progress]] = {stage: [] for stage in TRAINED}
@@ -193,9 +193,7 @@ def test_training_stops_early_with_its_best_weights_even_if_killed_after_them(
 
 @pytest.mark.slow
 def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
-    sections = {
-        section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "morphology", "detail")
-    }
+    sections = {section: {**SMALL[section], "steps": 3} for section in ("autoencoder", "diffusion", "prior", "detail")}
     sections["diffusion"] |= {"pretraining_share": 0.5, "pretraining_ecgs": 16}
     settings = small(workers=2, distillation={"steps": 3, "batch_size": 8}, **sections)
     store, model = train(tmp_path, settings)

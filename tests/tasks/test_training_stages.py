@@ -15,13 +15,11 @@ from models.beat_events import EVENTS
 from models.cardiac_phase import padded_times, phase_channels
 from models.generator import Generator
 from models.guide import guide_ecgs, own_amplitudes
-from models.morphology import EventComponents
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import USUAL
 from tasks.autoencoder_stages import DetailStage, shift_starts
 from tasks.denoiser_stages import DenoiserStage
-from tasks.guide_preparation import components_file, guides_file, load_guides, prepare_guides, shapes_file
-from tasks.morphology_stage import MorphologyStage
+from tasks.prior_stage import PriorStage
 from tasks.simulated_latents import SIMULATED, simulated_file
 from tasks.training_data import (
     SPLITS,
@@ -35,11 +33,21 @@ from tasks.training_data import (
 )
 from tasks.training_settings import TrainingSettings
 from tasks.training_stage import AUTOENCODER_FILE, LATENTS_FILE, Material, save_weights
+from tasks.trait_preparation import (
+    components_file,
+    events_of,
+    guides_file,
+    load_guides,
+    load_traits,
+    new_prior,
+    prepare_traits,
+    traits_file,
+)
 from tests.models.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small
 
-ROWS, STEPS, SHIFTS = 12, SAMPLES // 8, 8
+ROWS, STEPS, SHIFTS, LEVELS = 12, SAMPLES // 8, 8, 32
 
 
 def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.Tensor]:
@@ -62,9 +70,13 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     saved = {**latents, "shifted": shifted, "mean": torch.zeros(8), "std": torch.ones(8)}
     save_tensors(saved, folder / LATENTS_FILE)
     simulated = {name: torch.full((ROWS, 8, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))}
+    simulated["levels"] = torch.full((ROWS, LEVELS), 0.5)
     save_tensors({**simulated, "r_times": times}, simulated_file(folder))
     # The simulated ECGs are as long as the recordings and lie elsewhere, so that pieces can be told apart.
     save_tensors({"train": shifted + 1000, "validation": latents["validation"] + 1000}, guides_file(folder))
+    for split in SPLITS:
+        told = torch.arange(float(ROWS))[:, None].expand(-1, LEVELS).contiguous()
+        save_tensors({"rows": torch.arange(ROWS), "traits": told.clone(), "levels": told}, traits_file(folder, split))
     facts = {"sampling_rate_hz": 100, "samples": SAMPLES, "lead_scale_mv": [0.2] * 8}
     return Material(folder, folder, folder, settings, facts), microvolts.float() / 1000
 
@@ -123,64 +135,88 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     material, signal = prepared(tmp_path, settings)
     torch.manual_seed(0)
     save_weights(Autoencoder(settings.autoencoder.architecture), tmp_path / AUTOENCODER_FILE)
-    monkeypatch.setattr("tasks.guide_preparation.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
-    maker = prepare_guides(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    monkeypatch.setattr("tasks.trait_preparation.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
+    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
     guides = load_guides(tmp_path)
     config = GeneratorConfig(
         autoencoder=settings.autoencoder.architecture,
         beat_decoder=settings.autoencoder.beat_decoder,
         denoiser=settings.diffusion.architecture,
-        morphology=settings.morphology.architecture,
+        simulated_ecg=True,
+        levels=True,
+        prior=settings.prior.architecture,
         sampling_rate_hz=100,
         samples=SAMPLES,
         lead_scale_mv=(0.2,) * 8,
         latent_mean=(0.0,) * 8,
         latent_std=(1.0,) * 8,
         rhythms=USUAL,
+        precision="fp32",
     )
     generator, seen = Generator(config), list[torch.Tensor]()
     generator.autoencoder.load_state_dict(load_file(tmp_path / AUTOENCODER_FILE))
-    assert generator.morphology is not None
-    generator.morphology.events.load_state_dict(maker.events.state_dict())
-    generator.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[-1]))
+    assert generator.prior is not None
+    generator.prior.load_state_dict(maker.prior.state_dict())
+    generator.denoiser.register_forward_pre_hook(lambda _, given: seen.extend(given[-2:]))
     generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
     assert torch.allclose(guides["validation"], seen[0], atol=1e-3)
+    # The levels that the denoiser is told in training are those by which a recording is judged.
+    made = generator.encode(signal)
+    saved = load_file(tmp_path / LATENTS_FILE)
+    save_tensors({**saved, "validation": made}, tmp_path / LATENTS_FILE)
+    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    generator.prior.load_state_dict(maker.prior.state_dict())
+    generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
+    # Of a dozen recordings only the first components are more than rounding.
+    assert torch.allclose(load_traits(tmp_path, "validation").levels[:, :6], seen[-1][:, :6], atol=1e-2)
     # In training each shift has its own piece, and a beat that is a little off.
     assert guides["train"].shape == (SHIFTS, ROWS, 8, STEPS - 1)
     first = guides["train"][0] - guides["validation"][..., :-1]
     assert 0.001 < float(first.std()) < 0.5 * float(guides["validation"].std())
     exact = settings.diffusion.physics.model_copy(update={"simulated_ecg_jitter": 0.0})
     exact = settings.model_copy(update={"diffusion": settings.diffusion.model_copy(update={"physics": exact})})
-    prepare_guides(tmp_path, exact, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, exact, tmp_path, tmp_path, material.facts)
     located = locate_r_peaks(signal.numpy(), 100)
-    amplitude = generator.morphology.events.nearest(own_amplitudes(signal.numpy(), located, 100)[0])
+    amplitude = events_of(generator.prior).nearest(own_amplitudes(signal.numpy(), located, 100)[0])
     whole = guide_ecgs(amplitude, [one / 100 for one in located], 100, SAMPLES)
     length = 8 * (STEPS - 1)
     for shift, made in enumerate(load_guides(tmp_path)["train"]):
         assert torch.allclose(made, generator.encode(whole[..., shift : shift + length]), atol=1e-3), shift
 
 
-def test_the_prior_learns_beats_with_the_conditions_of_their_recordings(tmp_path: Path) -> None:
+def test_the_prior_learns_traits_with_the_conditions_of_their_recordings(tmp_path: Path) -> None:
     material, _ = prepared(tmp_path, without_physics(simulated_ecg=True, group_share=0.0))
-    components = material.settings.morphology.architecture.components
-    events = EventComponents(components)
+    fitted = new_prior(material.settings, 100)
+    events = events_of(fitted)
     events.fit(torch.randn(30, 8, len(EVENTS), generator=torch.Generator().manual_seed(1)))
-    save_tensors(dict(events.state_dict()), components_file(tmp_path))
+    parts = {name: one for name, one in fitted.state_dict().items() if name.startswith(("events.", "levels."))}
+    save_tensors(parts, components_file(tmp_path))
     # The first recording has no usual beat.
     rows = torch.arange(1, ROWS)
     for split in SPLITS:
-        coordinates = rows[:, None].expand(-1, components).float()
-        save_tensors({"rows": rows, "coordinates": coordinates}, shapes_file(tmp_path, split))
-    stage = MorphologyStage(material)
+        traits = rows[:, None].expand(-1, sum(fitted.sizes)).float()
+        save_tensors({"rows": rows, "traits": traits, "levels": torch.zeros(ROWS, 1)}, traits_file(tmp_path, split))
+    stage = PriorStage(material)
     assert stage.rows == dict.fromkeys(SPLITS, ROWS - 1)
     batch = stage.batch("train", torch.tensor([0, 4]), torch.device("cpu"))
-    assert batch["coordinates"][:, 0].tolist() == [1.0, 5.0]
+    assert batch["traits"][:, 0].tolist() == [1.0, 5.0]
     expected = stage.conditions["train"].condition[torch.tensor([1, 5])].without_knowledge()
     shown = batch["condition"] if material.settings.diffusion.experience else batch["condition"].without_knowledge()
     assert torch.equal(shown.without_knowledge().present, expected.present)
     assert torch.equal(shown.text, expected.text)
     stage.objective(**batch)["loss"].backward()
-    assert torch.equal(stage.prior.events.axes, events.axes)
+    assert torch.equal(events_of(stage.prior).axes, events.axes)
+
+
+def test_the_denoiser_is_told_the_levels_of_the_recording(tmp_path: Path) -> None:
+    material, _ = prepared(tmp_path, without_physics())
+    stage = DenoiserStage(material)
+    batch = stage.batch("train", torch.tensor([3, 7]), torch.device("cpu"))
+    assert batch["levels"].tolist() == [[3.0] * LEVELS, [7.0] * LEVELS]
+    assert torch.isfinite(stage.objective(**batch)["loss"])
+    untold = DenoiserStage(prepared(tmp_path, without_physics(levels=False))[0])
+    assert untold.batch("train", torch.tensor([3]), torch.device("cpu"))["levels"] is None
+    assert untold.denoiser.levels is None
 
 
 def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
@@ -225,13 +261,14 @@ def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: 
 def test_stages_follow_from_the_settings() -> None:
     assert small().autoencoder_stages + small().generator_stages == TRAINED
     assert small(detail={"enabled": False}).autoencoder_stages == ("autoencoder",)
-    assert small(distillation={"steps": 5}).generator_stages == ("morphology", "denoiser", "student")
-    assert without_physics().generator_stages == ("denoiser",)
+    assert small(distillation={"steps": 5}).generator_stages == ("prior", "denoiser", "student")
+    assert without_physics().generator_stages == ("prior", "denoiser")
+    assert without_physics(levels=False).generator_stages == ("denoiser",)
 
 
 def test_models_that_differ_in_diffusion_share_an_autoencoder() -> None:
     shared = small().for_autoencoder_digest()
-    changed = {"diffusion": {"steps": 7}, "morphology": {"steps": 3}, "distillation": {"steps": 5}}
+    changed = {"diffusion": {"steps": 7}, "prior": {"steps": 3}, "distillation": {"steps": 5}}
     assert small(**changed).for_autoencoder_digest() == shared
     assert small(seed=2).for_autoencoder_digest() != shared
     assert small(detail={"enabled": False}).for_autoencoder_digest() != shared

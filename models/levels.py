@@ -1,0 +1,83 @@
+"""Levels: how strong a recording is beside what the simulator shows of it, per latent channel and frequency band.
+
+Baseline wander, noise and beats unlike the usual one differ more between people than a network learns to make of noise
+alone: its recordings are all of middling wander. So levels are drawn for the condition, like the beat
+(`models.prior`), the denoiser is told them, and what it makes is scaled to them, which also gives back what few solver
+steps lose of the spread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from models.residual_spectrum import FLOOR, filtered, grid_size, interpolation, power_spectrum
+
+BAND_EDGES_HZ: Final = (0.0, 0.5, 1.5, 3.5, math.inf)
+"""Wander; the rhythm of the beats; their slow and their fast shape. Latents end at half of their own sampling rate."""
+GRID_HZ: Final = 0.25
+FURTHEST: Final = 3.5
+"""Standard deviations from the mean that levels may lie."""
+CORRECTION: Final = 1.0
+"""Largest correction of a log level."""
+ROUNDS: Final = 2
+"""Corrections in turns: bands overlap."""
+
+
+class Levels(nn.Module):
+    """Log RMS per latent channel and band, as principal components; fitted in closed form to training recordings.
+
+    Args:
+        channels: of the latent.
+        step_hz: latent steps per second.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    spread: Tensor
+    bands: Tensor
+    between: Tensor
+
+    def __init__(self, channels: int, step_hz: float) -> None:
+        super().__init__()
+        self.channels, self.rate = channels, step_hz / GRID_HZ
+        frequency = torch.arange(grid_size(self.rate)) * GRID_HZ
+        edges = [edge for edge in BAND_EDGES_HZ if edge < step_hz / 2] + [math.inf]
+        bands = torch.stack([(frequency >= low) & (frequency < high) for low, high in itertools.pairwise(edges)])
+        weights = bands / bands.sum(dim=1, keepdim=True)
+        self.register_buffer("bands", weights, persistent=False)
+        self.register_buffer("between", interpolation(weights @ frequency, frequency), persistent=False)
+        self.size = channels * len(bands)
+        self.register_buffer("mean", torch.zeros(self.size))
+        self.register_buffer("axes", torch.eye(self.size))
+        self.register_buffer("spread", torch.ones(self.size))
+
+    def fit(self, levels: Tensor) -> None:
+        """Fit to (N, size) levels."""
+        self.mean = levels.mean(dim=0)
+        apart = (levels - self.mean).double()
+        values, vectors = torch.linalg.eigh(apart.mT @ apart / max(1, len(levels) - 1))
+        self.axes = vectors.mT.flip(0).float().contiguous()
+        self.spread = values.flip(0).clamp_min(1e-6).sqrt().float()
+
+    def of(self, difference: Tensor) -> Tensor:
+        """Levels (B, size) of standardised latents less what the simulator shows of them, (B, channels, T)."""
+        power = power_spectrum(difference, self.rate) @ self.bands.mT
+        return 0.5 * (power.flatten(1) + FLOOR).log()
+
+    def coordinates(self, levels: Tensor) -> Tensor:
+        """(B, size) levels to (B, size) of about unit variance."""
+        return ((levels - self.mean) @ self.axes.mT / self.spread).clamp(-FURTHEST, FURTHEST)
+
+    def matched(self, difference: Tensor, coordinates: Tensor) -> Tensor:
+        """A difference (B, channels, T) brought to the levels that these (B, size) coordinates say."""
+        levels = (coordinates * self.spread) @ self.axes + self.mean
+        for _ in range(ROUNDS):
+            wanted = (levels - self.of(difference)).clamp(-CORRECTION, CORRECTION)
+            gain = (wanted.unflatten(1, (self.channels, -1)) @ self.between).exp()
+            difference = filtered(difference, gain, self.rate)
+        return difference

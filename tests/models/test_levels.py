@@ -1,0 +1,75 @@
+"""Levels: what they measure, and that differences are brought to them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from models.levels import BAND_EDGES_HZ, CORRECTION, Levels
+
+STEP_HZ = 12.5
+CHANNELS = 8
+
+
+def differences(rows: int = 200, steps: int = 125, spread: float = 0.4) -> torch.Tensor:
+    """Noise (rows, CHANNELS, steps) that is louder in some rows than in others."""
+    generator = torch.Generator().manual_seed(1)
+    gain = (spread * torch.randn(rows, CHANNELS, 1, generator=generator)).exp()
+    return gain * torch.randn(rows, CHANNELS, steps, generator=generator)
+
+
+def fitted() -> Levels:
+    levels = Levels(CHANNELS, STEP_HZ)
+    levels.fit(levels.of(differences()))
+    return levels
+
+
+def test_a_tone_has_its_level_in_its_band_and_a_doubled_one_log_two_more() -> None:
+    levels, seconds = Levels(CHANNELS, STEP_HZ), torch.arange(125) / STEP_HZ
+    tone = torch.sin(2 * math.pi * 2.4 * seconds).expand(1, CHANNELS, -1)
+    found = levels.of(tone).unflatten(1, (CHANNELS, -1))[0]
+    assert found.shape[1] == len(BAND_EDGES_HZ) - 1
+    assert (found.argmax(dim=1) == 2).all()
+    doubled = levels.of(2 * tone).unflatten(1, (CHANNELS, -1))[0]
+    assert torch.allclose(doubled[:, 2] - found[:, 2], torch.full((CHANNELS,), math.log(2)), atol=1e-4)
+
+
+def test_coordinates_have_unit_variance_and_are_uncorrelated() -> None:
+    levels = Levels(CHANNELS, STEP_HZ)
+    found = levels.of(differences())
+    levels.fit(found)
+    coordinates = levels.coordinates(found)
+    assert torch.allclose(coordinates.std(dim=0), torch.ones(levels.size), atol=0.05)
+    assert torch.allclose(torch.corrcoef(coordinates.T), torch.eye(levels.size), atol=0.1)
+    assert (levels.spread.diff() <= 1e-6).all()
+
+
+def test_a_difference_is_brought_to_the_levels_asked_for() -> None:
+    levels, difference = fitted(), differences(spread=0.1)
+    wanted = differences(spread=0.3).roll(1, dims=0)
+    coordinates = levels.coordinates(levels.of(wanted))
+    before = (levels.of(difference) - levels.of(wanted)).abs().mean()
+    after = (levels.of(levels.matched(difference, coordinates)) - levels.of(wanted)).abs().mean()
+    assert after < 0.25 * before
+
+
+def test_what_has_its_levels_already_stays_as_it_is() -> None:
+    levels, difference = fitted(), differences(rows=5)
+    same = levels.matched(difference, levels.coordinates(levels.of(difference)))
+    assert (same - difference).abs().mean() < 0.02 * difference.abs().mean()
+
+
+def test_no_correction_is_larger_than_allowed() -> None:
+    levels = fitted()
+    quiet = 1e-4 * differences(rows=3)
+    louder = levels.matched(quiet, torch.full((3, levels.size), 3.0))
+    assert (louder.std() / quiet.std()).log() == pytest.approx(2 * CORRECTION, abs=0.2)
+    assert torch.isfinite(levels.matched(torch.zeros(3, CHANNELS, 125), torch.zeros(3, levels.size))).all()
+
+
+def test_coarse_latents_have_fewer_bands() -> None:
+    assert Levels(CHANNELS, 6.25).size == 3 * CHANNELS
+    levels = Levels(CHANNELS, 6.25)
+    assert torch.isfinite(levels.of(differences(steps=63))).all()
