@@ -136,7 +136,14 @@ class DetailHead(nn.Module):
         Returns:
             (B, 8, samples).
         """
-        x = self.stem(folded(torch.cat([noisy, seen], dim=1), self.fold))
+        return self._velocity(noisy, time, self._stem_of(seen), traits)
+
+    def _stem_of(self, seen: Tensor) -> Tensor:
+        """What the first layer makes of all that stays the same at every step: (B, 24, samples) to (B, width, T)."""
+        return F.conv1d(folded(seen, self.fold), self.stem.weight[:, LEADS * self.fold :], self.stem.bias, padding=1)
+
+    def _velocity(self, noisy: Tensor, time: Tensor, stem: Tensor, traits: Tensor) -> Tensor:
+        x = stem + F.conv1d(folded(noisy, self.fold), self.stem.weight[:, : LEADS * self.fold], padding=1)
         embedding = self.embed(torch.cat([time_features(time * TIME_SCALE, self.width), traits], dim=1))
         for block in self.blocks:
             x = block(x, embedding)
@@ -182,11 +189,11 @@ class DetailHead(nn.Module):
         seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             envelope = self.envelope(seen, standardised)
-            seen = torch.cat([seen, envelope], dim=1)
+            stem = self._stem_of(torch.cat([seen, envelope], dim=1))
             size, last = 1 / steps, None
             for step in range(steps):
                 time = torch.full((len(state),), 1 - step * size, device=device)
-                velocity = self(state, time, seen, standardised).float()
+                velocity = self._velocity(state, time, stem, standardised).float()
                 state = state - size * (velocity if last is None else 1.5 * velocity - 0.5 * last)
                 last = velocity
         # Loudness and levels hold nearly exactly: a recording's noise is the first thing that tells it from others.

@@ -62,8 +62,8 @@ class Generator(nn.Module):
         self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
-        # A tuple, so that the copy is no part of this module.
-        self._copied: tuple[Denoiser, list[tuple[int, int]], list[Denoiser]] | None = None
+        # Within a tuple the copy is no part of this module.
+        self._copied: tuple[object, Denoiser] | None = None
         self.eval()
 
     @property
@@ -227,10 +227,10 @@ class Generator(nn.Module):
         """A denoiser in the precision of sampling; its copy is kept until weights change."""
         if self._precision == torch.float32:
             return denoiser
-        state = (denoiser, [(id(weight), weight._version) for weight in denoiser.parameters()])
-        if self._copied is None or self._copied[:2] != state:
-            self._copied = (*state, [denoiser.in_precision(self._precision)])
-        return self._copied[2][0]
+        state = [(id(weight), weight._version, weight.device) for weight in denoiser.parameters()]
+        if self._copied is None or self._copied[0] != state:
+            self._copied = state, denoiser.in_precision(self._precision)
+        return self._copied[1]
 
     @property
     def _precision(self) -> torch.dtype:
