@@ -27,7 +27,7 @@ from models.row_seeds import row_generator
 
 
 class Generator(nn.Module):
-    """Autoencoder, beat decoder, prior of beats, denoiser and detail head with the constants that tie them together.
+    """Autoencoder, beat decoder, prior of traits, denoiser and detail head with the constants that tie them together.
 
     Attributes:
         config: architectures, sampling rate, length and scales.
