@@ -85,7 +85,7 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 5,
+        steps: int = 4,
         guidance: float = 2.0,
         fast: bool = False,
         detail_steps: int | None = None,
