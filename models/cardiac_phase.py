@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BUMP_S: Final = 0.02
@@ -76,13 +77,17 @@ def phase_channels(r_peaks_s: Tensor, steps: int, samples_per_step: int, rate_hz
         (B, C, T) float32, C as `phase_channel_count` says.
     """
     rows = len(r_peaks_s)
-    sample_s = torch.arange(steps * samples_per_step, device=r_peaks_s.device) / rate_hz
-    distance = (sample_s - r_peaks_s[..., None]) / BUMP_S
-    bumps = torch.exp(-0.5 * distance.square()).nan_to_num(nan=0.0).sum(dim=1)
-    folded = bumps.view(rows, steps, samples_per_step).transpose(1, 2)
-
     known = torch.isfinite(r_peaks_s).sum(dim=1, keepdim=True)
     peaks = torch.where(torch.isfinite(r_peaks_s), r_peaks_s, torch.inf)
+    sample_s = (torch.arange(steps * samples_per_step, device=r_peaks_s.device) / rate_hz).expand(rows, -1).contiguous()
+    # A bump is far narrower than an RR interval: only the peaks on either side of a sample matter.
+    ends = F.pad(peaks, (1, 1), value=torch.inf)
+    ends[:, 0] = -torch.inf
+    after = torch.searchsorted(ends, sample_s, right=True)
+    distance = torch.stack([sample_s - ends.gather(1, after - 1), ends.gather(1, after) - sample_s]) / BUMP_S
+    bumps = torch.exp(-0.5 * distance.square()).sum(dim=0)
+    folded = bumps.view(rows, steps, samples_per_step).transpose(1, 2)
+
     first = torch.where(known > 0, peaks[:, :1], 0.0)
     second = torch.where(known > 1, peaks[:, 1:2], first + USUAL_RR_S)
     peaks = torch.cat([first, second, peaks[:, 2:]], dim=1)

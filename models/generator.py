@@ -167,15 +167,13 @@ class Generator(nn.Module):
     def _guide(self, r_peaks_s: Sequence[np.ndarray], amplitude: Tensor | None) -> Tensor:
         """The guide (B, K, T): cardiac phase, and simulated ECGs of beats with these (B, 8, events) amplitudes.
 
-        Rows are made one by one, or by networks that see `rows_at_once`, so that their bits do not depend on others.
+        Simulated ECGs are made one by one, and networks see `rows_at_once`, so that bits do not depend on other rows.
         """
         rate_hz, downsampling = self.config.sampling_rate_hz, self.config.autoencoder.downsampling
         parts = []
         if self.config.phase_channels:
-            rows = [
-                phase_channels(padded_times([one]), self.latent_shape[1], downsampling, rate_hz) for one in r_peaks_s
-            ]
-            parts.append(torch.cat(rows).to(self.device))
+            times = padded_times(r_peaks_s)
+            parts.append(phase_channels(times, self.latent_shape[1], downsampling, rate_hz).to(self.device))
         if amplitude is not None:
             with self._autocast():
                 parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)).float())
