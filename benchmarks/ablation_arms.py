@@ -35,7 +35,7 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
     "+experience": {**BASE, "training.diffusion.experience": True},
     "full": {**BASE, **GUIDE, "training.diffusion.experience": True},
     # The model of the full arm, but of its guide the simulated ECGs themselves: what does the denoiser add?
-    "full, no denoiser": {**BASE, **GUIDE, "training.diffusion.experience": True, "cohort.sampler_steps": 0},
+    "full without denoiser": {**BASE, **GUIDE, "training.diffusion.experience": True, "cohort.sampler_steps": 0},
     "full, pre-trained": {
         **BASE,
         **GUIDE,
@@ -47,7 +47,7 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
 NAMES: Final = (SIMULATOR_ALONE, *ARMS)
 FULL_NAMES: Final = tuple(name for name in NAMES if name != "+phase")
 """Arms of the full form; half of the guide is compared with `--arms`."""
-QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full", "full, no denoiser")
+QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full", "full without denoiser")
 """Arms of the quick form."""
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}

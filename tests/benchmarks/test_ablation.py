@@ -88,9 +88,9 @@ def test_arms_differ_in_physics_and_experience_only() -> None:
 def test_arms_are_different_models() -> None:
     models = {arm: settings_of(arm).training.model_dump_json() for arm in ARMS}
     # The last differs from the full arm in what is generated with the same model.
-    assert models.pop("full, no denoiser") == models["full"]
+    assert models.pop("full without denoiser") == models["full"]
     assert len(set(models.values())) == len(models)
-    assert settings_of("full, no denoiser").cohort.sampler_steps == 0
+    assert settings_of("full without denoiser").cohort.sampler_steps == 0
 
 
 def test_the_command_line_goes_over_the_quick_form_but_not_over_an_arm() -> None:
