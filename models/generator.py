@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
 from models.cardiac_phase import padded_times, phase_channels
-from models.conditioning import NUMBERS, ConditionTensors
+from models.conditioning import NUMBERS, TEXT_SIZE, ConditionTensors
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
@@ -24,6 +25,9 @@ from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
+
+CORRECTED_ON: Final = 128
+"""Recordings on which it is found out how much too quiet a way of sampling is."""
 
 
 class Generator(nn.Module):
@@ -64,6 +68,7 @@ class Generator(nn.Module):
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
+        self._corrected: tuple[object, Tensor] | None = None
         self.eval()
 
     @property
@@ -85,7 +90,7 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 4,
+        steps: int = 8,
         guidance: float = 2.0,
         fast: bool = False,
         detail_steps: int | None = None,
@@ -100,8 +105,9 @@ class Generator(nn.Module):
         heart rate, and an ECG that the simulator makes of it with a beat drawn for the row's condition. Guidance then
         amplifies what statements, age and sex mean for beats at these places; without the series in the unconditional
         branch it would also amplify that there are beats at all, and exaggerate every QRS complex. How far the result
-        departs from that ECG, per latent channel and frequency band, is drawn as well: the denoiser is told, and what
-        it makes is scaled to it. A detail head adds to each decoded signal what the autoencoder smooths away.
+        departs from that ECG, per latent channel and frequency band, is drawn as well, and the denoiser is told; what
+        it makes is scaled by what this way of sampling loses of that on average (`models.levels`). A detail head adds
+        to each decoded signal what the autoencoder smooths away.
 
         Args:
             condition: of B rows.
@@ -188,22 +194,15 @@ class Generator(nn.Module):
         fast: bool,
         detail_steps: int | None,
     ) -> Tensor:
-        if not self.config.experience:
-            condition = condition.without_knowledge()
-        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
-        condition = condition.to(self.device)
-        traits = Traits(None, None)
-        if self.prior is not None:
-            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds])
-        guide = self._guide(r_peaks_s, traits.amplitude) if self._guided else None
+        condition, guide, traits = self._drawn(condition, seeds)
         if steps == 0:
             latents = self._shown(guide)
         else:
-            # The student's one branch has the guidance in it.
-            network, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
-            denoise = guided(self._for_sampling(network), condition, guide, traits.levels, scale)
-            noise = initial_noise(seeds, self.latent_shape, self.device)
-            latents = self._levelled(solve(denoise, noise, self.config.timesteps, steps), guide, traits.levels)
+            latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast)
+            if self.prior is not None and self.prior.levels is not None:
+                shown = self._shown(guide)
+                correction = self._correction(self.prior, steps, guidance, fast)
+                latents = shown + self.prior.levels.louder(latents - shown, correction)
         with self._autocast():
             signal = self.decode(latents).float()
         return signal if self.detail is None else self._detailed(signal, seeds, detail_steps)
@@ -214,18 +213,70 @@ class Generator(nn.Module):
             return torch.zeros(self.latent_shape, device=self.device)
         return guide[:, -self.latent_shape[0] :]
 
-    def _levelled(self, latents: Tensor, guide: Tensor | None, levels: Tensor | None) -> Tensor:
-        """Latents whose departure from the simulated ECG has these levels."""
-        if levels is None or self.prior is None or self.prior.levels is None:
-            return latents
-        shown = self._shown(guide)
-        return shown + self.prior.levels.matched(latents - shown, levels)
+    def _drawn(self, condition: ConditionTensors, seeds: list[int]) -> tuple[ConditionTensors, Tensor | None, Traits]:
+        """What the denoiser is given: conditions on the device, the guide, and traits, drawn from the rows' seeds."""
+        if not self.config.experience:
+            condition = condition.without_knowledge()
+        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
+        condition = condition.to(self.device)
+        traits = Traits(None, None)
+        if self.prior is not None:
+            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds])
+        return condition, self._guide(r_peaks_s, traits.amplitude) if self._guided else None, traits
+
+    def _denoised(
+        self,
+        condition: ConditionTensors,
+        seeds: list[int],
+        guide: Tensor | None,
+        levels: Tensor | None,
+        steps: int,
+        guidance: float,
+        fast: bool,
+    ) -> Tensor:
+        """Latents (B, C, T) as the solver leaves them."""
+        # The student's one branch has the guidance in it.
+        network, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
+        denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
+        return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, steps)
+
+    def _correction(self, prior: TraitPrior, steps: int, guidance: float, fast: bool) -> Tensor:
+        """How much louder than the solver leaves it everything has to be, (levels,), found once on a few recordings
+        without a condition and of set seeds: whatever else is generated, it is the same."""
+        way = (steps, guidance, fast, *map(_state, (self.student if fast else self.denoiser, prior)))
+        if self._corrected is None or self._corrected[0] != way:
+            assert prior.levels is not None
+            total = torch.zeros(prior.levels.size, device=self.device)
+            found: list[tuple[Tensor, Tensor]] = []
+            for first in range(0, CORRECTED_ON, self.config.rows_at_once):
+                seeds = list(range(first, first + self.config.rows_at_once))
+                condition, guide, traits = self._drawn(self._nothing(len(seeds)), seeds)
+                latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast)
+                assert traits.levels is not None
+                found.append((latents - self._shown(guide), traits.levels))
+            difference, levels = map(torch.cat, zip(*found, strict=True))
+            for _ in range(2):  # bands overlap
+                total = total + prior.levels.lacking(prior.levels.louder(difference, total), levels)
+            self._corrected = way, total
+        return self._corrected[1]
+
+    def _nothing(self, rows: int) -> ConditionTensors:
+        """Conditions that say nothing."""
+        shape = self.config.denoiser
+        tokens = 1 + shape.statement_tokens + shape.knowledge_tokens + len(NUMBERS)
+        return ConditionTensors(
+            text=torch.zeros(rows, TEXT_SIZE),
+            statements=torch.zeros(rows, shape.statement_tokens, TEXT_SIZE),
+            knowledge=torch.zeros(rows, shape.knowledge_tokens, TEXT_SIZE),
+            numbers=torch.zeros(rows, len(NUMBERS)),
+            present=torch.zeros(rows, tokens, dtype=torch.bool),
+        )
 
     def _for_sampling(self, denoiser: Denoiser) -> Denoiser:
         """A denoiser in the precision of sampling; its copy is kept until weights change."""
         if self._precision == torch.float32:
             return denoiser
-        state = [(id(weight), weight._version, weight.device) for weight in denoiser.parameters()]
+        state = _state(denoiser)
         if self._copied is None or self._copied[0] != state:
             self._copied = state, denoiser.in_precision(self._precision)
         return self._copied[1]
@@ -336,3 +387,8 @@ class Generator(nn.Module):
             found, known = own_amplitudes(signal, located, rate_hz)
             amplitude = self.prior.events.nearest(found.to(self.device)) * known.to(self.device)[:, None, None]
         return self._guide([peaks / rate_hz for peaks in located], amplitude)
+
+
+def _state(network: nn.Module | None) -> list[tuple[int, int, torch.device]]:
+    """Something that changes with a network's weights."""
+    return [(id(weight), weight._version, weight.device) for weight in network.parameters()] if network else []

@@ -24,8 +24,6 @@ FURTHEST: Final = 3.5
 """Standard deviations from the mean that levels may lie."""
 CORRECTION: Final = 1.0
 """Largest correction of a log level."""
-ROUNDS: Final = 2
-"""Corrections in turns: bands overlap."""
 
 
 class Levels(nn.Module):
@@ -73,11 +71,13 @@ class Levels(nn.Module):
         """(B, size) levels to (B, size) of about unit variance."""
         return ((levels - self.mean) @ self.axes.mT / self.spread).clamp(-FURTHEST, FURTHEST)
 
-    def matched(self, difference: Tensor, coordinates: Tensor) -> Tensor:
-        """A difference (B, channels, T) brought to the levels that these (B, size) coordinates say."""
+    def lacking(self, difference: Tensor, coordinates: Tensor) -> Tensor:
+        """How much louder differences (B, channels, T) would have to be to have, on average over rows, the levels that
+        these (B, size) coordinates say: (size,) log RMS."""
         levels = (coordinates * self.spread) @ self.axes + self.mean
-        for _ in range(ROUNDS):
-            wanted = (levels - self.of(difference)).clamp(-CORRECTION, CORRECTION)
-            gain = (wanted.unflatten(1, (self.channels, -1)) @ self.between).exp()
-            difference = filtered(difference, gain, self.rate)
-        return difference
+        return (levels - self.of(difference)).mean(dim=0).clamp(-CORRECTION, CORRECTION)
+
+    def louder(self, difference: Tensor, correction: Tensor) -> Tensor:
+        """A difference (B, channels, T) louder by (size,) log RMS."""
+        gain = (correction.view(1, self.channels, -1) @ self.between).exp()
+        return filtered(difference, gain, self.rate)

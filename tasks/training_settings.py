@@ -134,7 +134,7 @@ class DiffusionTraining(Section):
     levels: bool = Field(
         True,
         description="Draw how strong a recording is beside the simulated ECG, per latent channel and frequency band, "
-        "tell the denoiser, and hold what it makes to it.",
+        "tell the denoiser, and give back what sampling loses of it on average.",
     )
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
 

@@ -46,27 +46,33 @@ def test_coordinates_have_unit_variance_and_are_uncorrelated() -> None:
     assert (levels.spread.diff() <= 1e-6).all()
 
 
-def test_a_difference_is_brought_to_the_levels_asked_for() -> None:
-    levels, difference = fitted(), differences(spread=0.1)
-    wanted = differences(spread=0.3).roll(1, dims=0)
-    coordinates = levels.coordinates(levels.of(wanted))
-    before = (levels.of(difference) - levels.of(wanted)).abs().mean()
-    after = (levels.of(levels.matched(difference, coordinates)) - levels.of(wanted)).abs().mean()
-    assert after < 0.25 * before
+def test_what_is_lacking_is_found_and_given_to_all_alike() -> None:
+    levels, difference = fitted(), differences(spread=0.3)
+    coordinates = levels.coordinates(levels.of(difference))
+    quiet = 0.7 * difference
+    lacking = levels.lacking(quiet, coordinates)
+    assert torch.allclose(lacking, torch.full((levels.size,), -math.log(0.7)), atol=0.03)
+    restored = levels.louder(quiet, lacking)
+    assert (restored - difference).abs().mean() < 0.05 * difference.abs().mean()
+    assert torch.allclose(levels.louder(quiet[:1], lacking), restored[:1], atol=1e-5)
 
 
-def test_what_has_its_levels_already_stays_as_it_is() -> None:
-    levels, difference = fitted(), differences(rows=5)
-    same = levels.matched(difference, levels.coordinates(levels.of(difference)))
-    assert (same - difference).abs().mean() < 0.02 * difference.abs().mean()
+def test_a_band_is_made_louder_by_itself() -> None:
+    levels, difference = fitted(), differences(rows=50)
+    correction = torch.zeros(CHANNELS, len(BAND_EDGES_HZ) - 1)
+    correction[2, 3] = 0.5
+    change = (levels.of(levels.louder(difference, correction.flatten())) - levels.of(difference)).mean(dim=0)
+    assert change.view(CHANNELS, -1)[2, 3] == pytest.approx(0.5, abs=0.1)
+    assert change.view(CHANNELS, -1)[2, :2].abs().max() < 0.1
+    assert change.view(CHANNELS, -1)[[0, 1, 3]].abs().max() < 1e-3
 
 
 def test_no_correction_is_larger_than_allowed() -> None:
     levels = fitted()
-    quiet = 1e-4 * differences(rows=3)
-    louder = levels.matched(quiet, torch.full((3, levels.size), 3.0))
-    assert (louder.std() / quiet.std()).log() == pytest.approx(2 * CORRECTION, abs=0.2)
-    assert torch.isfinite(levels.matched(torch.zeros(3, CHANNELS, 125), torch.zeros(3, levels.size))).all()
+    quiet = torch.zeros(3, CHANNELS, 125)
+    lacking = levels.lacking(quiet, torch.zeros(3, levels.size))
+    assert (lacking == CORRECTION).all()
+    assert torch.isfinite(levels.louder(quiet, lacking)).all()
 
 
 def test_coarse_latents_have_fewer_bands() -> None:
