@@ -68,7 +68,7 @@ class Generator(nn.Module):
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
-        self._corrected: tuple[object, Tensor] | None = None
+        self._corrected: dict[object, Tensor] = {}
         self.eval()
 
     @property
@@ -244,7 +244,7 @@ class Generator(nn.Module):
         """How much louder than the solver leaves it everything has to be, (levels,), found once on a few recordings
         without a condition and of set seeds: whatever else is generated, it is the same."""
         way = (steps, guidance, fast, *map(_state, (self.student if fast else self.denoiser, prior)))
-        if self._corrected is None or self._corrected[0] != way:
+        if way not in self._corrected:
             assert prior.levels is not None
             total = torch.zeros(prior.levels.size, device=self.device)
             found: list[tuple[Tensor, Tensor]] = []
@@ -257,8 +257,8 @@ class Generator(nn.Module):
             difference, levels = map(torch.cat, zip(*found, strict=True))
             for _ in range(2):  # bands overlap
                 total = total + prior.levels.lacking(prior.levels.louder(difference, total), levels)
-            self._corrected = way, total
-        return self._corrected[1]
+            self._corrected[way] = total
+        return self._corrected[way]
 
     def _nothing(self, rows: int) -> ConditionTensors:
         """Conditions that say nothing."""
@@ -389,6 +389,6 @@ class Generator(nn.Module):
         return self._guide([peaks / rate_hz for peaks in located], amplitude)
 
 
-def _state(network: nn.Module | None) -> list[tuple[int, int, torch.device]]:
+def _state(network: nn.Module | None) -> tuple[tuple[int, int, torch.device], ...]:
     """Something that changes with a network's weights."""
-    return [(id(weight), weight._version, weight.device) for weight in network.parameters()] if network else []
+    return tuple((id(weight), weight._version, weight.device) for weight in network.parameters()) if network else ()
