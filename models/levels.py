@@ -2,8 +2,9 @@
 
 Baseline wander, noise and beats unlike the usual one differ more between people than a network learns to make of noise
 alone: its recordings are all of middling wander. So levels are drawn for the condition, like the beat
-(`models.prior`), the denoiser is told them, and what it makes is scaled to them, which also gives back what few solver
-steps lose of the spread.
+(`models.prior`), and the denoiser is told them. What it makes is still too quiet, the more so the fewer the solver's
+steps; what is lacking on average is given to every recording alike. Bringing each recording to its own levels, which
+ten seconds say roughly only, made recordings that are told from people's more easily.
 """
 
 from __future__ import annotations
