@@ -17,7 +17,7 @@ class AutoencoderArchitecture(Architecture):
     """Convolutional latent autoencoder over the eight independent leads."""
 
     width: int = Field(64, ge=8, description="Channels of the first level.")
-    latent_channels: int = Field(8, ge=1, description="Channels of the latent.")
+    latent_channels: int = Field(16, ge=1, description="Channels of the latent.")
     downsampling: int = Field(8, description="Samples per latent step; a power of two.")
     blocks: int = Field(1, ge=1, description="Residual blocks per level.")
 
@@ -59,7 +59,6 @@ class DetailArchitecture(Architecture):
     width: int = Field(96, ge=8, multiple_of=2, description="Channels.")
     blocks: int = Field(8, ge=1, description="Residual blocks.")
     fold: int = Field(4, ge=1, description="Samples that the first layer folds into channels.")
-    steps: int = Field(4, ge=1, description="Solver steps when sampling, one network evaluation each.")
 
 
 class PriorArchitecture(Architecture):

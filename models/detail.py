@@ -101,14 +101,14 @@ class DetailHead(nn.Module):
     """Generates the residual of a decoded signal.
 
     Args:
-        architecture: widths, folding, solver steps.
+        architecture: widths, folding.
         rate_hz: sampling rate.
     """
 
     def __init__(self, architecture: DetailArchitecture, rate_hz: float) -> None:
         super().__init__()
         width = architecture.width
-        self.fold, self.steps, self.width, self.rate_hz = architecture.fold, architecture.steps, width, rate_hz
+        self.fold, self.width, self.rate_hz = architecture.fold, width, rate_hz
         self.spectrum = ResidualSpectrum(rate_hz)
         self.embed = nn.Sequential(
             nn.Linear(width + self.spectrum.given_size + self.spectrum.traits, width),
@@ -166,7 +166,7 @@ class DetailHead(nn.Module):
         decoded: Tensor,
         generators: Sequence[torch.Generator],
         precision: torch.dtype,
-        steps: int | None = None,
+        steps: int = 2,
     ) -> Tensor:
         """Decoded signals with detail, by the two-step Adams-Bashforth rule: one network evaluation a step.
 
@@ -174,13 +174,12 @@ class DetailHead(nn.Module):
             decoded: (B, 8, samples).
             generators: one per row, on the CPU; every draw of the row comes from it.
             precision: of the networks.
-            steps: solver steps, None for those of the architecture.
+            steps: solver steps.
 
         Returns:
             (B, 8, samples).
         """
         device, spectrum, where = decoded.device, self.spectrum, stretches(decoded, self.rate_hz)
-        steps = self.steps if steps is None else steps
         given = spectrum.given(decoded, where)
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)

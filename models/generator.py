@@ -93,7 +93,7 @@ class Generator(nn.Module):
         steps: int = 8,
         guidance: float = 2.0,
         fast: bool = False,
-        detail_steps: int | None = None,
+        detail_steps: int = 2,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -117,7 +117,7 @@ class Generator(nn.Module):
             guidance: classifier-free guidance scale; 1 for none.
             fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
                 be the scale that it learned.
-            detail_steps: solver steps of the detail head, None for those of its architecture.
+            detail_steps: solver steps of the detail head.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
@@ -192,7 +192,7 @@ class Generator(nn.Module):
         steps: int,
         guidance: float,
         fast: bool,
-        detail_steps: int | None,
+        detail_steps: int,
     ) -> Tensor:
         condition, guide, traits = self._drawn(condition, seeds)
         if steps == 0:
@@ -325,7 +325,7 @@ class Generator(nn.Module):
             found.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(found)
 
-    def _detailed(self, signal_mv: Tensor, seeds: list[int], steps: int | None = None) -> Tensor:
+    def _detailed(self, signal_mv: Tensor, seeds: list[int], steps: int = 2) -> Tensor:
         assert self.detail is not None
         generators = [row_generator(seed, "detail") for seed in seeds]
         return self.detail.detailed(signal_mv / self.lead_scale, generators, self._precision, steps) * self.lead_scale

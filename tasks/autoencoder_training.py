@@ -28,7 +28,7 @@ from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=4)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=5)
 FACTS: Final = "_facts.json"
 
 

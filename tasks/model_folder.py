@@ -29,7 +29,7 @@ from warehouse.errors import EinthovenError
 from warehouse.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 5
+FORMAT_VERSION: Final = 6
 
 
 class ModelFolderError(EinthovenError):

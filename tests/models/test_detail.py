@@ -11,7 +11,7 @@ from models.residual_spectrum import LEADS, filtered
 from models.row_seeds import row_generator
 
 RATE, SAMPLES = 100.0, 500
-SMALL = DetailArchitecture(width=32, blocks=4, steps=4)
+SMALL = DetailArchitecture(width=32, blocks=4)
 
 
 def pairs(rows: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -45,7 +45,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
             "levels": True,
             "prior": PriorArchitecture(width=16, blocks=1, token_width=16, steps=2),
             "rhythms": USUAL,
-            "detail": DetailArchitecture(width=16, blocks=2, steps=2),
+            "detail": DetailArchitecture(width=16, blocks=2),
             **changes,
         },
     )

@@ -134,7 +134,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         lead_scale_mv=(0.3,) * len(INDEPENDENT_LEADS),
         latent_mean=(0.0,) * 4,
         latent_std=(1.0,) * 4,
-        detail=DetailArchitecture(width=16, blocks=1, steps=1),
+        detail=DetailArchitecture(width=16, blocks=1),
         phase_channels=True,
         simulated_ecg=True,
         levels=True,
