@@ -52,13 +52,13 @@ QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "ful
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 QUICK: Final[dict[str, Any]] = {
+    "training.autoencoder.steps": 3000,
     "training.diffusion.steps": 1000,
     "training.diffusion.learning_rate": 1e-3,
     "training.diffusion.ema_decay": 0.995,
     "cohort.size": 450,
 }
-"""Changes of the quick form, which is to take less than an hour on two cores; `--set` and `--steps` go over them. Both
-forms share autoencoders."""
+"""Changes of the quick form, which is to take less than an hour on two cores; `--set` and `--steps` go over them."""
 
 
 @dataclass(frozen=True)

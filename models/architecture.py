@@ -43,7 +43,7 @@ class DenoiserArchitecture(Architecture):
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
     heads: int = Field(4, ge=1, description="Attention heads.")
     attending_levels: int = Field(
-        2,
+        1,
         ge=0,
         description="Coarsest levels at which latent positions attend to the tokens and, on the way up, to each other; "
         "in the middle they always do. At full length it costs much.",
@@ -130,7 +130,7 @@ class GeneratorConfig(Architecture):
         default_factory=dict,
         description="Rhythm to what training recordings of it showed; needed for phase channels and simulated ECGs.",
     )
-    rows_at_once: int = Field(32, ge=1, description="Rows the networks always see together; see Generator.sample.")
+    rows_at_once: int = Field(64, ge=1, description="Rows the networks always see together; see Generator.sample.")
 
     @model_validator(mode="after")
     def _traits_need_a_prior(self) -> GeneratorConfig:
