@@ -64,7 +64,7 @@ class DetailArchitecture(Architecture):
 class PriorArchitecture(Architecture):
     """Prior of a recording's traits, its beat and its levels: a small flow over their principal components."""
 
-    components: int = Field(64, ge=1, description="Principal components of the event amplitudes that are kept.")
+    components: int = Field(80, ge=1, description="Principal components of the event amplitudes that are kept.")
     width: int = Field(256, ge=8, description="Hidden features.")
     blocks: int = Field(3, ge=1, description="Residual blocks.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of features hidden in training.")

@@ -183,6 +183,7 @@ class DetailHead(nn.Module):
         given = spectrum.given(decoded, where)
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
+        noise = torch.stack([torch.randn(1 + LEADS, decoded.shape[-1], generator=one) for one in generators]).to(device)
         traits = spectrum.draw_traits(given, drawn)
         restored = spectrum.restored(decoded, traits, where)
         seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
@@ -196,7 +197,9 @@ class DetailHead(nn.Module):
                 state = state - size * (velocity if last is None else 1.5 * velocity - 0.5 * last)
                 last = velocity
         # Loudness and levels hold nearly exactly: a recording's noise is the first thing that tells it from others.
-        residual = spectrum.coloured(state * envelope.exp(), traits)
+        white = state * envelope.exp()
+        white = white * spectrum.bursts(spectrum.coloured(white, traits), where, noise)
+        residual = spectrum.coloured(white, traits)
         return restored + spectrum.matched(residual, restored, where, traits)
 
 

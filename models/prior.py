@@ -74,7 +74,7 @@ class TraitPrior(nn.Module):
         self.steps = architecture.steps
         self.events = EventComponents(architecture.components) if beat else None
         self.levels = levels
-        self.sizes = [self.events.components if self.events else 0, levels.size if levels else 0]
+        self.sizes = [self.events.size if self.events else 0, levels.size if levels else 0]
         self.condition = ConditionEncoder(architecture.token_width)
         self.time = nn.Linear(TIME_FEATURES, width)
         self.pooled = nn.Linear(architecture.token_width, width)
@@ -87,7 +87,8 @@ class TraitPrior(nn.Module):
     @property
     def spread(self) -> Tensor:
         """Spread of each trait, (traits,), beat and levels each relative to their largest."""
-        return torch.cat([one.spread / one.spread.max() for one in (self.events, self.levels) if one is not None])
+        parts = [self.events.importance] if self.events else []
+        return torch.cat([*parts, self.levels.spread / self.levels.spread.max()] if self.levels else parts)
 
     def forward(self, noisy: Tensor, time: Tensor, condition: ConditionTensors) -> Tensor:
         """Velocity dy/dt of the flow at time t, from traits (0) to white noise (1).
