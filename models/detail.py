@@ -161,12 +161,19 @@ class DetailHead(nn.Module):
         """
         return torch.cat([decoded, self.spectrum.whitened(restored, traits).asinh()], dim=1)
 
+    def unlike_recordings(self, decoded: Tensor) -> Tensor:
+        """By how much decoded signals (B, 8, samples) differ on average from those of training recordings, in what
+        traits are drawn from: (given_size,)."""
+        given = self.spectrum.given(decoded, stretches(decoded, self.rate_hz))
+        return given.mean(dim=0) - self.spectrum.given_mean
+
     def detailed(
         self,
         decoded: Tensor,
         generators: Sequence[torch.Generator],
         precision: torch.dtype,
         steps: int = 2,
+        unlike_recordings: Tensor | None = None,
     ) -> Tensor:
         """Decoded signals with detail, by the two-step Adams-Bashforth rule: one network evaluation a step.
 
@@ -175,6 +182,8 @@ class DetailHead(nn.Module):
             generators: one per row, on the CPU; every draw of the row comes from it.
             precision: of the networks.
             steps: solver steps.
+            unlike_recordings: of decoded signals that were generated, from `unlike_recordings`: what they lack is drawn
+                as for signals without it.
 
         Returns:
             (B, 8, samples).
@@ -184,7 +193,7 @@ class DetailHead(nn.Module):
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
         noise = torch.stack([torch.randn(1 + LEADS, decoded.shape[-1], generator=one) for one in generators]).to(device)
-        traits = spectrum.draw_traits(given, drawn)
+        traits = spectrum.draw_traits(given if unlike_recordings is None else given - unlike_recordings, drawn)
         restored = spectrum.restored(decoded, traits, where)
         seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):

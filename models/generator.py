@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -27,7 +28,21 @@ from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
 
 CORRECTED_ON: Final = 128
-"""Recordings on which it is found out how much too quiet a way of sampling is."""
+"""Recordings on which it is found out what a way of sampling loses."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a way of sampling loses on average.
+
+    Attributes:
+        louder: (levels,) log RMS by which latents have to be louder than the solver leaves them; None without levels.
+        given: (numbers,) by how much decoded signals are unlike those of recordings, as `models.residual_spectrum`
+            describes them; None without a detail head.
+    """
+
+    louder: Tensor | None = None
+    given: Tensor | None = None
 
 
 class Generator(nn.Module):
@@ -68,7 +83,7 @@ class Generator(nn.Module):
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
-        self._corrected: dict[object, Tensor] = {}
+        self._corrected: dict[object, Correction] = {}
         self.eval()
 
     @property
@@ -90,7 +105,7 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 8,
+        steps: int = 6,
         guidance: float = 2.0,
         fast: bool = False,
         detail_steps: int = 2,
@@ -194,18 +209,27 @@ class Generator(nn.Module):
         fast: bool,
         detail_steps: int,
     ) -> Tensor:
+        shown, latents, _ = self._solved(condition, seeds, steps, guidance, fast)
+        correction = self._correction(steps, guidance, fast)
+        signal = self._decoded(shown, latents, correction)
+        return signal if self.detail is None else self._detailed(signal, seeds, detail_steps, correction.given)
+
+    def _solved(
+        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, fast: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Latents (B, C, T) of the simulated ECGs, those that the solver leaves, and the levels (B, size) drawn."""
         condition, guide, traits = self._drawn(condition, seeds)
+        shown = self._shown(guide)
         if steps == 0:
-            latents = self._shown(guide)
-        else:
-            latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast)
-            if self.prior is not None and self.prior.levels is not None:
-                shown = self._shown(guide)
-                correction = self._correction(self.prior, steps, guidance, fast)
-                latents = shown + self.prior.levels.louder(latents - shown, correction)
+            return shown, shown, traits.levels
+        return shown, self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast), traits.levels
+
+    def _decoded(self, shown: Tensor, latents: Tensor, correction: Correction) -> Tensor:
+        """Signals (B, 8, samples) in mV of latents that are made as loud as a correction says."""
+        if correction.louder is not None and self.prior is not None and self.prior.levels is not None:
+            latents = shown + self.prior.levels.louder(latents - shown, correction.louder)
         with self._autocast():
-            signal = self.decode(latents).float()
-        return signal if self.detail is None else self._detailed(signal, seeds, detail_steps)
+            return self.decode(latents).float()
 
     def _shown(self, guide: Tensor | None) -> Tensor:
         """The latents (B, C, T) of the simulated ECGs in a guide; zero, the mean of recordings, without any."""
@@ -240,24 +264,31 @@ class Generator(nn.Module):
         denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
         return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, steps)
 
-    def _correction(self, prior: TraitPrior, steps: int, guidance: float, fast: bool) -> Tensor:
-        """How much louder than the solver leaves it everything has to be, (levels,), found once on a few recordings
-        without a condition and of set seeds: whatever else is generated, it is the same."""
-        way = (steps, guidance, fast, *map(_state, (self.student if fast else self.denoiser, prior)))
+    def _correction(self, steps: int, guidance: float, fast: bool) -> Correction:
+        """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the
+        same."""
+        networks = (self.student if fast else self.denoiser, self.prior, self.autoencoder, self.detail)
+        way = (steps, guidance, fast, *map(_state, networks))
         if way not in self._corrected:
-            assert prior.levels is not None
-            total = torch.zeros(prior.levels.size, device=self.device)
-            found: list[tuple[Tensor, Tensor]] = []
+            levels = self.prior.levels if self.prior is not None and steps else None
+            if levels is None and self.detail is None:
+                return Correction()
+            found = []
             for first in range(0, CORRECTED_ON, self.config.rows_at_once):
                 seeds = list(range(first, first + self.config.rows_at_once))
-                condition, guide, traits = self._drawn(self._nothing(len(seeds)), seeds)
-                latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast)
-                assert traits.levels is not None
-                found.append((latents - self._shown(guide), traits.levels))
-            difference, levels = map(torch.cat, zip(*found, strict=True))
-            for _ in range(2):  # bands overlap
-                total = total + prior.levels.lacking(prior.levels.louder(difference, total), levels)
-            self._corrected[way] = total
+                found.append(self._solved(self._nothing(len(seeds)), seeds, steps, guidance, fast))
+            louder = None
+            if levels is not None:
+                difference = torch.cat([latents - shown for shown, latents, _ in found])
+                drawn = torch.cat([one for _, _, one in found if one is not None])
+                louder = torch.zeros(levels.size, device=self.device)
+                for _ in range(2):  # bands overlap
+                    louder = louder + levels.lacking(levels.louder(difference, louder), drawn)
+            given = None
+            if self.detail is not None:
+                decoded = [self._decoded(shown, latents, Correction(louder)) for shown, latents, _ in found]
+                given = self.detail.unlike_recordings(torch.cat(decoded) / self.lead_scale)
+            self._corrected[way] = Correction(louder, given)
         return self._corrected[way]
 
     def _nothing(self, rows: int) -> ConditionTensors:
@@ -325,10 +356,13 @@ class Generator(nn.Module):
             found.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(found)
 
-    def _detailed(self, signal_mv: Tensor, seeds: list[int], steps: int = 2) -> Tensor:
+    def _detailed(
+        self, signal_mv: Tensor, seeds: list[int], steps: int = 2, unlike_recordings: Tensor | None = None
+    ) -> Tensor:
         assert self.detail is not None
         generators = [row_generator(seed, "detail") for seed in seeds]
-        return self.detail.detailed(signal_mv / self.lead_scale, generators, self._precision, steps) * self.lead_scale
+        signal = signal_mv / self.lead_scale
+        return self.detail.detailed(signal, generators, self._precision, steps, unlike_recordings) * self.lead_scale
 
     def _row_groups(self, rows: int) -> list[list[int]]:
         """Row numbers in groups of exactly `rows_at_once`, the last row repeated to fill the last group."""

@@ -151,7 +151,7 @@ class CohortSettings(Section):
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
     sampler_steps: int = Field(
-        8,
+        6,
         ge=0,
         description="Denoising steps; 0 for the simulator's ECGs of drawn beats, which tell what the denoiser adds.",
     )

@@ -37,8 +37,8 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         sampling_rate_hz=100,
         samples=samples,
         lead_scale_mv=(0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3, 0.2),
-        latent_mean=(0.1,) * 8,
-        latent_std=(0.8,) * 8,
+        latent_mean=(0.1,) * 16,
+        latent_std=(0.8,) * 16,
         **{  # type: ignore[arg-type]
             "phase_channels": True,
             "simulated_ecg": True,

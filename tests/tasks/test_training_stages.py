@@ -148,8 +148,8 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
         sampling_rate_hz=100,
         samples=SAMPLES,
         lead_scale_mv=(0.2,) * 8,
-        latent_mean=(0.0,) * 8,
-        latent_std=(1.0,) * 8,
+        latent_mean=(0.0,) * 16,
+        latent_std=(1.0,) * 16,
         rhythms=USUAL,
         precision="fp32",
     )
