@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from models.architecture import DetailArchitecture
 from models.detail import DetailHead, DetailObjective, folded, unfolded
-from models.residual_spectrum import LEADS, filtered
+from models.residual_spectrum import LEADS, ResidualSpectrum, filtered
 from models.row_seeds import row_generator
 
 RATE, SAMPLES = 100.0, 500
@@ -56,10 +58,12 @@ def trained() -> DetailHead:
     return head.eval().requires_grad_(False)
 
 
-def detail(head: DetailHead, decoded: torch.Tensor, first_seed: int = 0) -> torch.Tensor:
+def detail(
+    head: DetailHead, decoded: torch.Tensor, first_seed: int = 0, unlike_recordings: torch.Tensor | None = None
+) -> torch.Tensor:
     generators = [row_generator(first_seed + row, "detail") for row in range(len(decoded))]
     with torch.inference_mode():
-        return head.detailed(decoded, generators, torch.float32)
+        return head.detailed(decoded, generators, torch.float32, unlike_recordings=unlike_recordings)
 
 
 def test_folding_is_undone_for_any_length() -> None:
@@ -110,3 +114,23 @@ def test_weights_rebuild_the_head_with_its_spectrum(trained: DetailHead) -> None
     other.load_state_dict(trained.state_dict())
     _, decoded = pairs(2, 5)
     assert torch.equal(detail(other, decoded), detail(trained, decoded))
+
+
+def test_what_sampling_does_to_signals_is_not_taken_for_what_they_lack(
+    trained: DetailHead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, decoded = pairs(64, 3)
+    generated, draw_traits, seen = decoded * 1.5, ResidualSpectrum.draw_traits, list[torch.Tensor]()
+
+    def spied(self: ResidualSpectrum, given: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        seen.append(given)
+        return draw_traits(self, given, noise)
+
+    monkeypatch.setattr(ResidualSpectrum, "draw_traits", spied)
+    offset = trained.unlike_recordings(generated)
+    assert offset.median() == pytest.approx(math.log(1.5), abs=0.1)
+    plain = detail(trained, generated)
+    corrected = detail(trained, generated, unlike_recordings=offset)
+    assert not torch.equal(plain, corrected)
+    assert torch.allclose(seen[1].mean(dim=0), trained.spectrum.given_mean, atol=1e-4)
+    assert torch.allclose(seen[1], seen[0] - offset)

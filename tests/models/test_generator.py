@@ -25,7 +25,7 @@ from models.rhythm_series import RHYTHMS, USUAL
 from tests.models.synthetic_hearts import ecgs
 from tests.models.test_conditioning import conditions
 
-ROWS = 20
+ROWS, CHANNELS = 20, AutoencoderArchitecture().latent_channels
 
 
 def generator(samples: int = 1000, **changes: object) -> Generator:
@@ -37,8 +37,8 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
         sampling_rate_hz=100,
         samples=samples,
         lead_scale_mv=(0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.3, 0.2),
-        latent_mean=(0.1,) * 16,
-        latent_std=(0.8,) * 16,
+        latent_mean=(0.1,) * CHANNELS,
+        latent_std=(0.8,) * CHANNELS,
         **{  # type: ignore[arg-type]
             "phase_channels": True,
             "simulated_ecg": True,
@@ -155,7 +155,7 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[tor
     network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
     located = locate_r_peaks(signal.numpy(), 100)
     times = padded_times([one / 100 for one in located])
-    phase, shown = seen[0][:, :-8], seen[0][:, -8:]
+    phase, shown = seen[0][:, :-CHANNELS], seen[0][:, -CHANNELS:]
     assert torch.allclose(phase, phase_channels(times, 125, 8, 100), atol=1e-6)
     amplitude, known = own_amplitudes(signal.numpy(), located, 100)
     assert known.all()
@@ -168,7 +168,7 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[tor
 def test_a_recording_without_beats_has_a_flat_simulated_ecg(seen: list[torch.Tensor]) -> None:
     network = generator(precision="fp32")
     network.denoising_loss(torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
-    assert torch.allclose(seen[0][:, -8:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
+    assert torch.allclose(seen[0][:, -CHANNELS:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
 
 
 def test_each_row_has_a_beat_of_its_own_and_its_condition_counts(seen: list[torch.Tensor]) -> None:
@@ -188,7 +188,7 @@ def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is(seen: list[tor
     network = generator(detail=None, precision="fp32", levels=False)
     condition = conditions(2)
     network.sample(condition, [1, 2], steps=1, guidance=1.0)
-    shown = seen[0][:2, -8:]
+    shown = seen[0][:2, -CHANNELS:]
     assert torch.allclose(network.sample(condition, [1, 2], steps=0), network.decode(shown), atol=1e-6)
     assert len(seen) == 1
     with pytest.raises(ValueError, match="no simulated ECG"):
@@ -197,8 +197,8 @@ def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is(seen: list[tor
 
 def test_without_a_guide_the_network_and_its_rows_are_as_if_there_were_no_simulator() -> None:
     network, condition = generator(phase_channels=False, simulated_ecg=False, rhythms={}), conditions(2)
-    assert network.denoiser.stem.weight.shape[1] == 8
-    assert generator().denoiser.stem.weight.shape[1] > 8
+    assert network.denoiser.stem.weight.shape[1] == CHANNELS
+    assert generator().denoiser.stem.weight.shape[1] > CHANNELS
     usual = network.sample(condition, [1, 2], steps=2, guidance=2.0)
     condition.rhythm[:] = RHYTHMS.index("atrial fibrillation")
     assert torch.equal(network.sample(condition, [1, 2], steps=2, guidance=2.0), usual)
@@ -258,7 +258,7 @@ def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
     network = generator(samples=500)
     signal = torch.randn(3, 8, 500) * network.lead_scale
     latents = network.encode(signal)
-    assert latents.shape == (3, *network.latent_shape) == (3, 8, 63)
+    assert latents.shape == (3, *network.latent_shape) == (3, CHANNELS, 63)
     assert network.decode(latents).shape == network.reconstruct(signal).shape == (3, 8, 500)
     assert network.decode_beat(latents).shape == (3, 8, 300)
     loss = network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1)

@@ -157,3 +157,27 @@ def test_a_flat_lead_stays_finite() -> None:
     traits = spectrum.traits_of(signal, decoded, stretches(decoded, RATE))
     assert torch.isfinite(traits).all()
     assert torch.isfinite(spectrum.whitened(signal, traits)).all()
+
+
+def test_noise_that_is_steadier_than_peoples_gets_bursts() -> None:
+    generator = torch.Generator().manual_seed(8)
+    decoded = filtered(torch.randn(48, LEADS, 1000, generator=generator), torch.ones(1, LEADS, 51) * 0.5, 100.0)
+    course = torch.nn.functional.avg_pool1d(torch.randn(48, LEADS, 1000, generator=generator), 9, 1, 4) * 3
+    noise = torch.randn(48, LEADS, 1000, generator=generator)
+    bursting = 0.1 * noise * (0.8 * course - 0.64).exp()
+    spectrum = ResidualSpectrum(100.0)
+    spectrum.fit(decoded + bursting, decoded)
+    where, drawn = stretches(decoded, 100.0), torch.randn(48, LEADS + 1, 1000, generator=generator)
+    factors = spectrum.bursts(0.1 * noise, where, drawn)
+    # Bursts change when it is loud, not how loud it is.
+    assert factors.square().mean() == pytest.approx(1, abs=0.15)
+    steady, made = (tails(one) for one in (noise, noise * factors))
+    assert made > steady + 1
+    # What comes in bursts already gets fewer.
+    fewer = spectrum.bursts(bursting, where, drawn)
+    assert (fewer - 1).square().mean() < 0.3 * (factors - 1).square().mean()
+
+
+def tails(noise: torch.Tensor) -> float:
+    """Kurtosis: 3 for Gaussian noise."""
+    return float(noise.pow(4).mean() / noise.square().mean().square())

@@ -44,7 +44,7 @@ SMALL: dict[str, Any] = {
         "batch_size": 8,
         "learning_rate": 0.01,
     },
-    "detail": {"architecture": {"width": 16, "blocks": 2, "steps": 1}, "steps": 100, "batch_size": 8},
+    "detail": {"architecture": {"width": 16, "blocks": 2}, "steps": 100, "batch_size": 8},
 }
 TRAINED = ("autoencoder", "detail", "prior", "denoiser")
 

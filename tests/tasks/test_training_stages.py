@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.architecture import GeneratorConfig
+from models.architecture import AutoencoderArchitecture, GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_events import EVENTS
 from models.cardiac_phase import padded_times, phase_channels
@@ -47,7 +47,8 @@ from tests.models.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small
 
-ROWS, STEPS, SHIFTS, LEVELS = 12, SAMPLES // 8, 8, 32
+CHANNELS = AutoencoderArchitecture().latent_channels
+ROWS, STEPS, SHIFTS, LEVELS = 12, SAMPLES // 8, 8, 4 * CHANNELS
 
 
 def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.Tensor]:
@@ -60,16 +61,20 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     beats = BeatSplit(torch.arange(ROWS), r_peaks, times)
     zeros, hidden = torch.zeros(ROWS, dtype=torch.int64), conditions(ROWS).hidden()
     torch.manual_seed(4)
-    latents = {split: torch.randn(ROWS, 8, STEPS) for split in SPLITS}
+    latents = {split: torch.randn(ROWS, CHANNELS, STEPS) for split in SPLITS}
     for split in SPLITS:
         save_beats(folder, split, beats)
     for split in (*SPLITS, SIMULATED):
         save_conditions(folder, split, ConditionSplit(torch.ones(ROWS), zeros, conditions(ROWS), hidden))
     # A latent step is where it is: its number plus a part for the shift.
-    shifted = torch.arange(STEPS - 1.0).repeat(SHIFTS, ROWS, 8, 1) + torch.arange(SHIFTS).view(-1, 1, 1, 1) / SHIFTS
-    saved = {**latents, "shifted": shifted, "mean": torch.zeros(8), "std": torch.ones(8)}
+    shifted = (
+        torch.arange(STEPS - 1.0).repeat(SHIFTS, ROWS, CHANNELS, 1) + torch.arange(SHIFTS).view(-1, 1, 1, 1) / SHIFTS
+    )
+    saved = {**latents, "shifted": shifted, "mean": torch.zeros(CHANNELS), "std": torch.ones(CHANNELS)}
     save_tensors(saved, folder / LATENTS_FILE)
-    simulated = {name: torch.full((ROWS, 8, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))}
+    simulated = {
+        name: torch.full((ROWS, CHANNELS, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))
+    }
     simulated["levels"] = torch.full((ROWS, LEVELS), 0.5)
     save_tensors({**simulated, "r_times": times}, simulated_file(folder))
     # The simulated ECGs are as long as the recordings and lie elsewhere, so that pieces can be told apart.
@@ -108,7 +113,7 @@ def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path)
     rows = torch.arange(ROWS)
     batch = stage.batch("train", rows, torch.device("cpu"))
     length = round(0.6 * (STEPS - 1))
-    assert batch["latents"].shape == (ROWS, 8, length)
+    assert batch["latents"].shape == (ROWS, CHANNELS, length)
     assert len(set(batch["latents"][:, 0, 0].tolist())) > ROWS // 2, "places and shifts differ between rows"
     located = locate_r_peaks(signal.numpy(), 100)
     for row in range(ROWS):
@@ -123,7 +128,7 @@ def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: 
     stage = DenoiserStage(material)
     for split in SPLITS:
         batch = stage.batch(split, torch.arange(ROWS), torch.device("cpu"))
-        assert torch.allclose(batch["guide"][:, -8:], batch["latents"] + 1000, atol=1e-2)
+        assert torch.allclose(batch["guide"][:, -CHANNELS:], batch["latents"] + 1000, atol=1e-2)
         assert torch.isfinite(stage.objective(**batch)["loss"])
     alone = DenoiserStage(prepared(tmp_path, without_physics(False, simulated_ecg=True))[0])
     assert alone.batch("train", torch.tensor([0]), torch.device("cpu"))["guide"].shape[1] == 8
@@ -148,8 +153,8 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
         sampling_rate_hz=100,
         samples=SAMPLES,
         lead_scale_mv=(0.2,) * 8,
-        latent_mean=(0.0,) * 16,
-        latent_std=(1.0,) * 16,
+        latent_mean=(0.0,) * CHANNELS,
+        latent_std=(1.0,) * CHANNELS,
         rhythms=USUAL,
         precision="fp32",
     )
@@ -170,7 +175,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     # Of a dozen recordings only the first components are more than rounding.
     assert torch.allclose(load_traits(tmp_path, "validation").levels[:, :6], seen[-1][:, :6], atol=1e-2)
     # In training each shift has its own piece, and a beat that is a little off.
-    assert guides["train"].shape == (SHIFTS, ROWS, 8, STEPS - 1)
+    assert guides["train"].shape == (SHIFTS, ROWS, CHANNELS, STEPS - 1)
     first = guides["train"][0] - guides["validation"][..., :-1]
     assert 0.001 < float(first.std()) < 0.5 * float(guides["validation"].std())
     exact = settings.diffusion.physics.model_copy(update={"simulated_ecg_jitter": 0.0})
@@ -242,7 +247,7 @@ def test_without_phase_channels_the_denoiser_sees_latents_only(tmp_path: Path) -
     stage = DenoiserStage(material)
     batch = stage.batch("train", torch.tensor([0, 1]), torch.device("cpu"))
     assert batch["guide"] is None
-    assert stage.denoiser.stem.weight.shape[1] == 8
+    assert stage.denoiser.stem.weight.shape[1] == CHANNELS
     assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
@@ -254,7 +259,7 @@ def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: 
     batch = stage.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))
     assert (batch["latents"] == 7).all()
     shown = DenoiserStage(prepared(tmp_path, without_physics(simulated_ecg=True, pretraining_share=0.03))[0])
-    assert (shown.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))["guide"][:, -8:] == 9).all()
+    assert (shown.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))["guide"][:, -CHANNELS:] == 9).all()
     assert DenoiserStage(prepared(tmp_path, without_physics())[0]).split_of(0) == "train"
 
 
