@@ -46,7 +46,7 @@ def networks() -> AutoencoderObjective:
 def test_any_length_is_padded_inside_and_cropped_after(samples: int) -> None:
     autoencoder = Autoencoder(SMALL)
     mean, log_variance = autoencoder.encode(torch.randn(2, 8, samples))
-    assert mean.shape == log_variance.shape == (2, 8, -(-samples // 8))
+    assert mean.shape == log_variance.shape == (2, SMALL.latent_channels, -(-samples // 8))
     assert autoencoder.decode(mean, samples).shape == (2, 8, samples)
 
 
