@@ -103,7 +103,7 @@ def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> N
     losses = stage.objective(**batch)
     losses["loss"].backward()
     weight = stage.denoiser.stem.weight
-    assert weight.shape[1] == 8 + batch["guide"].shape[1]
+    assert weight.shape[1] == CHANNELS + batch["guide"].shape[1]
 
 
 def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: 
         assert torch.allclose(batch["guide"][:, -CHANNELS:], batch["latents"] + 1000, atol=1e-2)
         assert torch.isfinite(stage.objective(**batch)["loss"])
     alone = DenoiserStage(prepared(tmp_path, without_physics(False, simulated_ecg=True))[0])
-    assert alone.batch("train", torch.tensor([0]), torch.device("cpu"))["guide"].shape[1] == 8
-    assert alone.denoiser.stem.weight.shape[1] == 16
+    assert alone.batch("train", torch.tensor([0]), torch.device("cpu"))["guide"].shape[1] == CHANNELS
+    assert alone.denoiser.stem.weight.shape[1] == 2 * CHANNELS
 
 
 def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     generator.prior.load_state_dict(maker.prior.state_dict())
     generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
     # Of a dozen recordings only the first components are more than rounding.
-    assert torch.allclose(load_traits(tmp_path, "validation").levels[:, :6], seen[-1][:, :6], atol=1e-2)
+    assert torch.allclose(load_traits(tmp_path, "validation").levels[:, :6], seen[-1][:, :6], atol=3e-2)
     # In training each shift has its own piece, and a beat that is a little off.
     assert guides["train"].shape == (SHIFTS, ROWS, CHANNELS, STEPS - 1)
     first = guides["train"][0] - guides["validation"][..., :-1]
