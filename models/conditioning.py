@@ -59,6 +59,17 @@ class ConditionTensors:
                 f"got {tuple(self.present.shape)} and {tuple(self.numbers.shape)}"
             )
 
+    @classmethod
+    def nothing(cls, rows: int, statements: int, entries: int) -> ConditionTensors:
+        """Conditions that say nothing, with room for so many statements and knowledge entries."""
+        return cls(
+            text=torch.zeros(rows, TEXT_SIZE),
+            statements=torch.zeros(rows, statements, TEXT_SIZE),
+            knowledge=torch.zeros(rows, entries, TEXT_SIZE),
+            numbers=torch.zeros(rows, len(NUMBERS)),
+            present=torch.zeros(rows, 1 + statements + entries + len(NUMBERS), dtype=torch.bool),
+        )
+
     def __len__(self) -> int:
         return self.text.shape[0]
 

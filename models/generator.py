@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import numpy as np
 import torch
@@ -15,7 +13,8 @@ from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
 from models.cardiac_phase import padded_times, phase_channels
-from models.conditioning import NUMBERS, TEXT_SIZE, ConditionTensors
+from models.conditioning import NUMBERS, ConditionTensors
+from models.correction import CORRECTED_ON, Correction
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
@@ -26,23 +25,6 @@ from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_seeds import row_generator
-
-CORRECTED_ON: Final = 128
-"""Recordings on which it is found out what a way of sampling loses."""
-
-
-@dataclass(frozen=True)
-class Correction:
-    """What a way of sampling loses on average.
-
-    Attributes:
-        louder: (levels,) log RMS by which latents have to be louder than the solver leaves them; None without levels.
-        given: (numbers,) by how much decoded signals are unlike those of recordings, as `models.residual_spectrum`
-            describes them; None without a detail head.
-    """
-
-    louder: Tensor | None = None
-    given: Tensor | None = None
 
 
 class Generator(nn.Module):
@@ -271,37 +253,24 @@ class Generator(nn.Module):
         way = (steps, guidance, fast, *map(_state, networks))
         if way not in self._corrected:
             levels = self.prior.levels if self.prior is not None and steps else None
+            slots = self.config.denoiser.statement_tokens, self.config.denoiser.knowledge_tokens
             if levels is None and self.detail is None:
                 return Correction()
             found = []
             for first in range(0, CORRECTED_ON, self.config.rows_at_once):
                 seeds = list(range(first, first + self.config.rows_at_once))
-                found.append(self._solved(self._nothing(len(seeds)), seeds, steps, guidance, fast))
+                found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, steps, guidance, fast))
             louder = None
             if levels is not None:
                 difference = torch.cat([latents - shown for shown, latents, _ in found])
                 drawn = torch.cat([one for _, _, one in found if one is not None])
-                louder = torch.zeros(levels.size, device=self.device)
-                for _ in range(2):  # bands overlap
-                    louder = louder + levels.lacking(levels.louder(difference, louder), drawn)
+                louder = levels.correction(difference, drawn)
             given = None
             if self.detail is not None:
                 decoded = [self._decoded(shown, latents, Correction(louder)) for shown, latents, _ in found]
                 given = self.detail.unlike_recordings(torch.cat(decoded) / self.lead_scale)
             self._corrected[way] = Correction(louder, given)
         return self._corrected[way]
-
-    def _nothing(self, rows: int) -> ConditionTensors:
-        """Conditions that say nothing."""
-        shape = self.config.denoiser
-        tokens = 1 + shape.statement_tokens + shape.knowledge_tokens + len(NUMBERS)
-        return ConditionTensors(
-            text=torch.zeros(rows, TEXT_SIZE),
-            statements=torch.zeros(rows, shape.statement_tokens, TEXT_SIZE),
-            knowledge=torch.zeros(rows, shape.knowledge_tokens, TEXT_SIZE),
-            numbers=torch.zeros(rows, len(NUMBERS)),
-            present=torch.zeros(rows, tokens, dtype=torch.bool),
-        )
 
     def _for_sampling(self, denoiser: Denoiser) -> Denoiser:
         """A denoiser in the precision of sampling; its copy is kept until weights change."""

@@ -78,6 +78,13 @@ class Levels(nn.Module):
         levels = (coordinates * self.spread) @ self.axes + self.mean
         return (levels - self.of(difference)).mean(dim=0).clamp(-CORRECTION, CORRECTION)
 
+    def correction(self, difference: Tensor, coordinates: Tensor) -> Tensor:
+        """By how much `louder` has to make differences (B, channels, T) for nothing to lack: (size,) log RMS."""
+        total = torch.zeros(self.size, device=difference.device)
+        for _ in range(2):  # bands overlap
+            total = total + self.lacking(self.louder(difference, total), coordinates)
+        return total
+
     def louder(self, difference: Tensor, correction: Tensor) -> Tensor:
         """A difference (B, channels, T) louder by (size,) log RMS."""
         gain = (correction.view(1, self.channels, -1) @ self.between).exp()
