@@ -99,7 +99,9 @@ def test_the_command_line_goes_over_the_quick_form_but_not_over_an_arm() -> None
     found = settings_of("base", profile)
     assert found.training.diffusion.steps == 7 and found.cohort.size == 64
     assert found.training.diffusion.ema_decay == QUICK["training.diffusion.ema_decay"]
-    assert found.training.for_autoencoder_digest() == settings_of("base").training.for_autoencoder_digest()
+    quick = settings_of("base", Profile("ptbxl-mini", quick=True))
+    assert found.training.for_autoencoder_digest() == quick.training.for_autoencoder_digest()
+    assert found.training.autoencoder.steps == QUICK["training.autoencoder.steps"]
     assert not found.training.diffusion.physics.phase_channels and not found.evaluation.downstream
     assert found.warehouse.uri == "some where"
 
