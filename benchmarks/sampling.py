@@ -96,6 +96,7 @@ class Trained:
     condition: ConditionTensors
     seeds: list[int]
     detail_steps: int
+    trait_guidance: float
 
     def sample(self, way: Sampling, rows: int) -> np.ndarray:
         """The first rows of the cohort: (rows, 8, samples) mV."""
@@ -111,6 +112,7 @@ class Trained:
             guidance=way.guidance,
             fast=way.fast,
             detail_steps=self.detail_steps,
+            trait_guidance=self.trait_guidance,
         ).numpy()
 
 
@@ -234,7 +236,8 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
     asked = [design.ask(settings.cohort.seed, row, facts["statements"]) for row in range(rows)]
     condition, _ = writer.embedder(asked)
     seeds = [row_seed(settings.cohort.seed, row) for row in range(rows)]
-    return Trained(store, recordings, writer.generator, condition, seeds, settings.cohort.detail_steps)
+    cohort = settings.cohort
+    return Trained(store, recordings, writer.generator, condition, seeds, cohort.detail_steps, cohort.trait_guidance)
 
 
 def _best_batch(network: PublishedUNet, generator: torch.Generator) -> tuple[int, bool]:

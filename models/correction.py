@@ -1,4 +1,4 @@
-"""What a way of sampling loses on average, and is given back or taken into account."""
+"""Ways of sampling, and what each loses on average, which is given back or taken into account."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from torch import Tensor
 
 CORRECTED_ON: Final = 128
 """Recordings on which it is found out what a way of sampling loses."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A way of sampling latents.
+
+    Attributes:
+        steps: denoising steps.
+        guidance: scale of classifier-free guidance of the denoiser; 1 for none.
+        trait_guidance: that of the prior.
+        fast: let the student do it.
+    """
+
+    steps: int
+    guidance: float
+    trait_guidance: float
+    fast: bool
 
 
 @dataclass(frozen=True)

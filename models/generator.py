@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,13 +15,13 @@ from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
-from models.correction import CORRECTED_ON, Correction
+from models.correction import CORRECTED_ON, Correction, Sampling
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
 from models.distillation import guided
 from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
-from models.levels import Levels
+from models.levels import Levels, exaggerated
 from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
@@ -91,6 +92,7 @@ class Generator(nn.Module):
         guidance: float = 2.0,
         fast: bool = False,
         detail_steps: int = 2,
+        trait_guidance: float = 1.0,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -115,6 +117,7 @@ class Generator(nn.Module):
             fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
                 be the scale that it learned.
             detail_steps: solver steps of the detail head.
+            trait_guidance: guidance scale of the prior, by which beats and levels drawn are typical of the condition.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
@@ -136,10 +139,10 @@ class Generator(nn.Module):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
-        generated = []
+        generated, way = [], Sampling(steps, guidance, trait_guidance, fast)
         for rows in self._row_groups(len(seeds)):
             chosen = [int(seeds[row]) for row in rows]
-            signal = self._sample_rows(condition[rows], chosen, steps, guidance, fast, detail_steps)
+            signal = self._sample_rows(condition[rows], chosen, way, detail_steps)
             generated.append(signal[: len(seeds) - rows[0]].cpu())
         return torch.cat(generated)
 
@@ -182,29 +185,21 @@ class Generator(nn.Module):
                 parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)).float())
         return torch.cat(parts, dim=1)
 
-    def _sample_rows(
-        self,
-        condition: ConditionTensors,
-        seeds: list[int],
-        steps: int,
-        guidance: float,
-        fast: bool,
-        detail_steps: int,
-    ) -> Tensor:
-        shown, latents, _ = self._solved(condition, seeds, steps, guidance, fast)
-        correction = self._correction(steps, guidance, fast)
+    def _sample_rows(self, condition: ConditionTensors, seeds: list[int], way: Sampling, detail_steps: int) -> Tensor:
+        shown, latents, _ = self._solved(condition, seeds, way)
+        correction = self._correction(way)
         signal = self._decoded(shown, latents, correction)
         return signal if self.detail is None else self._detailed(signal, seeds, detail_steps, correction.given)
 
     def _solved(
-        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, fast: bool
+        self, condition: ConditionTensors, seeds: list[int], way: Sampling
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Latents (B, C, T) of the simulated ECGs, those that the solver leaves, and the levels (B, size) drawn."""
-        condition, guide, traits = self._drawn(condition, seeds)
+        condition, guide, traits = self._drawn(condition, seeds, way.trait_guidance)
         shown = self._shown(guide)
-        if steps == 0:
+        if way.steps == 0:
             return shown, shown, traits.levels
-        return shown, self._denoised(condition, seeds, guide, traits.levels, steps, guidance, fast), traits.levels
+        return shown, self._denoised(condition, seeds, guide, traits.levels, way), traits.levels
 
     def _decoded(self, shown: Tensor, latents: Tensor, correction: Correction) -> Tensor:
         """Signals (B, 8, samples) in mV of latents that are made as loud as a correction says."""
@@ -219,7 +214,9 @@ class Generator(nn.Module):
             return torch.zeros(self.latent_shape, device=self.device)
         return guide[:, -self.latent_shape[0] :]
 
-    def _drawn(self, condition: ConditionTensors, seeds: list[int]) -> tuple[ConditionTensors, Tensor | None, Traits]:
+    def _drawn(
+        self, condition: ConditionTensors, seeds: list[int], guidance: float
+    ) -> tuple[ConditionTensors, Tensor | None, Traits]:
         """What the denoiser is given: conditions on the device, the guide, and traits, drawn from the rows' seeds."""
         if not self.config.experience:
             condition = condition.without_knowledge()
@@ -227,7 +224,7 @@ class Generator(nn.Module):
         condition = condition.to(self.device)
         traits = Traits(None, None)
         if self.prior is not None:
-            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds])
+            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds], guidance)
         return condition, self._guide(r_peaks_s, traits.amplitude) if self._guided else None, traits
 
     def _denoised(
@@ -236,30 +233,31 @@ class Generator(nn.Module):
         seeds: list[int],
         guide: Tensor | None,
         levels: Tensor | None,
-        steps: int,
-        guidance: float,
-        fast: bool,
+        way: Sampling,
     ) -> Tensor:
         """Latents (B, C, T) as the solver leaves them."""
         # The student's one branch has the guidance in it.
-        network, scale = (self.student or self.denoiser, 1.0) if fast else (self.denoiser, guidance)
-        denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
-        return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, steps)
+        network, scale = (self.student or self.denoiser, 1.0) if way.fast else (self.denoiser, way.guidance)
+        told = None if levels is None else exaggerated(levels)
+        denoise = guided(self._for_sampling(network), condition, guide, told, scale)
+        return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, way.steps)
 
-    def _correction(self, steps: int, guidance: float, fast: bool) -> Correction:
+    def _correction(self, way: Sampling) -> Correction:
         """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the
         same."""
-        networks = (self.student if fast else self.denoiser, self.prior, self.autoencoder, self.detail)
-        way = (steps, guidance, fast, *map(_state, networks))
-        if way not in self._corrected:
-            levels = self.prior.levels if self.prior is not None and steps else None
+        networks = (self.student if way.fast else self.denoiser, self.prior, self.autoencoder, self.detail)
+        # Without a condition, the guidance of traits does nothing.
+        way = replace(way, trait_guidance=1.0)
+        key = (way, *map(_state, networks))
+        if key not in self._corrected:
+            levels = self.prior.levels if self.prior is not None and way.steps else None
             slots = self.config.denoiser.statement_tokens, self.config.denoiser.knowledge_tokens
             if levels is None and self.detail is None:
                 return Correction()
             found = []
             for first in range(0, CORRECTED_ON, self.config.rows_at_once):
                 seeds = list(range(first, first + self.config.rows_at_once))
-                found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, steps, guidance, fast))
+                found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, way))
             louder = None
             if levels is not None:
                 difference = torch.cat([latents - shown for shown, latents, _ in found])
@@ -269,8 +267,8 @@ class Generator(nn.Module):
             if self.detail is not None:
                 decoded = [self._decoded(shown, latents, Correction(louder)) for shown, latents, _ in found]
                 given = self.detail.unlike_recordings(torch.cat(decoded) / self.lead_scale)
-            self._corrected[way] = Correction(louder, given)
-        return self._corrected[way]
+            self._corrected[key] = Correction(louder, given)
+        return self._corrected[key]
 
     def _for_sampling(self, denoiser: Denoiser) -> Denoiser:
         """A denoiser in the precision of sampling; its copy is kept until weights change."""

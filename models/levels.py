@@ -25,6 +25,14 @@ FURTHEST: Final = 3.5
 """Standard deviations from the mean that levels may lie."""
 CORRECTION: Final = 1.0
 """Largest correction of a log level."""
+EXAGGERATED: Final = 1.5
+"""By how much further from the mean the levels are that a denoiser is told than those that it is to make: what it makes
+follows what it is told by the factor 0.6 only, for ten seconds say roughly what they were made with."""
+
+
+def exaggerated(coordinates: Tensor) -> Tensor:
+    """What a denoiser is told to make these (B, size) coordinates."""
+    return (EXAGGERATED * coordinates).clamp(-FURTHEST, FURTHEST)
 
 
 class Levels(nn.Module):

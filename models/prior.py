@@ -100,16 +100,26 @@ class TraitPrior(nn.Module):
         """
         return self._velocity(noisy, time, self._pooled(condition))
 
-    def draw(self, condition: ConditionTensors, generators: Sequence[torch.Generator]) -> Traits:
+    def draw(self, condition: ConditionTensors, generators: Sequence[torch.Generator], guidance: float = 1.0) -> Traits:
         """Traits of a recording of each condition, by the midpoint rule.
 
         Args:
             condition: of B rows.
             generators: one per row, on the CPU; every draw of the row comes from it.
+            guidance: scale of classifier-free guidance; 1 for none, more for traits more typical of the condition.
         """
-        pooled = self._pooled(condition)
+        given, rows = self._pooled(condition), len(condition)
+        pooled = given if guidance == 1.0 else torch.cat([given, self._pooled(condition.hidden())])
         state = torch.stack([torch.randn(sum(self.sizes), generator=one) for one in generators]).to(pooled.device)
-        at = lambda state, time: self._velocity(state, state.new_full((len(state),), time), pooled)  # noqa: E731
+
+        def at(state: Tensor, time: float) -> Tensor:
+            whole = state.repeat(len(pooled) // rows, 1)
+            velocity = self._velocity(whole, whole.new_full((len(whole),), time), pooled)
+            if len(whole) == rows:
+                return velocity
+            of_condition, of_anybody = velocity.chunk(2)
+            return of_anybody + guidance * (of_condition - of_anybody)
+
         times = torch.linspace(1, 0, self.steps + 1).tolist()
         for now, then in itertools.pairwise(times):
             half = state + 0.5 * (then - now) * at(state, now)

@@ -23,7 +23,7 @@ from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=4)
+STAGE = Stage("generate cohort", "cohort", code_version=5)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
 
@@ -277,6 +277,7 @@ class PartWriter:
                 guidance=self.settings.guidance,
                 fast=self.settings.fast,
                 detail_steps=self.settings.detail_steps,
+                trait_guidance=self.settings.trait_guidance,
             )
             signals.append(sampled.numpy())
             entries.extend(found)

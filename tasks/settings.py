@@ -159,8 +159,14 @@ class CohortSettings(Section):
     guidance: float = Field(
         1.0,
         ge=1,
-        description="Classifier-free guidance scale: 1 for ECGs as various as people's; more makes each more "
-        "typical of its condition, and takes two network passes a step.",
+        description="Classifier-free guidance scale of the denoiser: 1 for none; more makes ECGs more typical of their "
+        "condition, and takes two network passes a step.",
+    )
+    trait_guidance: float = Field(
+        1.25,
+        ge=1,
+        description="Guidance scale by which the beat and the levels drawn for an ECG are typical of its condition; 1 "
+        "for none.",
     )
     fast: bool = Field(
         False,

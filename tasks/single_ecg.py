@@ -66,7 +66,12 @@ def draw_single_ecg(
     tensors, _ = embedder([condition])
     sampling = CohortSettings()
     signal = generator.sample(
-        tensors, [seed], sampling.sampler_steps, sampling.guidance, detail_steps=sampling.detail_steps
+        tensors,
+        [seed],
+        steps=sampling.sampler_steps,
+        guidance=sampling.guidance,
+        detail_steps=sampling.detail_steps,
+        trait_guidance=sampling.trait_guidance,
     ).numpy()
     measured = measure(signal, config.generator.sampling_rate_hz)
     subtitle = f"{_asked(condition, config.statements)}  |  {_found(measured)}  |  seed {seed}, model {manifest.id}"

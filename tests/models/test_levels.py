@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from models.levels import BAND_EDGES_HZ, CORRECTION, Levels
+from models.levels import BAND_EDGES_HZ, CORRECTION, EXAGGERATED, FURTHEST, Levels, exaggerated
 
 STEP_HZ = 12.5
 CHANNELS = 8
@@ -79,3 +79,8 @@ def test_coarse_latents_have_fewer_bands() -> None:
     assert Levels(CHANNELS, 6.25).size == 3 * CHANNELS
     levels = Levels(CHANNELS, 6.25)
     assert torch.isfinite(levels.of(differences(steps=63))).all()
+
+
+def test_what_is_told_is_further_from_the_mean_but_not_beyond_what_training_showed() -> None:
+    told = exaggerated(torch.tensor([[-3.0, -0.4, 0.0, 1.0]]))
+    assert torch.equal(told, torch.tensor([[-FURTHEST, -0.4 * EXAGGERATED, 0.0, EXAGGERATED]]))

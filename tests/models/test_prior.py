@@ -77,6 +77,21 @@ def test_the_prior_learns_what_people_of_a_condition_are_like() -> None:
     assert 0.25 < (anybody[:, 0] > 0).float().mean() < 0.75
 
 
+def test_guidance_draws_traits_more_typical_of_the_condition() -> None:
+    prior = trained()
+    female = (torch.arange(400) % 2).float()
+    means = []
+    for guidance in (1.0, 1.0 + 1e-6, 2.0):
+        drawn = coordinates(prior, prior.draw(one_sex(female), generators(400), guidance))
+        means.append(float((drawn[:, 0] * (2 * female - 1)).mean()))
+    assert means[1] == pytest.approx(means[0], abs=1e-4)
+    assert means[2] > means[0] + 0.03
+    # Who has no condition is typical of none.
+    nothing = one_sex(female).hidden()
+    plain, guided = (prior.draw(nothing, generators(400), guidance).levels for guidance in (1.0, 2.0))
+    assert plain is not None and guided is not None and torch.allclose(plain, guided, atol=1e-4)
+
+
 def test_a_draw_follows_from_its_generator_and_lies_near_people() -> None:
     torch.manual_seed(1)
     prior = fitted().eval().requires_grad_(False)
