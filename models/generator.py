@@ -238,7 +238,7 @@ class Generator(nn.Module):
         """Latents (B, C, T) as the solver leaves them."""
         # The student's one branch has the guidance in it.
         network, scale = (self.student or self.denoiser, 1.0) if way.fast else (self.denoiser, way.guidance)
-        told = None if levels is None else exaggerated(levels)
+        told = levels if levels is None or not self.config.simulated_ecg else exaggerated(levels)
         denoise = guided(self._for_sampling(network), condition, guide, told, scale)
         return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, way.steps)
 

@@ -26,8 +26,9 @@ FURTHEST: Final = 3.5
 CORRECTION: Final = 1.0
 """Largest correction of a log level."""
 EXAGGERATED: Final = 1.5
-"""By how much further from the mean the levels are that a denoiser is told than those that it is to make: what it makes
-follows what it is told by the factor 0.6 only, for ten seconds say roughly what they were made with."""
+"""By how much further from the mean the levels are that a denoiser is told than those that it is to make, where it sees
+simulated ECGs: what it makes beside them follows what it is told by the factor 0.6 only, for ten seconds say roughly
+what they were made with. Without them levels are those of beats too, and are followed."""
 
 
 def exaggerated(coordinates: Tensor) -> Tensor:

@@ -83,6 +83,8 @@ def test_arms_differ_in_physics_and_experience_only() -> None:
             base.diffusion.batch_size,
         )
         assert found.training.seed == 2 and found.cohort.seed == 3 and not found.evaluation.downstream
+        # Without simulated ECGs, guidance of the denoiser is what makes beats typical of their condition.
+        assert found.cohort.guidance == (1.0 if found.training.diffusion.physics.simulated_ecg else 2.0)
 
 
 def test_arms_are_different_models() -> None:
