@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +22,7 @@ from models.denoiser import Context, Denoiser
 from models.detail import DetailHead
 from models.generator import Generator
 from models.guide import guide_ecgs, own_amplitudes
-from models.levels import Levels
+from models.levels import EXAGGERATED, Levels
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, USUAL
 from tests.models.synthetic_hearts import ecgs
@@ -91,17 +93,15 @@ def test_a_row_has_the_same_bits_in_any_batch(precision: str) -> None:
     condition.present[::3, -1] = False
     condition.rhythm[:] = torch.arange(ROWS) % len(RHYTHMS)
     seeds = [1000 + row for row in range(ROWS)]
-    whole = network.sample(condition, seeds, steps=3, guidance=2.0)
+    sample = partial(network.sample, steps=3, guidance=2.0, trait_guidance=1.5)
+    whole = sample(condition, seeds)
     assert whole.shape == (ROWS, 8, 1000)
     assert whole.dtype == torch.float32
     for size in (1, 7):
-        pieces = [
-            network.sample(condition[at : at + size], seeds[at : at + size], steps=3, guidance=2.0)
-            for at in range(0, ROWS, size)
-        ]
+        pieces = [sample(condition[at : at + size], seeds[at : at + size]) for at in range(0, ROWS, size)]
         assert torch.equal(torch.cat(pieces), whole), size
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1)).tolist()
-    shuffled = network.sample(condition[order], [seeds[row] for row in order], steps=3, guidance=2.0)
+    shuffled = sample(condition[order], [seeds[row] for row in order])
     assert torch.equal(shuffled, whole[order])
 
 
@@ -124,6 +124,7 @@ def test_seed_condition_guidance_and_steps_matter() -> None:
     assert not torch.equal(usual, network.sample(condition, [1, 3], steps=3, guidance=2.0))
     assert not torch.equal(usual, network.sample(condition, [1, 2], steps=4, guidance=2.0))
     assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=4.0))
+    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=2.0, trait_guidance=2.0))
     assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
 
 
@@ -294,6 +295,25 @@ def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monk
     assert torch.equal(corrections[-1], first)
     network.sample(conditions(4), [1, 2, 3, 4], steps=1, guidance=1.0)
     assert not torch.equal(corrections[-1], first), "another way of sampling loses something else"
+
+
+@pytest.mark.parametrize("simulated_ecg", [True, False])
+def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to_be_made(
+    simulated_ecg: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, condition = generator(simulated_ecg=simulated_ecg, detail=None), conditions(4)
+    told, context, seeds = list[torch.Tensor](), Denoiser.context, [1, 2, 3, 4]
+
+    def spied(self: Denoiser, given: ConditionTensors, guide: torch.Tensor, levels: torch.Tensor) -> Context:
+        told.append(levels)
+        return context(self, given, guide, levels)
+
+    monkeypatch.setattr(Denoiser, "context", spied)
+    network.sample(condition, seeds, steps=1, guidance=1.0)
+    drawn = network._drawn(condition, seeds, 1.0)[2].levels
+    assert drawn is not None and drawn.abs().max() > 0.5
+    rows = told[0][: len(seeds)]
+    assert torch.allclose(rows, (EXAGGERATED * drawn).clamp(-3.5, 3.5) if simulated_ecg else drawn, atol=1e-5)
 
 
 def test_sampling_follows_the_weights() -> None:
