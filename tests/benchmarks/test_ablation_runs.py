@@ -41,7 +41,7 @@ def test_a_key_says_what_was_measured() -> None:
         "training.autoencoder.steps=7",
         "training.diffusion.learning_rate=0.1",
         "cohort.size=70",
-        "cohort.guidance=2",
+        "cohort.trait_guidance=2",
         "evaluation.bootstrap_samples=70",
         "knowledge.top_k=2",
     )
