@@ -296,7 +296,7 @@ class ResidualSpectrum(nn.Module):
         reach = max(1, round(BURST_REACH_S * self.rate_hz))
         window = torch.hann_window(2 * reach + 1, periodic=False, device=noise.device)
         window = window / window.square().sum().sqrt()
-        # Written out: for one channel a convolution takes ten times as long.
+        # Written out: for one channel a convolution takes three times as long.
         whole, samples = F.pad(noise, (reach, reach), mode="reflect"), noise.shape[-1]
         smooth = torch.zeros_like(noise)
         for at, weight in enumerate(window.tolist()):
