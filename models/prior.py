@@ -108,14 +108,14 @@ class TraitPrior(nn.Module):
             generators: one per row, on the CPU; every draw of the row comes from it.
             guidance: scale of classifier-free guidance; 1 for none, more for traits more typical of the condition.
         """
-        given, rows = self._pooled(condition), len(condition)
-        pooled = given if guidance == 1.0 else torch.cat([given, self._pooled(condition.hidden())])
+        pooled, guides = self._pooled(condition), guidance != 1.0
+        if guides:
+            pooled = torch.cat([pooled, self._pooled(condition.hidden())])
         state = torch.stack([torch.randn(sum(self.sizes), generator=one) for one in generators]).to(pooled.device)
 
         def at(state: Tensor, time: float) -> Tensor:
-            whole = state.repeat(len(pooled) // rows, 1)
-            velocity = self._velocity(whole, whole.new_full((len(whole),), time), pooled)
-            if len(whole) == rows:
+            velocity = self._velocity(state.repeat(1 + guides, 1), state.new_full((len(pooled),), time), pooled)
+            if not guides:
                 return velocity
             of_condition, of_anybody = velocity.chunk(2)
             return of_anybody + guidance * (of_condition - of_anybody)

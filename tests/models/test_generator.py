@@ -66,17 +66,22 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     return network.requires_grad_(False)
 
 
+def spied(monkeypatch: pytest.MonkeyPatch, what: str) -> list[torch.Tensor]:
+    """What denoisers are given from now on, each time: their "guide" or "levels"."""
+    found, context = list[torch.Tensor](), Denoiser.context
+
+    def spy(self: Denoiser, condition: ConditionTensors, guide: torch.Tensor, levels: torch.Tensor) -> Context:
+        found.append({"guide": guide, "levels": levels}[what])
+        return context(self, condition, guide, levels)
+
+    monkeypatch.setattr(Denoiser, "context", spy)
+    return found
+
+
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """Guides that denoisers are shown."""
-    guides, context = list[torch.Tensor](), Denoiser.context
-
-    def spied(self: Denoiser, condition: ConditionTensors, guide: torch.Tensor, levels: torch.Tensor) -> Context:
-        guides.append(guide)
-        return context(self, condition, guide, levels)
-
-    monkeypatch.setattr(Denoiser, "context", spied)
-    return guides
+    return spied(monkeypatch, "guide")
 
 
 def people() -> torch.Tensor:
@@ -302,13 +307,7 @@ def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to
     simulated_ecg: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, condition = generator(simulated_ecg=simulated_ecg, detail=None), conditions(4)
-    told, context, seeds = list[torch.Tensor](), Denoiser.context, [1, 2, 3, 4]
-
-    def spied(self: Denoiser, given: ConditionTensors, guide: torch.Tensor, levels: torch.Tensor) -> Context:
-        told.append(levels)
-        return context(self, given, guide, levels)
-
-    monkeypatch.setattr(Denoiser, "context", spied)
+    told, seeds = spied(monkeypatch, "levels"), [1, 2, 3, 4]
     network.sample(condition, seeds, steps=1, guidance=1.0)
     drawn = network._drawn(condition, seeds, 1.0)[2].levels
     assert drawn is not None and drawn.abs().max() > 0.5
