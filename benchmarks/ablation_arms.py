@@ -58,6 +58,8 @@ QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "ful
 """Arms of the quick form."""
 
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
+OWN: Final = frozenset({*ALWAYS, *set.intersection(*map(set, ARMS.values())), "training.seed", "cohort.seed"})
+"""Settings that the benchmark sets itself in every arm, so that the command line cannot."""
 QUICK: Final[dict[str, Any]] = {
     "training.autoencoder.steps": 3000,
     "training.diffusion.steps": 1000,
@@ -145,8 +147,10 @@ class Profile:
         """The settings with an arm's changes, which nothing goes over: otherwise arms would be alike.
 
         Raises:
-            SettingsError: the profile, a setting or a value does not exist or is not allowed.
+            SettingsError: the profile, a setting or a value does not exist or is not allowed, or every arm has its own.
         """
+        if taken := [path for word in self.words if (path := word.partition("=")[0].strip()) in OWN]:
+            raise SettingsError(f"--set {taken[0]}: arms and seeds of the ablation set it; leave it out")
         overrides = [*_words(QUICK if self.quick else {}), *self.words]
         if self.steps is not None:
             overrides.append(f"training.diffusion.steps={self.steps}")

@@ -58,7 +58,7 @@ DRAWN_SHARE: Final = 0.8
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Way:
     """A way to sample the model: its steps and guidance, and what is asked of it.
 
     Attributes:
@@ -75,14 +75,14 @@ class Sampling:
     fast: bool = False
 
 
-def samplings(settings: Settings, distilled_guidance: float | None) -> list[Sampling]:
+def ways_to_sample(settings: Settings, distilled_guidance: float | None) -> list[Way]:
     """The default, and a fast setting: fewer steps, and one pass each, by the student where the model has one."""
     cohort, steps = settings.cohort, FAST_STEPS
     return [
-        Sampling("default", cohort.sampler_steps, cohort.guidance, times_faster=100.0, dearer=1.02),
-        Sampling("fast", steps, 1.0, times_faster=300.0, dearer=1.05)
+        Way("default", cohort.sampler_steps, cohort.guidance, times_faster=100.0, dearer=1.02),
+        Way("fast", steps, 1.0, times_faster=300.0, dearer=1.05)
         if distilled_guidance is None
-        else Sampling("fast, student", steps, distilled_guidance, times_faster=300.0, dearer=1.05, fast=True),
+        else Way("fast, student", steps, distilled_guidance, times_faster=300.0, dearer=1.05, fast=True),
     ]
 
 
@@ -98,11 +98,11 @@ class Trained:
     detail_steps: int
     trait_guidance: float
 
-    def sample(self, way: Sampling, rows: int) -> np.ndarray:
+    def sample(self, way: Way, rows: int) -> np.ndarray:
         """The first rows of the cohort: (rows, 8, samples) mV."""
         return self.sample_part(way, range(rows))
 
-    def sample_part(self, way: Sampling, rows: range) -> np.ndarray:
+    def sample_part(self, way: Way, rows: range) -> np.ndarray:
         """Some rows of the cohort: (rows, 8, samples) mV."""
         seeds = [self.seeds[row] for row in rows]
         return self.generator.sample(
@@ -125,7 +125,7 @@ def main(words: Sequence[str] | None = None) -> None:
     timed_rows, compared_rows, turns = (64, 128, 4) if given.quick else (64, 1024, 12)
     torch.set_num_threads(threads := len(os.sched_getaffinity(0)))
     trained = load_trained(settings, given.model, compared_rows)
-    ways = samplings(settings, trained.generator.config.distilled_guidance)
+    ways = ways_to_sample(settings, trained.generator.config.distilled_guidance)
     say = Console(stderr=True).print
     say("measuring the machine's peak, and what batch suits the published shape")
     peaks = {name: peak_flops(name) for name in PRECISIONS}
@@ -251,7 +251,7 @@ def _best_batch(network: PublishedUNet, generator: torch.Generator) -> tuple[int
     return max(((batch, bf16) for batch in BATCHES for bf16 in (False, True)), key=lambda one: speed(*one))
 
 
-def _flops(trained: Trained, way: Sampling) -> float:
+def _flops(trained: Trained, way: Way) -> float:
     """Multiplications and additions per ECG."""
     at_once = trained.generator.config.rows_at_once
     with FlopCounterMode(display=False) as counter:
@@ -259,7 +259,7 @@ def _flops(trained: Trained, way: Sampling) -> float:
     return counter.get_total_flops() / at_once
 
 
-def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Sampling], rows: int) -> list[Check]:
+def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Way], rows: int) -> list[Check]:
     """FID of each way of sampling over that of many steps: same conditions, same seeds, same held-out recordings."""
     store, recordings = trained.store, trained.recordings
     classifier = load_classifier(
@@ -277,7 +277,7 @@ def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Sampling],
     drawn = int(DRAWN_SHARE * min(rows, len(held_out)))
     space = fit_principal_components(training, drawn)
     real = space.transform(held_out)
-    many = Sampling(f"{MANY_STEPS} steps", MANY_STEPS, ways[0].guidance, 0.0, 0.0)
+    many = Way(f"{MANY_STEPS} steps", MANY_STEPS, ways[0].guidance, 0.0, 0.0)
     made = {}
     for way in (many, *ways):
         parts = range(0, rows, PART)

@@ -89,10 +89,10 @@ class Generator(nn.Module):
         condition: ConditionTensors,
         seeds: Sequence[int],
         steps: int = 6,
-        guidance: float = 2.0,
+        guidance: float = 1.0,
         fast: bool = False,
         detail_steps: int = 2,
-        trait_guidance: float = 1.0,
+        trait_guidance: float = 1.25,
     ) -> Tensor:
         """Generate ECGs.
 

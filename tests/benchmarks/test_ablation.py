@@ -95,17 +95,26 @@ def test_arms_are_different_models() -> None:
     assert settings_of("full without denoiser").cohort.sampler_steps == 0
 
 
-def test_the_command_line_goes_over_the_quick_form_but_not_over_an_arm() -> None:
-    words = ("cohort.size=64", "training.diffusion.physics.phase_channels=true", "evaluation.downstream=true")
-    profile = Profile("ptbxl-mini", words, warehouse="some where", steps=7, quick=True)
+def test_the_command_line_goes_over_the_quick_form() -> None:
+    profile = Profile("ptbxl-mini", ("cohort.size=64",), warehouse="some where", steps=7, quick=True)
     found = settings_of("base", profile)
     assert found.training.diffusion.steps == 7 and found.cohort.size == 64
     assert found.training.diffusion.ema_decay == QUICK["training.diffusion.ema_decay"]
     quick = settings_of("base", Profile("ptbxl-mini", quick=True))
     assert found.training.for_autoencoder_digest() == quick.training.for_autoencoder_digest()
     assert found.training.autoencoder.steps == QUICK["training.autoencoder.steps"]
-    assert not found.training.diffusion.physics.phase_channels and not found.evaluation.downstream
     assert found.warehouse.uri == "some where"
+
+
+def test_the_command_line_cannot_change_what_arms_and_seeds_set() -> None:
+    own = ("training.diffusion.physics.phase_channels", "cohort.guidance", "evaluation.downstream", "training.seed")
+    for path in own:
+        with pytest.raises(SettingsError, match=f"--set {path}: arms and seeds of the ablation set it"):
+            Profile("ptbxl-mini", (f"{path}=1",)).settings()
+    # What one arm alone sets is free in the others.
+    steps = Profile("ptbxl-mini", ("cohort.sampler_steps=4",))
+    assert settings_of("full", steps).cohort.sampler_steps == 4
+    assert settings_of("full without denoiser", steps).cohort.sampler_steps == 0
 
 
 def test_the_plan_finishes_a_training_seed_before_the_next() -> None:
