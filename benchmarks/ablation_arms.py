@@ -61,8 +61,8 @@ ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 OWN: Final = frozenset({*ALWAYS, *set.intersection(*map(set, ARMS.values())), "training.seed", "cohort.seed"})
 """Settings that the benchmark sets itself in every arm, so that the command line cannot."""
 QUICK: Final[dict[str, Any]] = {
-    "training.autoencoder.steps": 3000,
-    "training.diffusion.steps": 1000,
+    "training.autoencoder.steps": 2500,
+    "training.diffusion.steps": 800,
     "training.diffusion.learning_rate": 1e-3,
     "training.diffusion.ema_decay": 0.995,
     "cohort.size": 450,
