@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from torch import Tensor
 
 CORRECTED_ON: Final = 128
@@ -29,14 +31,34 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Solved:
+    """What a way of sampling has made of some rows, in latents (B, C, T).
+
+    Attributes:
+        shown: of the simulated ECGs that the denoiser saw; zero, the mean of recordings, without any.
+        latents: as the solver leaves them.
+        levels: (B, size) that were drawn, or None.
+        r_peaks_s: per row the R peaks of the guide in seconds; empty without a guide.
+    """
+
+    shown: Tensor
+    latents: Tensor
+    levels: Tensor | None
+    r_peaks_s: Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
 class Correction:
     """What a way of sampling loses on average.
 
     Attributes:
         louder: (levels,) log RMS by which latents have to be louder than the solver leaves them; None without levels.
+        steadier: factor of what differs from beat to beat, which being made louder has made too large
+            (`models.beat_variation`).
         given: (numbers,) by how much decoded signals are unlike those of recordings, as `models.residual_spectrum`
             describes them; None without a detail head.
     """
 
     louder: Tensor | None = None
+    steadier: float = 1.0
     given: Tensor | None = None

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
+from models.beat_variation import beat_windows, log_variation, steadier
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
-from models.correction import CORRECTED_ON, Correction, Sampling
+from models.correction import CORRECTED_ON, Correction, Sampling, Solved
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
@@ -186,27 +187,31 @@ class Generator(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _sample_rows(self, condition: ConditionTensors, seeds: list[int], way: Sampling, detail_steps: int) -> Tensor:
-        shown, latents, _ = self._solved(condition, seeds, way)
-        correction = self._correction(way)
-        signal = self._decoded(shown, latents, correction)
+        solved, correction = self._solved(condition, seeds, way), self._correction(way)
+        signal = self._decoded(solved, correction)
         return signal if self.detail is None else self._detailed(signal, seeds, detail_steps, correction.given)
 
-    def _solved(
-        self, condition: ConditionTensors, seeds: list[int], way: Sampling
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Latents (B, C, T) of the simulated ECGs, those that the solver leaves, and the levels (B, size) drawn."""
-        condition, guide, traits = self._drawn(condition, seeds, way.trait_guidance)
+    def _solved(self, condition: ConditionTensors, seeds: list[int], way: Sampling) -> Solved:
+        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
+        condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, way.trait_guidance)
         shown = self._shown(guide)
-        if way.steps == 0:
-            return shown, shown, traits.levels
-        return shown, self._denoised(condition, seeds, guide, traits.levels, way), traits.levels
+        latents = self._denoised(condition, seeds, guide, traits.levels, way) if way.steps else shown
+        return Solved(shown, latents, traits.levels, r_peaks_s)
 
-    def _decoded(self, shown: Tensor, latents: Tensor, correction: Correction) -> Tensor:
-        """Signals (B, 8, samples) in mV of latents that are made as loud as a correction says."""
+    def _decoded(self, solved: Solved, correction: Correction) -> Tensor:
+        """Signals (B, 8, samples) in mV of latents that are made as loud, and as steady, as a correction says."""
+        latents = solved.latents
         if correction.louder is not None and self.prior is not None and self.prior.levels is not None:
-            latents = shown + self.prior.levels.louder(latents - shown, correction.louder)
+            latents = solved.shown + self.prior.levels.louder(latents - solved.shown, correction.louder)
         with self._autocast():
-            return self.decode(latents).float()
+            signal = self.decode(latents).float()
+        if correction.steadier == 1.0:
+            return signal
+        return steadier(signal, self._windows([solved]), self.config.sampling_rate_hz, correction.steadier)
+
+    def _windows(self, solved: Sequence[Solved]) -> Tensor:
+        r_peaks_s = [peaks for one in solved for peaks in one.r_peaks_s]
+        return beat_windows(r_peaks_s, self.config.samples, self.config.sampling_rate_hz)
 
     def _shown(self, guide: Tensor | None) -> Tensor:
         """The latents (B, C, T) of the simulated ECGs in a guide; zero, the mean of recordings, without any."""
@@ -215,12 +220,11 @@ class Generator(nn.Module):
         return guide[:, -self.latent_shape[0] :]
 
     def _drawn(
-        self, condition: ConditionTensors, seeds: list[int], guidance: float
+        self, condition: ConditionTensors, seeds: list[int], r_peaks_s: Sequence[np.ndarray], guidance: float
     ) -> tuple[ConditionTensors, Tensor | None, Traits]:
         """What the denoiser is given: conditions on the device, the guide, and traits, drawn from the rows' seeds."""
         if not self.config.experience:
             condition = condition.without_knowledge()
-        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
         condition = condition.to(self.device)
         traits = Traits(None, None)
         if self.prior is not None:
@@ -258,16 +262,21 @@ class Generator(nn.Module):
             for first in range(0, CORRECTED_ON, self.config.rows_at_once):
                 seeds = list(range(first, first + self.config.rows_at_once))
                 found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, way))
-            louder = None
+            louder, steady = None, 1.0
             if levels is not None:
-                difference = torch.cat([latents - shown for shown, latents, _ in found])
-                drawn = torch.cat([one for _, _, one in found if one is not None])
+                difference = torch.cat([one.latents - one.shown for one in found])
+                drawn = torch.cat([one.levels for one in found if one.levels is not None])
                 louder = levels.correction(difference, drawn)
+                if len(windows := self._windows(found)):
+                    # As the solver leaves it, what differs from beat to beat is as large as people's.
+                    both = [torch.cat([self._decoded(one, Correction(of)) for one in found]) for of in (None, louder)]
+                    left, made = (log_variation(one, windows, self.config.sampling_rate_hz) for one in both)
+                    steady = float((0.5 * (left - made).mean()).exp().clamp(max=1.0))
             given = None
             if self.detail is not None:
-                decoded = [self._decoded(shown, latents, Correction(louder)) for shown, latents, _ in found]
+                decoded = [self._decoded(one, Correction(louder, steady)) for one in found]
                 given = self.detail.unlike_recordings(torch.cat(decoded) / self.lead_scale)
-            self._corrected[key] = Correction(louder, given)
+            self._corrected[key] = Correction(louder, steady, given)
         return self._corrected[key]
 
     def _for_sampling(self, denoiser: Denoiser) -> Denoiser:

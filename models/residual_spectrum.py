@@ -32,15 +32,16 @@ RIDGE: Final = 10.0
 """Ridge penalty of the regression of levels, in recordings."""
 LOUDNESS_RANGE: Final = (-1.5, 1.5)
 """Correction of log levels and loudness of what a network has generated."""
-ROUNDS: Final = 4
+ROUNDS: Final = 8
 """Corrections in turns. They pull at each other, less so where noise comes in bursts like people's."""
 BURST_REACH_S: Final = 0.06
 """Reach of a burst on either side; in people's recordings what is loud now is not 0.15 s from now."""
 BURST_SHARED: Final = 0.3
 """Share of the bursts' variance that all leads have in common."""
-BURST_GAIN: Final = 2.5
-"""Bursts of white noise by this much more than those that are lacking: filters average over them."""
-STEADIER_AT_MOST: Final = 0.6
+BURST_GAIN: Final = 6.0
+"""Bursts of white noise by this much more than those that are lacking: filters average over them, and between beats
+people's noise comes with what the decoded signal does, so that their sum is burstier than either."""
+STEADIER_AT_MOST: Final = 1.0
 MARGIN: Final = 60
 """Samples by which a signal is continued at its ends before it is filtered; 10 s at 100 Hz then are 1,120 samples,
 which transform three times as fast as 1,128."""

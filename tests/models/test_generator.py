@@ -309,7 +309,7 @@ def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to
     network, condition = generator(simulated_ecg=simulated_ecg, detail=None), conditions(4)
     told, seeds = spied(monkeypatch, "levels"), [1, 2, 3, 4]
     network.sample(condition, seeds, steps=1, trait_guidance=1.0)
-    drawn = network._drawn(condition, seeds, 1.0)[2].levels
+    drawn = network._drawn(condition, seeds, network.r_peaks(condition, seeds), 1.0)[2].levels
     assert drawn is not None and drawn.abs().max() > 0.5
     rows = told[0][: len(seeds)]
     assert torch.allclose(rows, (EXAGGERATED * drawn).clamp(-3.5, 3.5) if simulated_ecg else drawn, atol=1e-5)
