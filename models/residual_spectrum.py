@@ -41,7 +41,7 @@ BURST_SHARED: Final = 0.3
 BURST_GAIN: Final = 6.0
 """Bursts of white noise by this much more than those that are lacking: filters average over them, and between beats
 people's noise comes with what the decoded signal does, so that their sum is burstier than either."""
-STEADIER_AT_MOST: Final = 1.0
+STEADIER_AT_MOST: Final = 0.25
 MARGIN: Final = 60
 """Samples by which a signal is continued at its ends before it is filtered; 10 s at 100 Hz then are 1,120 samples,
 which transform three times as fast as 1,128."""

@@ -75,7 +75,7 @@ def test_folding_is_undone_for_any_length() -> None:
 def test_detail_has_the_level_place_and_lead_correlation_of_what_was_missing(trained: DetailHead) -> None:
     signal, decoded = pairs(64, 9)
     missing, made = signal - decoded, detail(trained, decoded) - decoded
-    assert made.square().mean() == pytest.approx(float(missing.square().mean()), rel=0.2)
+    assert made.square().mean() == pytest.approx(float(missing.square().mean()), rel=0.25)
     beats = decoded > 0.5
     contrast = [float(each[beats].std() / each[~beats].std()) for each in (missing, made)]
     assert contrast[0] > 3

@@ -164,7 +164,7 @@ def test_noise_that_is_steadier_than_peoples_gets_bursts() -> None:
     decoded = filtered(torch.randn(48, LEADS, 1000, generator=generator), torch.ones(1, LEADS, 51) * 0.5, 100.0)
     course = torch.nn.functional.avg_pool1d(torch.randn(48, LEADS, 1000, generator=generator), 9, 1, 4) * 3
     noise = torch.randn(48, LEADS, 1000, generator=generator)
-    bursting = 0.1 * noise * (0.8 * course - 0.64).exp()
+    bursting = 0.1 * noise * (0.35 * course - 0.1225).exp()
     spectrum = ResidualSpectrum(100.0)
     spectrum.fit(decoded + bursting, decoded)
     where, drawn = stretches(decoded, 100.0), torch.randn(48, LEADS + 1, 1000, generator=generator)
