@@ -16,8 +16,10 @@ from models.architecture import (
     GeneratorConfig,
     PriorArchitecture,
 )
+from models.beat_variation import beat_windows, log_variation
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
+from models.correction import Correction, Sampling
 from models.denoiser import Context, Denoiser
 from models.detail import DetailHead
 from models.generator import Generator
@@ -300,6 +302,30 @@ def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monk
     assert torch.equal(corrections[-1], first)
     network.sample(conditions(4), [1, 2, 3, 4], steps=1, guidance=1.0)
     assert not torch.equal(corrections[-1], first), "another way of sampling loses something else"
+
+
+def test_what_is_made_louder_differs_no_more_from_beat_to_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = generator(detail=None, precision="fp32", rows_at_once=8)
+    levels = network.prior.levels  # type: ignore[union-attr]
+    assert levels is not None
+    monkeypatch.setattr(Levels, "correction", lambda self, difference, drawn: torch.full((self.size,), 0.4))
+    # An untrained decoder makes all latents equally loud.
+    monkeypatch.setattr(Generator, "decode", lambda self, latents: latents[:, :8].repeat_interleave(8, dim=2))
+    way, seeds = Sampling(steps=2, guidance=1.0, trait_guidance=1.0, fast=False), list(range(8))
+    correction = network._correction(way)
+    assert correction.steadier < 0.95
+    solved = network._solved(conditions(8), seeds, way)
+    windows = beat_windows(solved.r_peaks_s, 1000, 100)
+    without, louder, made = (
+        log_variation(network._decoded(solved, one), windows, 100).mean()
+        for one in (Correction(), Correction(correction.louder), correction)
+    )
+    assert louder > without + 0.1
+    assert made == pytest.approx(float(without), abs=0.1)
+    sampled = network.sample(conditions(8), seeds, steps=2, trait_guidance=1.0)
+    assert torch.equal(sampled, network._decoded(solved, correction))
+    alone = network.sample(conditions(8)[[5]], [5], steps=2, trait_guidance=1.0)
+    assert torch.equal(alone[0], sampled[5])
 
 
 @pytest.mark.parametrize("simulated_ecg", [True, False])
