@@ -1,6 +1,6 @@
 """What differs from beat to beat in a recording, and recordings with less of it.
 
-The beats of one person are alike: their differences have an eighth of the power that their mean has. A generated
+The beats of one person are alike: their differences have a twelfth of the power that their mean has. A generated
 recording that is brought to the loudness of people's (`models.levels`) is brought there whole, so what recurs and what
 does not; but a denoiser that is shown a beat again and again lacks of the former only.
 """
