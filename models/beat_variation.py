@@ -55,6 +55,19 @@ def log_variation(signal: Tensor, windows: Tensor, rate_hz: float) -> Tensor:
     return (square.new_zeros(len(signal)).index_add_(0, row, square)[has] / (beats[has] - 1) + FLOOR).log()
 
 
+def factor_back(louder: Tensor, left: Tensor, windows: Tensor, rate_hz: float) -> float:
+    """The factor of `steadier` by which recordings that were made louder differ from beat to beat, on average, as those
+    that the solver left, whose differences are as large as people's; 1 where they differ no more than those.
+
+    Args:
+        louder, left: (B, leads, samples) mV.
+        windows: from `beat_windows`.
+        rate_hz: sampling rate.
+    """
+    more = log_variation(louder, windows, rate_hz) - log_variation(left, windows, rate_hz)
+    return float((-0.5 * more.mean()).exp().clamp(max=1.0))
+
+
 def steadier(signal: Tensor, windows: Tensor, rate_hz: float, factor: float) -> Tensor:
     """Recordings with what differs from beat to beat scaled; wander, and what lies between beats, stays.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
-from models.beat_variation import beat_windows, log_variation, steadier
+from models.beat_variation import beat_windows, factor_back, steadier
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
 from models.correction import CORRECTED_ON, Correction, Sampling, Solved
@@ -210,8 +210,8 @@ class Generator(nn.Module):
         return steadier(signal, self._windows([solved]), self.config.sampling_rate_hz, correction.steadier)
 
     def _windows(self, solved: Sequence[Solved]) -> Tensor:
-        r_peaks_s = [peaks for one in solved for peaks in one.r_peaks_s]
-        return beat_windows(r_peaks_s, self.config.samples, self.config.sampling_rate_hz)
+        whole = [peaks for one in solved for peaks in one.r_peaks_s]
+        return beat_windows(whole, self.config.samples, self.config.sampling_rate_hz)
 
     def _shown(self, guide: Tensor | None) -> Tensor:
         """The latents (B, C, T) of the simulated ECGs in a guide; zero, the mean of recordings, without any."""
@@ -264,18 +264,14 @@ class Generator(nn.Module):
                 found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, way))
             louder, steady = None, 1.0
             if levels is not None:
-                difference = torch.cat([one.latents - one.shown for one in found])
                 drawn = torch.cat([one.levels for one in found if one.levels is not None])
-                louder = levels.correction(difference, drawn)
-                if len(windows := self._windows(found)):
-                    # As the solver leaves it, what differs from beat to beat is as large as people's.
-                    both = [torch.cat([self._decoded(one, Correction(of)) for one in found]) for of in (None, louder)]
-                    left, made = (log_variation(one, windows, self.config.sampling_rate_hz) for one in both)
-                    steady = float((0.5 * (left - made).mean()).exp().clamp(max=1.0))
-            given = None
-            if self.detail is not None:
-                decoded = [self._decoded(one, Correction(louder, steady)) for one in found]
-                given = self.detail.unlike_recordings(torch.cat(decoded) / self.lead_scale)
+                louder = levels.correction(torch.cat([one.latents - one.shown for one in found]), drawn)
+            decoded = torch.cat([self._decoded(one, Correction(louder)) for one in found])
+            if louder is not None and len(windows := self._windows(found)):
+                left = torch.cat([self._decoded(one, Correction()) for one in found])
+                steady = factor_back(decoded, left, windows, self.config.sampling_rate_hz)
+                decoded = steadier(decoded, windows, self.config.sampling_rate_hz, steady)
+            given = None if self.detail is None else self.detail.unlike_recordings(decoded / self.lead_scale)
             self._corrected[key] = Correction(louder, steady, given)
         return self._corrected[key]
 
