@@ -21,15 +21,11 @@ BASE: Final[dict[str, Any]] = {
     f"{PHYSICS}.inter_lead": False,
     "training.diffusion.experience": False,
     "training.diffusion.pretraining_share": 0.0,
-    # Every arm at the guidance that suits it: of 1, 1.5, 2, 3 and 4 the base has its lowest FID at 2.
-    "cohort.guidance": 2.0,
 }
 """Everything that is neither physics nor experience."""
 GUIDE: Final[dict[str, Any]] = {
     f"{PHYSICS}.phase_channels": True,
     f"{PHYSICS}.simulated_ecg": True,
-    # A denoiser that sees the beat gains nothing by guidance, which doubles what it costs.
-    "cohort.guidance": 1.0,
 }
 """The form of physics that works: the simulator shows when the heart beats and what its beats look like."""
 ARMS: Final[dict[str, dict[str, Any]]] = {

@@ -3,13 +3,14 @@
 `python -m benchmarks.sampling [--quick] [--profile P] [--data PATH] [--model ID]` takes the profile's model, training
 it if need be, or any model in the warehouse, and times whole ECGs in mV, in turns with 1000 ancestral steps of a U-Net
 of DiffuSETS' published shape (`benchmarks.diffusets`; a share of the steps is timed, since all cost the same). That one
-runs at the batch size and precision that suit it best, the model as cohorts are generated. FID is measured against
-held-out recordings, of the same conditions and seeds at the default steps and at 250. The share of the machine's peak
-is that of multiplications and additions in matrix products and convolutions, counted by PyTorch.
+runs with the batch size, precision and use of threads that suit it best, the model as cohorts are generated. FID is
+measured against held-out recordings, of the same conditions and seeds at the default steps and at 250. The share of the
+machine's peak is that of multiplications and additions in matrix products and convolutions, counted by PyTorch.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from models.conditioning import ConditionTensors
 from models.fidelity import fit_principal_components, frechet_distance
 from models.generator import Generator
 from models.metrics import Estimate, percentile_interval
+from models.row_groups import in_groups
 from tasks.classifier_training import load_classifier, reference_classifier
 from tasks.cohort_design import design_cohort, row_seed
 from tasks.ecg_sets import concatenate, read_recordings
@@ -87,6 +89,35 @@ def ways_to_sample(settings: Settings, distilled_guidance: float | None) -> list
 
 
 @dataclass(frozen=True)
+class Published:
+    """A way to run the published shape.
+
+    Attributes:
+        batch: ECGs that it makes at once.
+        at_a_time: how many such batches are made side by side, by one thread each; 1 for one batch by all threads.
+    """
+
+    batch: int
+    bf16: bool = False
+    at_a_time: int = 1
+
+    @property
+    def ecgs(self) -> int:
+        """ECGs of one turn."""
+        return self.batch * self.at_a_time
+
+    def sample(self, network: PublishedUNet, steps: int) -> torch.Tensor:
+        """Latents of as many ECGs after the first `steps` of 1000 steps."""
+        tokens = torch.randn(self.ecgs, 1, TEXT_SIZE + 3, generator=torch.Generator().manual_seed(1))
+
+        def made(rows: list[int]) -> torch.Tensor:
+            return sample_ancestrally(network, tokens[rows], torch.Generator().manual_seed(rows[0]), steps, self.bf16)
+
+        rows = list(range(self.ecgs))
+        return made(rows) if self.at_a_time == 1 else in_groups(made, len(rows), self.batch, "cpu")
+
+
+@dataclass(frozen=True)
 class Trained:
     """A model with everything that is needed to generate for the conditions of its cohort."""
 
@@ -122,26 +153,26 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="id of a model in the warehouse; by default the profile's")
     given = parser.parse_args(words)
     settings, started = load_settings(given.profile, given.set, given.data), time.monotonic()
-    timed_rows, compared_rows, turns = (64, 128, 4) if given.quick else (64, 1024, 12)
+    compared_rows, turns = (128, 4) if given.quick else (1024, 12)
     torch.set_num_threads(threads := len(os.sched_getaffinity(0)))
+    timed_rows = 64 * threads
     trained = load_trained(settings, given.model, compared_rows)
     ways = ways_to_sample(settings, trained.generator.config.distilled_guidance)
     say = Console(stderr=True).print
     say("measuring the machine's peak, and what batch suits the published shape")
     peaks = {name: peak_flops(name) for name in PRECISIONS}
 
-    network, generator = PublishedUNet().eval(), torch.Generator().manual_seed(1)
-    batch, bf16 = _best_batch(network, generator)
-    tokens = {size: torch.randn(size, 1, TEXT_SIZE + 3, generator=generator) for size in {batch, BATCHES[0]}}
+    network = PublishedUNet().eval()
+    best, released = _best_way(network, threads), Published(BATCHES[0])
     say(f"timing {turns} turns")
     seconds = in_turns(
         *(lambda _, way=way: trained.sample(way, timed_rows) for way in ways),  # type: ignore[misc]
-        lambda _: sample_ancestrally(network, tokens[batch], generator, TIMED_STEPS, bf16),
-        lambda _: sample_ancestrally(network, tokens[BATCHES[0]], generator, TIMED_STEPS),
+        lambda _: best.sample(network, TIMED_STEPS),
+        lambda _: released.sample(network, TIMED_STEPS),
         repetitions=turns,
     )
     *ours, published, published_batch = seconds.T
-    done, done_batch = (size * TIMED_STEPS / STEPS for size in (batch, BATCHES[0]))
+    done, done_batch = (one.ecgs * TIMED_STEPS / STEPS for one in (best, released))
     check = partial(Check, n=turns, seeds=[1])
     checks = []
     for way, own in zip(ways, ours, strict=True):
@@ -150,13 +181,13 @@ def main(words: Sequence[str] | None = None) -> None:
         checks += [
             check(name=f"{name}: speed", **rate(own, timed_rows)._asdict(), unit="records/s"),
             check(
-                name=f"{name}: over the published shape at its best batch, {batch}",
+                name=f"{name}: over the published shape at its best batch, {best.batch}",
                 **found._asdict(),
                 unit="×",
                 target=way.times_faster,
             ),
             check(
-                name=f"{name}: over the published shape at its released batch, {BATCHES[0]}",
+                name=f"{name}: over the published shape at its released batch, {released.batch}",
                 **rate_ratio(own, timed_rows, published_batch, done_batch)._asdict(),
                 unit="×",
             ),
@@ -189,8 +220,9 @@ def main(words: Sequence[str] | None = None) -> None:
             "rows": {"timed": timed_rows, "at_once": trained.generator.config.rows_at_once, "compared": compared_rows},
             "published_shape": {
                 "parameters": sum(weight.numel() for weight in network.parameters()),
-                "batch": batch,
-                "precision": "bf16" if bf16 else "fp32",
+                "batch": best.batch,
+                "batches_at_a_time": best.at_a_time,
+                "precision": "bf16" if best.bf16 else "fp32",
                 "steps_timed": TIMED_STEPS,
             },
             "turns": turns,
@@ -240,15 +272,14 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
     return Trained(store, recordings, writer.generator, condition, seeds, cohort.detail_steps, cohort.trait_guidance)
 
 
-def _best_batch(network: PublishedUNet, generator: torch.Generator) -> tuple[int, bool]:
-    """Batch size and whether bf16 with which the published shape makes most ECGs per second."""
+def _best_way(network: PublishedUNet, threads: int) -> Published:
+    """The way in which the published shape makes most ECGs per second."""
 
-    def speed(batch: int, bf16: bool) -> float:
-        tokens = torch.randn(batch, 1, TEXT_SIZE + 3, generator=generator)
-        seconds = in_turns(lambda _: sample_ancestrally(network, tokens, generator, 4, bf16), repetitions=3)
-        return batch / float(np.median(seconds))
+    def speed(way: Published) -> float:
+        return way.ecgs / float(np.median(in_turns(lambda _: way.sample(network, 4), repetitions=3)))
 
-    return max(((batch, bf16) for batch in BATCHES for bf16 in (False, True)), key=lambda one: speed(*one))
+    sides = sorted({1, threads})
+    return max((Published(*way) for way in itertools.product(BATCHES, (False, True), sides)), key=speed)
 
 
 def _flops(trained: Trained, way: Way) -> float:

@@ -72,7 +72,8 @@ class Attention(nn.Module):
             keys_values: of the tokens; None lets positions attend to each other.
             bias: added to scores, (B, 1, 1, N): minus infinity where attention may not look.
         """
-        normed = self.norm(x).transpose(1, 2)
+        # Contiguous, or the product would be one per row, with a copy of the weights for each.
+        normed = self.norm(x).transpose(1, 2).contiguous()
         query = self.query(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)
         key, value = self.keys_values(normed) if keys_values is None else keys_values
         # Written out: with a dozen tokens this is several times faster on CPUs than the fused kernel.

@@ -26,6 +26,7 @@ from models.levels import Levels, exaggerated
 from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
+from models.row_groups import in_groups, row_groups, side_by_side
 from models.row_seeds import row_generator
 
 
@@ -89,7 +90,7 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 6,
+        steps: int = 5,
         guidance: float = 1.0,
         fast: bool = False,
         detail_steps: int = 2,
@@ -97,9 +98,8 @@ class Generator(nn.Module):
     ) -> Tensor:
         """Generate ECGs.
 
-        Each row starts from noise of its own seed. Matrix kernels may round differently for different batch sizes, so
-        the networks always see exactly `rows_at_once` rows, the last ones repeated if need be: the same seed and
-        condition give the same bits whatever else is in the batch.
+        Each row starts from noise of its own seed, and networks always see exactly `rows_at_once` rows: the same seed
+        and condition give the same bits whatever else is in the batch (`models.row_groups`).
 
         A denoiser with a guide sees, in both branches of guidance, the RR series drawn from the row's seed, rhythm and
         heart rate, and an ECG that the simulator makes of it with a beat drawn for the row's condition. Guidance then
@@ -140,12 +140,15 @@ class Generator(nn.Module):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
-        generated, way = [], Sampling(steps, guidance, trait_guidance, fast)
-        for rows in self._row_groups(len(seeds)):
+        way = Sampling(steps, guidance, trait_guidance, fast)
+        correction = self._correction(way)
+
+        def made(rows: list[int]) -> Tensor:
             chosen = [int(seeds[row]) for row in rows]
-            signal = self._sample_rows(condition[rows], chosen, way, detail_steps)
-            generated.append(signal[: len(seeds) - rows[0]].cpu())
-        return torch.cat(generated)
+            signal = self._decoded(self._solved(condition[rows], chosen, way), correction)
+            return signal if self.detail is None else self._detailed(signal, chosen, detail_steps, correction.given)
+
+        return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
     def r_peaks(self, condition: ConditionTensors, seeds: Sequence[int]) -> list[np.ndarray]:
         """R peaks that the guide of generated rows has.
@@ -186,11 +189,6 @@ class Generator(nn.Module):
                 parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)).float())
         return torch.cat(parts, dim=1)
 
-    def _sample_rows(self, condition: ConditionTensors, seeds: list[int], way: Sampling, detail_steps: int) -> Tensor:
-        solved, correction = self._solved(condition, seeds, way), self._correction(way)
-        signal = self._decoded(solved, correction)
-        return signal if self.detail is None else self._detailed(signal, seeds, detail_steps, correction.given)
-
     def _solved(self, condition: ConditionTensors, seeds: list[int], way: Sampling) -> Solved:
         r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
         condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, way.trait_guidance)
@@ -228,7 +226,8 @@ class Generator(nn.Module):
         condition = condition.to(self.device)
         traits = Traits(None, None)
         if self.prior is not None:
-            traits = self.prior.draw(condition, [row_generator(seed, "traits") for seed in seeds], guidance)
+            generators = [row_generator(seed, "traits") for seed in seeds]
+            traits = self.prior.draw(condition, generators, guidance, self._precision)
         return condition, self._guide(r_peaks_s, traits.amplitude) if self._guided else None, traits
 
     def _denoised(
@@ -256,12 +255,11 @@ class Generator(nn.Module):
         if key not in self._corrected:
             levels = self.prior.levels if self.prior is not None and way.steps else None
             slots = self.config.denoiser.statement_tokens, self.config.denoiser.knowledge_tokens
+            at_once = self.config.rows_at_once
             if levels is None and self.detail is None:
                 return Correction()
-            found = []
-            for first in range(0, CORRECTED_ON, self.config.rows_at_once):
-                seeds = list(range(first, first + self.config.rows_at_once))
-                found.append(self._solved(ConditionTensors.nothing(len(seeds), *slots), seeds, way))
+            nothing, groups = ConditionTensors.nothing(at_once, *slots), row_groups(CORRECTED_ON, at_once)
+            found = side_by_side(lambda seeds: self._solved(nothing, seeds, way), groups, self.device)
             louder, steady = None, 1.0
             if levels is not None:
                 drawn = torch.cat([one.levels for one in found if one.levels is not None])
@@ -322,11 +320,13 @@ class Generator(nn.Module):
             raise ValueError("this model was trained without a detail head (training.detail.enabled)")
         if len(seeds) != len(signal_mv):
             raise ValueError(f"{len(signal_mv)} signals need as many seeds, got {len(seeds)}")
-        found = [torch.empty(0, *signal_mv.shape[1:])]
-        for rows in self._row_groups(len(seeds)):
-            signal = self._detailed(signal_mv[rows].to(self.device), [int(seeds[row]) for row in rows])
-            found.append(signal[: len(seeds) - rows[0]].cpu())
-        return torch.cat(found)
+        if not seeds:
+            return torch.empty(0, *signal_mv.shape[1:])
+
+        def made(rows: list[int]) -> Tensor:
+            return self._detailed(signal_mv[rows].to(self.device), [int(seeds[row]) for row in rows])
+
+        return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
     def _detailed(
         self, signal_mv: Tensor, seeds: list[int], steps: int = 2, unlike_recordings: Tensor | None = None
@@ -335,11 +335,6 @@ class Generator(nn.Module):
         generators = [row_generator(seed, "detail") for seed in seeds]
         signal = signal_mv / self.lead_scale
         return self.detail.detailed(signal, generators, self._precision, steps, unlike_recordings) * self.lead_scale
-
-    def _row_groups(self, rows: int) -> list[list[int]]:
-        """Row numbers in groups of exactly `rows_at_once`, the last row repeated to fill the last group."""
-        at_once = self.config.rows_at_once
-        return [[min(first + offset, rows - 1) for offset in range(at_once)] for first in range(0, rows, at_once)]
 
     @torch.inference_mode()
     def reconstruct(self, signal_mv: Tensor) -> Tensor:

@@ -100,13 +100,20 @@ class TraitPrior(nn.Module):
         """
         return self._velocity(noisy, time, self._pooled(condition))
 
-    def draw(self, condition: ConditionTensors, generators: Sequence[torch.Generator], guidance: float = 1.0) -> Traits:
+    def draw(
+        self,
+        condition: ConditionTensors,
+        generators: Sequence[torch.Generator],
+        guidance: float = 1.0,
+        precision: torch.dtype = torch.float32,
+    ) -> Traits:
         """Traits of a recording of each condition, by the midpoint rule.
 
         Args:
             condition: of B rows.
             generators: one per row, on the CPU; every draw of the row comes from it.
             guidance: scale of classifier-free guidance; 1 for none, more for traits more typical of the condition.
+            precision: of the network, but for what reads the condition.
         """
         pooled, guides = self._pooled(condition), guidance != 1.0
         if guides:
@@ -114,7 +121,9 @@ class TraitPrior(nn.Module):
         state = torch.stack([torch.randn(sum(self.sizes), generator=one) for one in generators]).to(pooled.device)
 
         def at(state: Tensor, time: float) -> Tensor:
-            velocity = self._velocity(state.repeat(1 + guides, 1), state.new_full((len(pooled),), time), pooled)
+            with torch.autocast(state.device.type, precision, enabled=precision != torch.float32):
+                velocity = self._velocity(state.repeat(1 + guides, 1), state.new_full((len(pooled),), time), pooled)
+            velocity = velocity.float()
             if not guides:
                 return velocity
             of_condition, of_anybody = velocity.chunk(2)

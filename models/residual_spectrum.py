@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -100,17 +101,22 @@ def filtered(signal: Tensor, gain: Tensor, rate_hz: float) -> Tensor:
     Returns:
         (B, 8, samples).
     """
+    return in_filters(signal, (gain,), rate_hz)[0]
+
+
+def in_filters(signal: Tensor, gains: Sequence[Tensor], rate_hz: float) -> list[Tensor]:
+    """What several zero-phase filters make of the same signal; arguments as of `filtered`."""
     samples = signal.shape[-1]
     margin = min(MARGIN, samples - 1)
     whole = continued(signal, margin).float()
     # The transform takes signals for periodic: without the line from end to end there is no step between the ends.
     line = torch.lerp(whole[..., :1], whole[..., -1:], torch.linspace(0, 1, whole.shape[-1], device=signal.device))
     spectrum = torch.fft.rfft(whole - line)
-    place = torch.fft.rfftfreq(samples + 2 * margin, 1 / rate_hz, device=signal.device).clamp(max=gain.shape[-1] - 1)
-    below = place.floor().long().clamp(max=gain.shape[-1] - 2)
-    between = torch.lerp(gain[..., below], gain[..., below + 1], place - below)
-    result = torch.fft.irfft(spectrum * between, n=whole.shape[-1]) + line * gain[..., :1]
-    return result[..., margin : margin + samples]
+    grid = torch.arange(gains[0].shape[-1], device=signal.device, dtype=torch.float32)
+    place = torch.fft.rfftfreq(whole.shape[-1], 1 / rate_hz, device=signal.device)
+    between = interpolation(grid, place)
+    results = [torch.fft.irfft(spectrum * (gain @ between), n=whole.shape[-1]) + line * gain[..., :1] for gain in gains]
+    return [result[..., margin : margin + samples] for result in results]
 
 
 def stretches(decoded: Tensor, rate_hz: float) -> Tensor:
@@ -273,7 +279,7 @@ class ResidualSpectrum(nn.Module):
         """What is right about decoded signals, (B, 8, samples); `traits` may be gains alone."""
         common = self._in_bands(decoded, traits[:, : self.levels])
         gain = traits[:, self.levels : self.gains].unflatten(1, (LEADS, -1))
-        return common + self._fast(common) * (self._over_time(gain, where) - 1)
+        return common + self._fast(common) * (gain @ self._courses(where) - 1)
 
     def _in_bands(self, decoded: Tensor, gains: Tensor) -> Tensor:
         return filtered(decoded, self.restoring * (gains.unflatten(1, (LEADS, -1)) @ self.spread), self.rate_hz)
@@ -305,7 +311,7 @@ class ResidualSpectrum(nn.Module):
         course = BURST_SHARED**0.5 * smooth[:, :1] + (1 - BURST_SHARED) ** 0.5 * smooth[:, 1:]
         # Noise times exp(βz) has a mean of absolute values that is lower by β²/2 in log, relative to its RMS.
         lacking = (self._steadiness(residual, where) - self.steadiness).clamp(0, STEADIER_AT_MOST)
-        strength = self._over_time((2 * BURST_GAIN * lacking).sqrt(), where)
+        strength = (2 * BURST_GAIN * lacking).sqrt() @ self._courses(where)
         return (strength * course - strength.square()).exp()
 
     def matched(self, residual: Tensor, restored: Tensor, where: Tensor, traits: Tensor) -> Tensor:
@@ -313,14 +319,15 @@ class ResidualSpectrum(nn.Module):
 
         In turns, since colouring in frequency smears over time and scaling over time blurs frequencies.
         """
+        courses = self._courses(where)
         for _ in range(ROUNDS):
             wanted = self._levels(traits) - self.levels_of(residual)
             gain = (wanted.unflatten(1, (LEADS, -1)) @ self.spread).clamp(*LOUDNESS_RANGE).exp()
-            residual = filtered(residual, gain, self.rate_hz)
+            residual, fast = in_filters(residual, (gain, gain * self.fast), self.rate_hz)
             wanted = traits[:, self.gains + self.levels :] - self.loudness_of(restored + residual, where)
             wanted = wanted.clamp(*LOUDNESS_RANGE)
-            gain = self._over_time(wanted.unflatten(1, (LEADS, -1)), where).exp()
-            residual = residual + self._fast(residual) * (gain - 1)
+            gain = (wanted.unflatten(1, (LEADS, -1)) @ courses).exp()
+            residual = residual + fast * (gain - 1)
         return residual
 
     def _amplitude(self, traits: Tensor) -> Tensor:
@@ -358,11 +365,11 @@ class ResidualSpectrum(nn.Module):
         inside = where.to(signal.dtype)
         return signal @ inside.mT / inside.sum(dim=2)[:, None]
 
-    def _over_time(self, per_stretch: Tensor, where: Tensor) -> Tensor:
-        """(B, 8, stretches) as a signal (B, 8, samples), without a step where stretches meet."""
+    def _courses(self, where: Tensor) -> Tensor:
+        """Stretches (B, stretches, samples) as weights that sum to 1, without a step where they meet: a number per
+        stretch, (B, 8, stretches) @ courses, becomes a signal."""
         reach = max(1, round(ACTIVITY_REACH_S * self.rate_hz))
-        steps = per_stretch @ where.to(per_stretch.dtype)
-        return F.avg_pool1d(steps, 2 * reach + 1, 1, reach, count_include_pad=False)
+        return F.avg_pool1d(where.float(), 2 * reach + 1, 1, reach, count_include_pad=False)
 
     def _shape(self, signal: Tensor) -> Tensor:
         """Mean log RMS spectrum per lead, (8, grid). Whitening must not lift what is but rounding."""
@@ -385,8 +392,8 @@ def interpolation(knots: Tensor, places: Tensor) -> Tensor:
     """(knots, places) weights of linear interpolation, constant beyond the first and the last knot."""
     at = torch.searchsorted(knots, places).clamp(1, len(knots) - 1)
     share = ((places - knots[at - 1]) / (knots[at] - knots[at - 1])).clamp(0, 1)
-    weights = torch.zeros(len(knots), len(places))
-    columns = torch.arange(len(places))
+    weights = torch.zeros(len(knots), len(places), device=places.device)
+    columns = torch.arange(len(places), device=places.device)
     weights[at - 1, columns] += 1 - share
     weights[at, columns] += share
     return weights

@@ -151,7 +151,7 @@ class CohortSettings(Section):
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
     sampler_steps: int = Field(
-        6,
+        5,
         ge=0,
         description="Denoising steps; 0 for the simulator's ECGs of drawn beats, which tell what the denoiser adds.",
     )
@@ -173,7 +173,9 @@ class CohortSettings(Section):
         description="Let the distilled student sample, one network pass per step; guidance must be what it learned.",
     )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
-    batch_size: int = operational(64, ge=1, description="ECGs sampled at once.")
+    batch_size: int = operational(
+        256, ge=1, description="ECGs handed to the model at once, of which each thread makes 64 at a time."
+    )
     workers: int = operational(1, ge=1, description="Ray actors that generate.")
     use_gpu: bool = Field(
         False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits."

@@ -113,7 +113,8 @@ def test_a_row_has_the_same_bits_in_any_batch(precision: str) -> None:
 
 
 def test_a_row_does_not_depend_on_the_number_of_threads() -> None:
-    network, condition = generator(), conditions(3)
+    # Two groups of rows, which two threads make side by side.
+    network, condition = generator(rows_at_once=2), conditions(3)
     before = torch.get_num_threads()
     found = []
     try:
@@ -323,7 +324,8 @@ def test_what_is_made_louder_differs_no_more_from_beat_to_beat(monkeypatch: pyte
     assert louder > without + 0.1
     assert made == pytest.approx(float(without), abs=0.1)
     sampled = network.sample(conditions(8), seeds, steps=2, trait_guidance=1.0)
-    assert torch.equal(sampled, network._decoded(solved, correction))
+    # Here with all threads, whose products round differently.
+    assert torch.allclose(sampled, network._decoded(solved, correction), atol=1e-4)
     alone = network.sample(conditions(8)[[5]], [5], steps=2, trait_guidance=1.0)
     assert torch.equal(alone[0], sampled[5])
 
@@ -337,7 +339,7 @@ def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to
     network.sample(condition, seeds, steps=1, trait_guidance=1.0)
     drawn = network._drawn(condition, seeds, network.r_peaks(condition, seeds), 1.0)[2].levels
     assert drawn is not None and drawn.abs().max() > 0.5
-    rows = told[0][: len(seeds)]
+    rows = told[-1][: len(seeds)]
     assert torch.allclose(rows, (EXAGGERATED * drawn).clamp(-3.5, 3.5) if simulated_ecg else drawn, atol=1e-5)
 
 
