@@ -53,7 +53,7 @@ SHARE_TARGET: Final = 35.0
 BATCHES: Final = (4, 16, 64)
 """Batch sizes tried for the published shape; 4 is what its released settings generate at once."""
 TIMED_STEPS: Final = 20
-PART: Final = 64
+PART: Final = 256
 """ECGs between two looks at the progress."""
 DRAWS: Final = 200
 DRAWN_SHARE: Final = 0.8

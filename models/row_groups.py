@@ -38,6 +38,9 @@ def side_by_side(
             return [make(group) for group in groups]
     made, threads = torch.inference_mode()(make), torch.get_num_threads()  # threads do not inherit the mode
     try:
+        if min(threads, len(groups)) == 1:
+            torch.set_num_threads(1)
+            return [made(group) for group in groups]
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(made, groups))
     finally:
