@@ -20,7 +20,7 @@ from models.correction import CORRECTED_ON, Correction, Sampling, Solved
 from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
-from models.distillation import guided
+from models.distillation import PASSES, guided, leap
 from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
 from models.levels import Levels, exaggerated
 from models.prior import TraitPrior, Traits
@@ -115,8 +115,8 @@ class Generator(nn.Module):
             steps: denoising steps; 0 leaves each row the ECG that the simulator shows the denoiser, decoded from its
                 latent and with detail, which tells what the denoiser adds.
             guidance: classifier-free guidance scale; 1 for none.
-            fast: let the student do it, which needs one network pass per step where guidance needs two; `guidance` must
-                be the scale that it learned.
+            fast: let the student do it, in its own two network passes whatever `steps` are; `guidance` must be what it
+                learned.
             detail_steps: solver steps of the detail head.
             trait_guidance: guidance scale of the prior, by which beats and levels drawn are typical of the condition.
 
@@ -134,6 +134,8 @@ class Generator(nn.Module):
                 if learned is not None
                 else "this model has no student; train it with training.distillation.steps above 0"
             )
+        if fast:
+            steps = PASSES
         if steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
@@ -243,7 +245,12 @@ class Generator(nn.Module):
         network, scale = (self.student or self.denoiser, 1.0) if way.fast else (self.denoiser, way.guidance)
         told = levels if levels is None or not self.config.simulated_ecg else exaggerated(levels)
         denoise = guided(self._for_sampling(network), condition, guide, told, scale)
-        return solve(denoise, initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps, way.steps)
+        noise = initial_noise(seeds, self.latent_shape, self.device)
+        return (
+            leap(denoise, noise, self.config.timesteps)
+            if way.fast
+            else solve(denoise, noise, self.config.timesteps, way.steps)
+        )
 
     def _correction(self, way: Sampling) -> Correction:
         """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the

@@ -1,4 +1,4 @@
-"""Training on latents: the denoiser, and the student that samples with one pass per step."""
+"""Training on latents: the denoiser, and the student that samples in two passes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from models.denoiser import Denoiser
 from models.diffusion import DiffusionObjective
 from models.distillation import DistillationObjective
 from models.guide import guide_channel_count
+from models.levels import exaggerated
 from models.physics import BeatEquation, BeatPhysics, WaveFit
 from tasks.autoencoder_stages import shift_starts
 from tasks.simulated_latents import SIMULATED, load_simulated
@@ -147,7 +148,10 @@ class DenoiserStage(TrainingStage):
 
 
 class StudentStage(DenoiserStage):
-    """Stage 5: a copy of the denoiser learns its guided velocity, on the same batches. Leaves its averaged weights."""
+    """Stage 5: a copy of the denoiser learns where its trajectories lead. Leaves its averaged weights.
+
+    Trajectories begin at new noise, under the conditions, guides and levels of the denoiser's batches.
+    """
 
     leaves = STUDENT_FILE
 
@@ -169,8 +173,10 @@ class StudentStage(DenoiserStage):
         )
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions, the simulator's guide and levels."""
+        """Latents with their conditions, the simulator's guide and levels, as sampling tells them."""
         whole = super().batch(split, rows, device)
+        if self.levels and self.settings.physics.simulated_ecg:
+            whole["levels"] = exaggerated(whole["levels"])
         return {name: whole[name] for name in ("latents", "condition", "guide", "levels")}
 
     def finish(self, device: torch.device) -> None:

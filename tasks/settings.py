@@ -170,7 +170,8 @@ class CohortSettings(Section):
     )
     fast: bool = Field(
         False,
-        description="Let the distilled student sample, one network pass per step; guidance must be what it learned.",
+        description="Let the distilled student sample, in two network passes whatever sampler_steps is; guidance "
+        "must be what it learned.",
     )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(

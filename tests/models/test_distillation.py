@@ -1,14 +1,16 @@
-"""Guidance distillation: the student starts as the denoiser and comes to say in one pass what guidance says in two."""
+"""Guidance, and the student that comes to say in two passes where guided trajectories lead."""
 
 from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 
 from models.architecture import DenoiserArchitecture
 from models.denoiser import Denoiser
-from models.distillation import DistillationObjective, guided
+from models.diffusion import initial_noise, noise_schedule, signal_share, solve
+from models.distillation import BETWEEN, PASSES, DistillationObjective, guided, leap, student_times
 from tests.models.test_conditioning import conditions
 from tests.models.test_denoiser import denoiser
 
@@ -37,20 +39,45 @@ def test_both_branches_see_the_same_guide_and_levels() -> None:
         assert torch.allclose(guided(network, hidden, guide, levels, 5.0)(noisy, steps), plain, atol=1e-5)
 
 
-def test_the_student_learns_and_the_teacher_stays() -> None:
+def test_a_student_of_an_exact_denoiser_leaps_to_its_data() -> None:
+    # For data that is one point, v = √ᾱ ε − √(1−ᾱ) m at every noise level, so that any rule of first order is exact.
+    schedule, point = noise_schedule(1000), torch.full((3, 2, 5), 0.7)
+
+    def exact(noisy: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+        share = signal_share(schedule, steps)[:, None, None]
+        seen.append(noisy)
+        return share.sqrt() * (noisy - share.sqrt() * point) / (1 - share).sqrt() - (1 - share).sqrt() * point
+
+    seen = list[torch.Tensor]()
+    noise = initial_noise([1, 2, 3], (2, 5))
+    assert torch.allclose(leap(exact, noise, 1000), point, atol=1e-4)
+    share = signal_share(schedule, student_times(1000)[1:])
+    assert len(seen) == PASSES and torch.equal(seen[0], noise)
+    assert torch.allclose(seen[1], share.sqrt() * point + (1 - share).sqrt() * noise, atol=1e-4)
+    assert float(((1 - share) / share).sqrt()) == pytest.approx(BETWEEN, rel=0.01)
+
+
+def test_the_student_learns_where_guided_trajectories_lead_and_the_teacher_stays() -> None:
+    torch.manual_seed(0)
     teacher = denoiser(SMALL)
     student, before = copy.deepcopy(teacher), copy.deepcopy(teacher.state_dict())
-    objective = DistillationObjective(student, teacher, 1000, guidance=3.0, condition_dropout=0.1)
+    objective = DistillationObjective(student, teacher, 1000, guidance=2.0, condition_dropout=0.0)
     optimiser = torch.optim.Adam(student.parameters(), 3e-3)
-    latents, condition = torch.randn(16, 8, 32), conditions(16)
-    losses = []
-    torch.manual_seed(0)
-    for _ in range(80):
-        loss = objective(latents, condition)["loss"]
+    condition, noise = conditions(16), initial_noise(list(range(16)), (8, 32))
+    with torch.no_grad():
+        led = solve(guided(teacher, condition, None, None, 2.0), noise, 1000, 30)
+
+    def missed() -> float:
+        with torch.no_grad():
+            found = leap(guided(student, condition, None, None, 1.0), noise, 1000)
+        return float((found - led).square().mean())
+
+    untaught = missed()
+    for _ in range(120):
+        loss = objective(torch.empty(16, 8, 32), condition)["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss.detach()))
-    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert missed() < 0.5 * untaught
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert not any(weight.requires_grad for weight in objective.teacher.parameters())

@@ -247,10 +247,9 @@ def test_fast_sampling_is_the_student_alone_and_only_at_what_it_learned() -> Non
     seeds = [1, 2, 3, 4, 5, 6]
     fast = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
     assert not torch.equal(fast, network.sample(condition, seeds, steps=2, guidance=3.0))
-    # A student with the denoiser's weights is the denoiser without guidance.
-    network.student.load_state_dict(network.denoiser.state_dict())  # type: ignore[union-attr]
-    copy = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
-    assert torch.equal(copy, network.sample(condition, seeds, steps=2, guidance=1.0))
+    # Its passes are its own, whatever the steps.
+    copy = network.sample(condition, seeds, steps=7, guidance=3.0, fast=True)
+    assert torch.equal(copy, fast)
     assert torch.equal(copy[[4]], network.sample(condition[[4]], [5], steps=2, guidance=3.0, fast=True))
     with pytest.raises(ValueError, match="learned guidance 3, not 2"):
         network.sample(condition, seeds, steps=2, guidance=2.0, fast=True)

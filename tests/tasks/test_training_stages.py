@@ -266,6 +266,9 @@ def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: 
 def test_stages_follow_from_the_settings() -> None:
     assert small().autoencoder_stages + small().generator_stages == TRAINED
     assert small(detail={"enabled": False}).autoencoder_stages == ("autoencoder",)
+    # A student that is not trained shapes nothing, whatever its settings.
+    assert small(distillation={"batch_size": 8}).for_digest() == small().for_digest()
+    assert small(distillation={"steps": 5}).for_digest() != small().for_digest()
     assert small(distillation={"steps": 5}).generator_stages == ("prior", "denoiser", "student")
     assert without_physics().generator_stages == ("prior", "denoiser")
     assert without_physics(levels=False).generator_stages == ("denoiser",)
