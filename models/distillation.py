@@ -51,8 +51,8 @@ def leap(denoise: Denoise, noise: Tensor, timesteps: int) -> Tensor:
     for step in student_times(timesteps):
         steps = step.to(noise.device).expand(len(noise))
         share = signal_share(schedule, steps)[:, None, None]
-        # To the noise level of this pass; the noise is still that of the start.
-        noisy = noise if step == timesteps - 1 else share.sqrt() * clean + (1 - share).sqrt() * noise
+        # To the noise level of this pass, the first of which has no signal; the noise is still that of the start.
+        noisy = share.sqrt() * clean + (1 - share).sqrt() * noise
         clean = clean_estimate(schedule, noisy, denoise(noisy, steps), steps)
     return clean
 

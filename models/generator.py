@@ -22,7 +22,7 @@ from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
 from models.distillation import PASSES, guided, leap
 from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
-from models.levels import Levels, exaggerated
+from models.levels import Levels, told
 from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
@@ -134,15 +134,13 @@ class Generator(nn.Module):
                 if learned is not None
                 else "this model has no student; train it with training.distillation.steps above 0"
             )
-        if fast:
-            steps = PASSES
-        if steps == 0 and not self.config.simulated_ecg:
+        way = Sampling(PASSES if fast else steps, guidance, trait_guidance, fast)
+        if way.steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
-        way = Sampling(steps, guidance, trait_guidance, fast)
         correction = self._correction(way)
 
         def made(rows: list[int]) -> Tensor:
@@ -243,14 +241,10 @@ class Generator(nn.Module):
         """Latents (B, C, T) as the solver leaves them."""
         # The student's one branch has the guidance in it.
         network, scale = (self.student or self.denoiser, 1.0) if way.fast else (self.denoiser, way.guidance)
-        told = levels if levels is None or not self.config.simulated_ecg else exaggerated(levels)
-        denoise = guided(self._for_sampling(network), condition, guide, told, scale)
-        noise = initial_noise(seeds, self.latent_shape, self.device)
-        return (
-            leap(denoise, noise, self.config.timesteps)
-            if way.fast
-            else solve(denoise, noise, self.config.timesteps, way.steps)
-        )
+        levels = told(levels, self.config.simulated_ecg)
+        denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
+        noise, timesteps = initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps
+        return leap(denoise, noise, timesteps) if way.fast else solve(denoise, noise, timesteps, way.steps)
 
     def _correction(self, way: Sampling) -> Correction:
         """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the

@@ -31,8 +31,10 @@ simulated ECGs: what it makes beside them follows what it is told by the factor 
 what they were made with. Without them levels are those of beats too, and are followed."""
 
 
-def exaggerated(coordinates: Tensor) -> Tensor:
-    """What a denoiser is told to make these (B, size) coordinates."""
+def told(coordinates: Tensor | None, simulated_ecg: bool) -> Tensor | None:
+    """What a denoiser, which may see simulated ECGs, is told to make these (B, size) coordinates; None for none."""
+    if coordinates is None or not simulated_ecg:
+        return coordinates
     return (EXAGGERATED * coordinates).clamp(-FURTHEST, FURTHEST)
 
 

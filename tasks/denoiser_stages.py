@@ -15,7 +15,7 @@ from models.denoiser import Denoiser
 from models.diffusion import DiffusionObjective
 from models.distillation import DistillationObjective
 from models.guide import guide_channel_count
-from models.levels import exaggerated
+from models.levels import told
 from models.physics import BeatEquation, BeatPhysics, WaveFit
 from tasks.autoencoder_stages import shift_starts
 from tasks.simulated_latents import SIMULATED, load_simulated
@@ -175,8 +175,7 @@ class StudentStage(DenoiserStage):
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, the simulator's guide and levels, as sampling tells them."""
         whole = super().batch(split, rows, device)
-        if self.levels and self.settings.physics.simulated_ecg:
-            whole["levels"] = exaggerated(whole["levels"])
+        whole["levels"] = told(whole["levels"], self.settings.physics.simulated_ecg)
         return {name: whole[name] for name in ("latents", "condition", "guide", "levels")}
 
     def finish(self, device: torch.device) -> None:

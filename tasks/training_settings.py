@@ -174,7 +174,7 @@ class PriorTraining(Section):
 class DistillationTraining(Section):
     """Stage 5, off by default: a student that samples in two network passes."""
 
-    steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student, 900 are enough for ptbxl-mini.")
+    steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student.")
     batch_size: int = Field(32, ge=1, description="Trajectories per step, over all workers.")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
     ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from models.levels import BAND_EDGES_HZ, CORRECTION, EXAGGERATED, FURTHEST, Levels, exaggerated
+from models.levels import BAND_EDGES_HZ, CORRECTION, EXAGGERATED, FURTHEST, Levels, told
 
 STEP_HZ = 12.5
 CHANNELS = 8
@@ -82,5 +82,8 @@ def test_coarse_latents_have_fewer_bands() -> None:
 
 
 def test_what_is_told_is_further_from_the_mean_but_not_beyond_what_training_showed() -> None:
-    told = exaggerated(torch.tensor([[-3.0, -0.4, 0.0, 1.0]]))
-    assert torch.equal(told, torch.tensor([[-FURTHEST, -0.4 * EXAGGERATED, 0.0, EXAGGERATED]]))
+    drawn = torch.tensor([[-3.0, -0.4, 0.0, 1.0]])
+    further = torch.tensor([[-FURTHEST, -0.4 * EXAGGERATED, 0.0, EXAGGERATED]])
+    assert torch.equal(told(drawn, simulated_ecg=True), further)  # type: ignore[arg-type]
+    assert told(drawn, simulated_ecg=False) is drawn
+    assert told(None, simulated_ecg=True) is None

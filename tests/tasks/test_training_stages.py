@@ -18,7 +18,7 @@ from models.guide import guide_ecgs, own_amplitudes
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import USUAL
 from tasks.autoencoder_stages import DetailStage, shift_starts
-from tasks.denoiser_stages import DenoiserStage
+from tasks.denoiser_stages import DenoiserStage, StudentStage
 from tasks.prior_stage import PriorStage
 from tasks.simulated_latents import SIMULATED, simulated_file
 from tasks.training_data import (
@@ -32,7 +32,7 @@ from tasks.training_data import (
     save_tensors,
 )
 from tasks.training_settings import TrainingSettings
-from tasks.training_stage import AUTOENCODER_FILE, LATENTS_FILE, Material, save_weights
+from tasks.training_stage import AUTOENCODER_FILE, DENOISER_FILE, LATENTS_FILE, Material, save_weights
 from tasks.trait_preparation import (
     components_file,
     events_of,
@@ -222,6 +222,16 @@ def test_the_denoiser_is_told_the_levels_of_the_recording(tmp_path: Path) -> Non
     untold = DenoiserStage(prepared(tmp_path, without_physics(levels=False))[0])
     assert untold.batch("train", torch.tensor([3]), torch.device("cpu"))["levels"] is None
     assert untold.denoiser.levels is None
+
+
+@pytest.mark.parametrize("simulated_ecg", [True, False])
+def test_the_student_is_told_levels_as_sampling_tells_them(tmp_path: Path, simulated_ecg: bool) -> None:
+    material, _ = prepared(tmp_path, without_physics(simulated_ecg=simulated_ecg))
+    save_weights(DenoiserStage(material).denoiser, tmp_path / DENOISER_FILE)
+    stage = StudentStage(material)
+    batch = stage.batch("train", torch.tensor([1, 2]), torch.device("cpu"))
+    assert batch["levels"].tolist() == [[level] * LEVELS for level in ((1.5, 3.0) if simulated_ecg else (1.0, 2.0))]
+    assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
 def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
