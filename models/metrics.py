@@ -24,6 +24,16 @@ class Estimate(NamedTuple):
 UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
+def patient_numbers(patients: np.ndarray) -> np.ndarray:
+    """(n,) number of each row's patient, in the order in which they first come.
+
+    What is drawn by these numbers does not depend on what patients are called, and so not on the key under which a
+    warehouse hides their names.
+    """
+    _, first, rows = np.unique(patients, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[rows]
+
+
 def patient_weights(patients: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """Bootstrap weights, (samples, n): how often each row is drawn when whole patients are drawn with replacement.
 
@@ -31,7 +41,7 @@ def patient_weights(patients: np.ndarray, samples: int, seed: int) -> np.ndarray
         patients: (n,) patient of each row; rows without a patient each get their own value.
         samples: number of resamples.
     """
-    _, rows = np.unique(patients, return_inverse=True)
+    rows = patient_numbers(patients)
     count = int(rows.max()) + 1
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=samples)
     return draws[:, rows].astype(np.float64)

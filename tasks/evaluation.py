@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.classifier import EcgClassifier
     from tasks.ecg_sets import EcgSet
 
-STAGE = Stage("evaluate cohort", "evaluation", code_version=3)
+STAGE = Stage("evaluate cohort", "evaluation", code_version=4)
 SUMMARY = {
     ("FID", "synthetic"): "fid",
     ("discriminator AUC", "synthetic"): "discriminator_auc",

@@ -144,7 +144,7 @@ def _discriminator(compared: Compared, other: EcgSet) -> Estimate:
         np.concatenate([fidelity.spectral_descriptors(each.signal, compared.rate_hz), each.measurements], axis=1)
         for each in (first, second)
     ]
-    patients = np.unique(np.concatenate([first.patients, second.patients]), return_inverse=True)[1]
+    patients = metrics.patient_numbers(np.concatenate([first.patients, second.patients]))
     scores = fidelity.discriminator_scores(described[0], described[1], patients, compared.seed)
     if not np.isfinite(scores).all():
         return metrics.UNKNOWN

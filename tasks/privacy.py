@@ -14,7 +14,7 @@ from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-STAGE = Stage("audit cohort", "audit", code_version=1)
+STAGE = Stage("audit cohort", "audit", code_version=2)
 FEWEST_NON_MEMBERS = 10
 
 

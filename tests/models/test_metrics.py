@@ -46,6 +46,13 @@ def test_intervals_cover_the_truth_as_often_as_they_say(rng: np.random.Generator
     assert 86 <= covered <= 100
 
 
+def test_intervals_do_not_depend_on_what_patients_are_called(rng: np.random.Generator) -> None:
+    values, patients = rng.normal(size=120), rng.integers(0, 40, 120)
+    names = rng.permutation(40)
+    found = metrics.mean_estimate(values, patients, 100, 1)
+    assert metrics.mean_estimate(values, np.array([f"key {names[one]}" for one in patients]), 100, 1) == found
+
+
 def test_resampling_patients_gives_wider_intervals_than_resampling_their_copies(rng: np.random.Generator) -> None:
     values, patients = np.repeat(rng.normal(size=40), 10), np.repeat(np.arange(40), 10)
     by_patient = metrics.mean_estimate(values, patients, 200, 1)
