@@ -10,14 +10,14 @@ from tasks.ecg_sets import EcgSet
 from tasks.evaluation_rows import Compared, fidelity_rows
 from tasks.settings import EvaluationSettings
 from tests.models.synthetic_hearts import RATE_HZ
-from tests.tasks.clinic import people, recordings_table
+from tests.tasks.clinic import recordings_table
+from warehouse.waveforms import from_lead_columns
 
 
 def ecg_set(seed: int, name: str) -> EcgSet:
     """Sixty ECGs, two of each patient."""
-    signal, _ = people(60, seed)
-    patients = np.array([f"{name} {row // 2}" for row in range(60)], dtype=object)
-    return EcgSet(recordings_table(60, seed), signal, patients)
+    table, patients = recordings_table(60, seed), np.array([f"{name} {row // 2}" for row in range(60)], dtype=object)
+    return EcgSet(table, from_lead_columns(table), patients)
 
 
 def renamed(ecgs: EcgSet, rng: np.random.Generator) -> EcgSet:
