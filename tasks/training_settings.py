@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -181,11 +181,6 @@ class DistillationTraining(Section):
     guidance: float = Field(1.0, ge=1, description="Guidance scale that the student learns; 1 for none.")
 
 
-NO_STUDENT: Final = {"steps": 0, "batch_size": 64, "learning_rate": 3e-4, "ema_decay": 0.99, "guidance": 2.0}
-"""What stands in digests for a student that is not trained, whatever its settings are: the first defaults, so that
-models keep their ids."""
-
-
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
@@ -221,11 +216,11 @@ class TrainingSettings(Section):
         return (*prior, "denoiser", *student)
 
     def for_digest(self) -> dict[str, Any]:
-        """As of every section, but for a student that is not trained; with early stopping, which counts in checkpoints,
-        their distance shapes the result."""
+        """As of every section, without the settings of a student that is not trained; with early stopping, which counts
+        in checkpoints, their distance shapes the result."""
         kept = super().for_digest()
         if not self.distillation.steps:
-            kept["distillation"] = NO_STUDENT
+            del kept["distillation"]
         if self.autoencoder.patience or self.diffusion.patience:
             kept["checkpoint_every_steps"] = self.checkpoint_every_steps
         return kept

@@ -11,7 +11,7 @@ from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, in_run, run_
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=2)
+KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=3)
 RETRIEVAL = {"weights", "top_k"}
 """Settings that say how entries are found; they do not shape the entries."""
 

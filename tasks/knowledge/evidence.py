@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.leads import STANDARD_LEADS
+from models.metrics import patient_numbers
 from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.knowledge.profiles import Profiles
@@ -48,7 +49,7 @@ class TrainingRecordings:
 
     def __init__(self, recordings: pa.Table, split: str = "train") -> None:
         table = recordings.select(COLUMNS).filter(pc.equal(recordings["split"], split))
-        self.patients = np.unique(np.array(table["patient_key"].to_pylist(), dtype=str), return_inverse=True)[1]
+        self.patients = patient_numbers(np.array(table["patient_key"].to_pylist(), dtype=str))
         self.sexes = np.array(table["sex"].to_pylist(), dtype=object)
         self.age_bands = np.array([age_band(age) for age in table["age_years"].to_pylist()], dtype=object)
         stated = [{statement["code"] for statement in row or []} for row in table["statements"].to_pylist()]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -35,6 +36,23 @@ def test_only_the_training_split_is_read() -> None:
 
 def test_a_likelihood_of_zero_still_states(training: TrainingRecordings) -> None:
     assert Evidence(Group("SR"), training).recordings == 72  # the table gives rhythms likelihood 0
+
+
+def test_who_is_typical_does_not_depend_on_how_a_warehouse_hides_names(training: TrainingRecordings) -> None:
+    table = recordings_table()
+    names = table["patient_key"].to_pylist()
+    hidden = np.random.default_rng(7).permutation(len(names)).astype(str)
+    elsewhere = TrainingRecordings(
+        table.set_column(table.schema.get_field_index("patient_key"), "patient_key", pa.array(hidden))
+    )
+    weights = {"statements": 1.0}
+    # All of a group have the same statements, so that only their order tells them apart.
+    ours = Evidence(Group("AFIB"), training).typical_patients(weights, most=5)
+    theirs = Evidence(Group("AFIB"), elsewhere).typical_patients(weights, most=5)
+    assert (
+        np.isin(training.patients, ours).nonzero()[0].tolist()
+        == np.isin(elsewhere.patients, theirs).nonzero()[0].tolist()
+    )
 
 
 def test_groups_of_one_sex_and_age_band_hold_only_those(training: TrainingRecordings) -> None:
