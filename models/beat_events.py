@@ -104,7 +104,8 @@ def simulated_ecg(amplitude: Tensor, r_times_s: Tensor, rate_hz: float, samples:
         samples: length.
 
     Returns:
-        (B, 8, samples) mV: every beat at the recording's usual pace and, in part, that of its own RR interval.
+        (B, 8, samples) mV: every beat at the recording's usual pace and, in part, that of its own RR interval. The bits
+        of a row do not depend on other rows.
     """
     there = torch.isfinite(r_times_s)
     last_rr = torch.where(there[:, 1:], r_times_s.diff(dim=1), torch.nan)
@@ -117,5 +118,6 @@ def simulated_ecg(amplitude: Tensor, r_times_s: Tensor, rate_hz: float, samples:
     for at in range(0, len(amplitude), AT_ONCE):
         rows = slice(at, at + AT_ONCE)
         waves = BeatWaves(amplitude[rows].mT, centre[rows], width[rows], exponent[rows])
-        parts.append(sum_of_beats(waves, there[rows], times[rows], pace_s[rows], size[rows], rate_hz, samples))
+        timing = there[rows], times[rows], pace_s[rows], size[rows]
+        parts.append(sum_of_beats(waves, *timing, rate_hz, samples, PACE_RANGE_S))
     return torch.cat(parts)

@@ -46,6 +46,7 @@ def sum_of_beats(
     size: Tensor,
     rate_hz: float,
     samples: int,
+    pace_range_s: tuple[float, float] | None = None,
 ) -> Tensor:
     """Add up the beats of a batch of recordings; differentiable in every floating-point argument.
 
@@ -57,12 +58,14 @@ def sum_of_beats(
         size: (batch, beats) factor on all waves of a beat.
         rate_hz: sampling rate.
         samples: length of the recordings.
+        pace_range_s: the paces that there can be. With it, and with the same places and widths in every recording, the
+            bits of one do not depend on the paces of the others; None for the paces that there are.
 
     Returns:
         (batch, axes, samples) mV.
     """
     batch, axes = len(r_time_s), waves.amplitude.shape[-1]
-    stretches = _stretches(waves, pace_s, rate_hz)
+    stretches = _stretches(waves, pace_s if pace_range_s is None else pace_s.new_tensor([pace_range_s]), rate_hz)
     before = -min(start for start, _, _ in stretches)
     after = max(stop for _, stop, _ in stretches)
     peak = torch.floor(r_time_s.detach() * rate_hz).long()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
+from models.beat_events import simulated_ecg
 from models.beat_variation import beat_windows, factor_back, steadier
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import NUMBERS, ConditionTensors
@@ -21,7 +22,7 @@ from models.denoiser import Denoiser
 from models.detail import DetailHead
 from models.diffusion import initial_noise, noise_schedule, noised, solve
 from models.distillation import PASSES, guided, leap
-from models.guide import guide_channel_count, guide_ecgs, own_amplitudes
+from models.guide import guide_channel_count, own_amplitudes
 from models.levels import Levels, told
 from models.prior import TraitPrior, Traits
 from models.r_peaks import locate_r_peaks
@@ -177,16 +178,16 @@ class Generator(nn.Module):
     def _guide(self, r_peaks_s: Sequence[np.ndarray], amplitude: Tensor | None) -> Tensor:
         """The guide (B, K, T): cardiac phase, and simulated ECGs of beats with these (B, 8, events) amplitudes.
 
-        Simulated ECGs are made one by one, and networks see `rows_at_once`, so that bits do not depend on other rows.
+        Networks see `rows_at_once`, so that bits do not depend on other rows.
         """
         rate_hz, downsampling = self.config.sampling_rate_hz, self.config.autoencoder.downsampling
-        parts = []
+        parts, times = [], padded_times(r_peaks_s)
         if self.config.phase_channels:
-            times = padded_times(r_peaks_s)
             parts.append(phase_channels(times, self.latent_shape[1], downsampling, rate_hz).to(self.device))
         if amplitude is not None:
+            signal = simulated_ecg(amplitude.cpu(), times, rate_hz, self.config.samples)
             with self._autocast():
-                parts.append(self.encode(guide_ecgs(amplitude, r_peaks_s, rate_hz, self.config.samples)).float())
+                parts.append(self.encode(signal).float())
         return torch.cat(parts, dim=1)
 
     def _solved(self, condition: ConditionTensors, seeds: list[int], way: Sampling) -> Solved:

@@ -8,15 +8,12 @@ like. In training both are those of the recording: its R peaks and its usual bea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.beat_events import EVENTS, fit_events, simulated_ecg
-from models.cardiac_phase import padded_times, phase_channel_count
-from models.leads import INDEPENDENT_LEADS
+from models.beat_events import EVENTS, fit_events
+from models.cardiac_phase import phase_channel_count
 
 
 def guide_channel_count(phase: bool, ecg: bool, samples_per_step: int, latent_channels: int) -> int:
@@ -28,25 +25,6 @@ def guide_channel_count(phase: bool, ecg: bool, samples_per_step: int, latent_ch
         latent_channels: channels of the latent.
     """
     return (phase_channel_count(samples_per_step) if phase else 0) + (latent_channels if ecg else 0)
-
-
-def guide_ecgs(amplitude: Tensor, r_peaks_s: Sequence[np.ndarray], rate_hz: float, samples: int) -> Tensor:
-    """Simulated ECGs of given beats at given R peaks, each made by itself: its bits do not depend on the others.
-
-    Args:
-        amplitude: (B, 8, events) mV.
-        r_peaks_s: per row the R peaks in seconds from the first sample, ascending.
-        rate_hz: sampling rate.
-        samples: length.
-
-    Returns:
-        (B, 8, samples) mV on the CPU.
-    """
-    rows = [
-        simulated_ecg(one[None], padded_times([times]), rate_hz, samples)
-        for one, times in zip(amplitude.cpu(), r_peaks_s, strict=True)
-    ]
-    return torch.cat(rows) if rows else torch.empty(0, len(INDEPENDENT_LEADS), samples)
 
 
 def own_amplitudes(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from warehouse.errors import EinthovenError
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=7)
+STAGE = Stage("generate cohort", "cohort", code_version=8)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
 

@@ -16,7 +16,7 @@ from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=7)
+TRAINING = Stage("train generator", makes="model", code_version=8)
 DATA_FACTS = "_facts.json"
 
 

@@ -30,6 +30,15 @@ def test_events_of_a_regular_heart_are_written_out_sums_of_gaussians() -> None:
     assert np.abs(found - expected).max() < 1e-3  # waves are cut off where they are below 1e-4 of their amplitude
 
 
+def test_an_ecg_has_the_same_bits_whatever_is_simulated_beside_it() -> None:
+    torch.manual_seed(1)
+    amplitude = 0.2 * torch.randn(4, 8, len(EVENTS))
+    times = [np.arange(0.2, 10.0, rr_s) for rr_s in (0.8, 0.3, 2.4, 1.1)]
+    together = simulated_ecg(amplitude, padded_times(times), RATE, 1000)
+    for row, own in enumerate(times):
+        assert torch.equal(simulated_ecg(amplitude[row : row + 1], padded_times([own]), RATE, 1000)[0], together[row])
+
+
 def test_shapes_are_those_of_the_simulation() -> None:
     seconds = torch.arange(-0.5, 0.7, 1 / RATE)
     shapes = event_shapes(seconds, torch.tensor([1.0]))[0]

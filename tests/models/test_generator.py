@@ -16,6 +16,7 @@ from models.architecture import (
     GeneratorConfig,
     PriorArchitecture,
 )
+from models.beat_events import simulated_ecg
 from models.beat_variation import beat_windows, log_variation
 from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
@@ -23,7 +24,7 @@ from models.correction import Correction, Sampling
 from models.denoiser import Context, Denoiser
 from models.detail import DetailHead
 from models.generator import Generator
-from models.guide import guide_ecgs, own_amplitudes
+from models.guide import own_amplitudes
 from models.levels import EXAGGERATED, Levels
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, USUAL
@@ -169,7 +170,7 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[tor
     assert torch.allclose(phase, phase_channels(times, 125, 8, 100), atol=1e-6)
     amplitude, known = own_amplitudes(signal.numpy(), located, 100)
     assert known.all()
-    like = guide_ecgs(amplitude, [one / 100 for one in located], 100, 1000)
+    like = simulated_ecg(amplitude, padded_times([one / 100 for one in located]), 100, 1000)
     for row in range(3):
         assert torch.corrcoef(torch.stack([like[row].flatten(), signal[row].flatten()]))[0, 1] > 0.9
     assert torch.allclose(shown, network.encode(like), atol=1e-2)

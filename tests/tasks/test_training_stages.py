@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from models.architecture import AutoencoderArchitecture, GeneratorConfig
 from models.autoencoder import Autoencoder
-from models.beat_events import EVENTS
+from models.beat_events import EVENTS, simulated_ecg
 from models.cardiac_phase import padded_times, phase_channels
 from models.generator import Generator
-from models.guide import guide_ecgs, own_amplitudes
+from models.guide import own_amplitudes
 from models.r_peaks import locate_r_peaks
 from models.rhythm_series import USUAL
 from tasks.autoencoder_stages import DetailStage, shift_starts
@@ -183,7 +183,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     prepare_traits(tmp_path, exact, tmp_path, tmp_path, material.facts)
     located = locate_r_peaks(signal.numpy(), 100)
     amplitude = events_of(generator.prior).nearest(own_amplitudes(signal.numpy(), located, 100)[0])
-    whole = guide_ecgs(amplitude, [one / 100 for one in located], 100, SAMPLES)
+    whole = simulated_ecg(amplitude, padded_times([one / 100 for one in located]), 100, SAMPLES)
     length = 8 * (STEPS - 1)
     for shift, made in enumerate(load_guides(tmp_path)["train"]):
         assert torch.allclose(made, generator.encode(whole[..., shift : shift + length]), atol=1e-3), shift
