@@ -100,6 +100,21 @@ class RhythmStatistics(Architecture):
         )
 
 
+class SolverRule(Architecture):
+    """A solver of a few steps that was fitted to a denoiser (`models.multistep`)."""
+
+    times: tuple[int, ...] = Field(description="Time steps at which the denoiser is asked, from pure noise on.")
+    weights: tuple[tuple[float, ...], ...] = Field(
+        description="Per step, the weights of the estimates of clean latents so far."
+    )
+
+    @model_validator(mode="after")
+    def _every_step_weighs_all_before(self) -> SolverRule:
+        if [len(each) for each in self.weights] != list(range(1, len(self.times) + 1)):
+            raise ValueError("step k of a solver has k weights")
+        return self
+
+
 class GeneratorConfig(Architecture):
     """Everything but the weights that a generator needs, saved beside them."""
 
@@ -129,6 +144,9 @@ class GeneratorConfig(Architecture):
     rhythms: dict[str, RhythmStatistics] = Field(
         default_factory=dict,
         description="Rhythm to what training recordings of it showed; needed for phase channels and simulated ECGs.",
+    )
+    solvers: tuple[SolverRule, ...] = Field(
+        (), description="Solvers fitted to the denoiser, each for its number of steps; others are solved by UniPC."
     )
     rows_at_once: int = Field(64, ge=1, description="Rows the networks always see together; see Generator.sample.")
 

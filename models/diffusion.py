@@ -84,13 +84,17 @@ def solver_times(alphas_cumprod: Tensor, steps: int) -> Tensor:
     timesteps = len(alphas_cumprod)
     if steps > min(FEW, timesteps // 10):
         return torch.arange(timesteps, 0, -timesteps / steps).round().long()[:steps] - 1
-    logs = noise_to_signal(alphas_cumprod).log()
     scale, least = LAST_NOISE_TO_SIGNAL
     last = max(scale / max(1, steps - 1) ** 2, least)
     wanted = torch.linspace(math.log(FIRST_NOISE_TO_SIGNAL), math.log(last), steps - 1)
-    above = torch.searchsorted(logs, wanted).clamp(1, timesteps - 1)
-    nearest = above - (wanted - logs[above - 1] < logs[above] - wanted).long()
-    return torch.cat([torch.tensor([timesteps - 1]), nearest])
+    return torch.cat([torch.tensor([timesteps - 1]), nearest_times(alphas_cumprod, wanted)])
+
+
+def nearest_times(alphas_cumprod: Tensor, log_noise_to_signal: Tensor) -> Tensor:
+    """The time steps whose logarithm of noise over signal is nearest to what is wanted."""
+    logs = noise_to_signal(alphas_cumprod).log()
+    above = torch.searchsorted(logs, log_noise_to_signal).clamp(1, len(logs) - 1)
+    return above - (log_noise_to_signal - logs[above - 1] < logs[above] - log_noise_to_signal).long()
 
 
 def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
@@ -100,7 +104,7 @@ def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device
 
 
 def solve(denoise: Denoise, noise: Tensor, timesteps: int, steps: int) -> Tensor:
-    """Clean latents (B, C, T), by a few evaluations where they count.
+    """Clean latents (B, C, T), by a few evaluations where they count, for any denoiser (see also `models.multistep`).
 
     Args:
         denoise: predicts v, guidance included.

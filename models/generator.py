@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architecture import GeneratorConfig
+from models.architecture import GeneratorConfig, SolverRule
 from models.autoencoder import Autoencoder
 from models.beat_decoder import BeatDecoder
 from models.beat_events import simulated_ecg
@@ -20,12 +20,12 @@ from models.conditioning import NUMBERS, ConditionTensors
 from models.correction import CORRECTED_ON, Correction, Sampling, Solved
 from models.denoiser import Denoiser
 from models.detail import DetailHead
-from models.diffusion import initial_noise, noise_schedule, noised, solve
+from models.diffusion import Denoise, initial_noise, solve
 from models.distillation import PASSES, guided, leap
-from models.guide import guide_channel_count, own_amplitudes
+from models.guide import guide_channel_count
 from models.levels import Levels, told
+from models.multistep import fit_rules, solve_by
 from models.prior import TraitPrior, Traits
-from models.r_peaks import locate_r_peaks
 from models.rhythm_series import RHYTHMS, draw_r_peaks
 from models.row_groups import in_groups, row_groups, side_by_side
 from models.row_seeds import row_generator
@@ -70,11 +70,19 @@ class Generator(nn.Module):
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
         self._corrected: dict[object, Correction] = {}
+        self._rules = {len(rule.times): rule for rule in config.solvers}
         self.eval()
 
     @property
-    def _guided(self) -> bool:
+    def has_guide(self) -> bool:
+        """Whether the denoiser sees a guide."""
         return self.config.phase_channels or self.config.simulated_ecg
+
+    @property
+    def _nothing(self) -> ConditionTensors:
+        """No condition, for a group of rows."""
+        slots = self.config.denoiser.statement_tokens, self.config.denoiser.knowledge_tokens
+        return ConditionTensors.nothing(self.config.rows_at_once, *slots)
 
     @property
     def device(self) -> torch.device:
@@ -91,7 +99,7 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 5,
+        steps: int = 4,
         guidance: float = 1.0,
         fast: bool = False,
         detail_steps: int = 2,
@@ -113,8 +121,9 @@ class Generator(nn.Module):
         Args:
             condition: of B rows.
             seeds: B seeds.
-            steps: denoising steps; 0 leaves each row the ECG that the simulator shows the denoiser, decoded from its
-                latent and with detail, which tells what the denoiser adds.
+            steps: denoising steps, by the solver fitted for so many where there is one; 0 leaves each row the ECG that
+                the simulator shows the denoiser, decoded from its latent and with detail, which tells what the denoiser
+                adds.
             guidance: classifier-free guidance scale; 1 for none.
             fast: let the student do it, in its own two network passes whatever `steps` are; `guidance` must be what it
                 learned.
@@ -175,7 +184,7 @@ class Generator(nn.Module):
             for row, rhythm in enumerate(condition.rhythm.tolist())
         ]
 
-    def _guide(self, r_peaks_s: Sequence[np.ndarray], amplitude: Tensor | None) -> Tensor:
+    def guide(self, r_peaks_s: Sequence[np.ndarray], amplitude: Tensor | None) -> Tensor:
         """The guide (B, K, T): cardiac phase, and simulated ECGs of beats with these (B, 8, events) amplitudes.
 
         Networks see `rows_at_once`, so that bits do not depend on other rows.
@@ -186,14 +195,14 @@ class Generator(nn.Module):
             parts.append(phase_channels(times, self.latent_shape[1], downsampling, rate_hz).to(self.device))
         if amplitude is not None:
             signal = simulated_ecg(amplitude.cpu(), times, rate_hz, self.config.samples)
-            with self._autocast():
+            with self.autocast():
                 parts.append(self.encode(signal).float())
         return torch.cat(parts, dim=1)
 
     def _solved(self, condition: ConditionTensors, seeds: list[int], way: Sampling) -> Solved:
-        r_peaks_s = self.r_peaks(condition, seeds) if self._guided else []
+        r_peaks_s = self.r_peaks(condition, seeds) if self.has_guide else []
         condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, way.trait_guidance)
-        shown = self._shown(guide)
+        shown = self.shown(guide)
         latents = self._denoised(condition, seeds, guide, traits.levels, way) if way.steps else shown
         return Solved(shown, latents, traits.levels, r_peaks_s)
 
@@ -202,7 +211,7 @@ class Generator(nn.Module):
         latents = solved.latents
         if correction.louder is not None and self.prior is not None and self.prior.levels is not None:
             latents = solved.shown + self.prior.levels.louder(latents - solved.shown, correction.louder)
-        with self._autocast():
+        with self.autocast():
             signal = self.decode(latents).float()
         if correction.steadier == 1.0:
             return signal
@@ -212,7 +221,7 @@ class Generator(nn.Module):
         whole = [peaks for one in solved for peaks in one.r_peaks_s]
         return beat_windows(whole, self.config.samples, self.config.sampling_rate_hz)
 
-    def _shown(self, guide: Tensor | None) -> Tensor:
+    def shown(self, guide: Tensor | None) -> Tensor:
         """The latents (B, C, T) of the simulated ECGs in a guide; zero, the mean of recordings, without any."""
         if guide is None or not self.config.simulated_ecg:
             return torch.zeros(self.latent_shape, device=self.device)
@@ -229,7 +238,7 @@ class Generator(nn.Module):
         if self.prior is not None:
             generators = [row_generator(seed, "traits") for seed in seeds]
             traits = self.prior.draw(condition, generators, guidance, self._precision)
-        return condition, self._guide(r_peaks_s, traits.amplitude) if self._guided else None, traits
+        return condition, self.guide(r_peaks_s, traits.amplitude) if self.has_guide else None, traits
 
     def _denoised(
         self,
@@ -245,7 +254,24 @@ class Generator(nn.Module):
         levels = told(levels, self.config.simulated_ecg)
         denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
         noise, timesteps = initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps
-        return leap(denoise, noise, timesteps) if way.fast else solve(denoise, noise, timesteps, way.steps)
+        if way.fast:
+            return leap(denoise, noise, timesteps)
+        # Fitted to trajectories without guidance.
+        rule = self._rules.get(way.steps) if way.guidance == 1.0 else None
+        return solve_by(rule, denoise, noise, timesteps) if rule else solve(denoise, noise, timesteps, way.steps)
+
+    def fitted_solvers(self) -> tuple[SolverRule, ...]:
+        """Solvers of few steps for this denoiser, fitted to recordings without a condition and of set seeds."""
+
+        def problem(seeds: list[int]) -> tuple[Denoise, Tensor]:
+            r_peaks_s = self.r_peaks(self._nothing, seeds) if self.has_guide else []
+            condition, guide, traits = self._drawn(self._nothing, seeds, r_peaks_s, 1.0)
+            levels = told(traits.levels, self.config.simulated_ecg)
+            denoise = guided(self._for_sampling(self.denoiser), condition, guide, levels, 1.0)
+            return denoise, initial_noise(seeds, self.latent_shape, self.device)
+
+        groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
+        return fit_rules(side_by_side(problem, groups, self.device), self.config.timesteps)
 
     def _correction(self, way: Sampling) -> Correction:
         """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the
@@ -256,12 +282,10 @@ class Generator(nn.Module):
         key = (way, *map(_state, networks))
         if key not in self._corrected:
             levels = self.prior.levels if self.prior is not None and way.steps else None
-            slots = self.config.denoiser.statement_tokens, self.config.denoiser.knowledge_tokens
-            at_once = self.config.rows_at_once
             if levels is None and self.detail is None:
                 return Correction()
-            nothing, groups = ConditionTensors.nothing(at_once, *slots), row_groups(CORRECTED_ON, at_once)
-            found = side_by_side(lambda seeds: self._solved(nothing, seeds, way), groups, self.device)
+            groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
+            found = side_by_side(lambda seeds: self._solved(self._nothing, seeds, way), groups, self.device)
             louder, steady = None, 1.0
             if levels is not None:
                 drawn = torch.cat([one.levels for one in found if one.levels is not None])
@@ -288,7 +312,8 @@ class Generator(nn.Module):
     def _precision(self) -> torch.dtype:
         return torch.bfloat16 if self.config.precision == "bf16" else torch.float32
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """The precision of networks other than the denoiser's copy for sampling."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._precision == torch.bfloat16)
 
     def encode(self, signal_mv: Tensor) -> Tensor:
@@ -346,50 +371,6 @@ class Generator(nn.Module):
     def decode_beat(self, latents: Tensor) -> Tensor:
         """Standardised latents (B, channels, T) to the canonical beat (B, 8, beat samples) in mV on the beat grid."""
         return self.beat_decoder(latents * self.latent_std + self.latent_mean).beat * self.lead_scale
-
-    @torch.inference_mode()
-    def denoising_loss(self, signal_mv: Tensor, condition: ConditionTensors, steps: Sequence[int], seed: int) -> Tensor:
-        """Mean squared error of predicted v, the quantity that membership attacks on diffusion models look at.
-
-        The guide comes from the recording's own R peaks and its own usual beat, as in training.
-
-        Args:
-            signal_mv: (B, 8, samples) in mV.
-            condition: of B rows.
-            steps: time steps to average over.
-            seed: of the noise; every row gets the same noise, so that rows can be compared.
-
-        Returns:
-            (B,) loss.
-        """
-        schedule = noise_schedule(self.config.timesteps)
-        latents = self.encode(signal_mv)
-        condition = (
-            condition.to(self.device) if self.config.experience else condition.to(self.device).without_knowledge()
-        )
-        guide = self._own_guide(signal_mv) if self._guided else None
-        levels = None
-        if self.prior is not None and self.prior.levels is not None:
-            levels = self.prior.levels.coordinates(self.prior.levels.of(latents - self._shown(guide)))
-        losses = []
-        for offset, step in enumerate(steps):
-            noise = initial_noise([seed + offset], self.latent_shape, self.device).expand_as(latents)
-            time = torch.full((len(latents),), step, device=self.device)
-            noisy, wanted = noised(schedule, latents, noise, time)
-            with self._autocast():
-                predicted = self.denoiser(noisy, time, condition, guide, levels).float()
-            losses.append((predicted - wanted).square().mean(dim=(1, 2)))
-        return torch.stack(losses).mean(dim=0).cpu()
-
-    def _own_guide(self, signal_mv: Tensor) -> Tensor:
-        """The guide that training shows for these recordings."""
-        rate_hz, signal = self.config.sampling_rate_hz, signal_mv.cpu().numpy()
-        located = locate_r_peaks(signal, rate_hz)
-        amplitude = None
-        if self.prior is not None and self.prior.events is not None:
-            found, known = own_amplitudes(signal, located, rate_hz)
-            amplitude = self.prior.events.nearest(found.to(self.device)) * known.to(self.device)[:, None, None]
-        return self._guide([peaks / rate_hz for peaks in located], amplitude)
 
 
 def _state(network: nn.Module | None) -> tuple[tuple[int, int, torch.device], ...]:

@@ -151,9 +151,10 @@ class CohortSettings(Section):
         5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
     )
     sampler_steps: int = Field(
-        5,
+        4,
         ge=0,
-        description="Denoising steps; 0 for the simulator's ECGs of drawn beats, which tell what the denoiser adds.",
+        description="Denoising steps, by a solver fitted to the model for 3 to 8; 0 for the simulator's ECGs of "
+        "drawn beats, which tell what the denoiser adds.",
     )
     detail_steps: int = Field(2, ge=1, description="Solver steps of the detail head.")
     guidance: float = Field(

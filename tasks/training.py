@@ -11,12 +11,12 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.learning_curves import save_losses, show_losses
 from tasks.settings import ComputeSettings, KnowledgeSettings
-from tasks.stage import Result, Stage, commit_once
+from tasks.stage import Result, Stage, commit_once, run_logger
 from tasks.training_settings import TrainingSettings
 from warehouse.reference import Reference
 from warehouse.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=8)
+TRAINING = Stage("train generator", makes="model", code_version=9)
 DATA_FACTS = "_facts.json"
 
 
@@ -96,7 +96,7 @@ def _describe(
     knowledge: Reference,
     facts: dict[str, Any],
 ) -> Result:
-    """Write the configuration and load the folder once, which is the proof that it is complete."""
+    """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
     from models.architecture import GeneratorConfig
     from models.leads import INDEPENDENT_LEADS
     from tasks.autoencoder_stages import latent_statistics
@@ -136,9 +136,13 @@ def _describe(
         simulated=facts["simulated"],
         wave_classes=facts["wave_classes"],
     )
-    save_config(staging.path, config)
     for name in (AUTOENCODER_FILE, BEAT_DECODER_FILE, *([DETAIL_FILE] if settings.detail.enabled else [])):
         shutil.copyfile(encoded / name, staging.path / name)
+    save_config(staging.path, config)
+    run_logger().info("denoiser: fitting solvers of few steps to its trajectories")
+    solvers = load_generator(staging.path).fitted_solvers()
+    generator_config = config.generator.model_copy(update={"solvers": solvers})
+    save_config(staging.path, config.model_copy(update={"generator": generator_config}))
     generator, fit = load_generator(staging.path), load_fit(staging.path)
     networks = dict(generator.named_children())
     patience = {"denoiser": settings.diffusion.patience}

@@ -15,6 +15,7 @@ from models.architecture import (
     DetailArchitecture,
     GeneratorConfig,
     PriorArchitecture,
+    SolverRule,
 )
 from models.beat_events import simulated_ecg
 from models.beat_variation import beat_windows, log_variation
@@ -22,6 +23,7 @@ from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
 from models.correction import Correction, Sampling
 from models.denoiser import Context, Denoiser
+from models.denoising_loss import denoising_loss
 from models.detail import DetailHead
 from models.generator import Generator
 from models.guide import own_amplitudes
@@ -137,6 +139,17 @@ def test_seed_condition_guidance_and_steps_matter() -> None:
     assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
 
 
+def test_a_fitted_solver_is_used_for_its_number_of_steps_where_there_is_no_guidance() -> None:
+    rule = SolverRule(times=(999, 400), weights=((1.0,), (-0.5, 1.5)))
+    network, fitted, condition = generator(), generator(solvers=(rule,)), conditions(3)
+    seeds = [1, 2, 3]
+    by_rule = fitted.sample(condition, seeds, steps=2)
+    assert not torch.equal(by_rule, network.sample(condition, seeds, steps=2))
+    assert torch.equal(fitted.sample(condition[[1]], [2], steps=2)[0], by_rule[1])
+    for others in ({"steps": 3}, {"steps": 2, "guidance": 2.0}):
+        assert torch.equal(fitted.sample(condition, seeds, **others), network.sample(condition, seeds, **others))
+
+
 def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
     network, condition = generator(), conditions(4)
     condition.numbers[:, 2] = torch.tensor([50.0, 50.0, 110.0, 110.0])
@@ -163,7 +176,7 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[tor
     signal = torch.from_numpy(ecgs(3, 1))
     # All of these people's beats can be said in coordinates.
     network.prior.events.fit(own_amplitudes(signal.numpy(), locate_r_peaks(signal.numpy(), 100), 100)[0])
-    network.denoising_loss(signal, conditions(3), steps=[100], seed=1)
+    denoising_loss(network, signal, conditions(3), steps=[100], seed=1)
     located = locate_r_peaks(signal.numpy(), 100)
     times = padded_times([one / 100 for one in located])
     phase, shown = seen[0][:, :-CHANNELS], seen[0][:, -CHANNELS:]
@@ -178,7 +191,7 @@ def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[tor
 
 def test_a_recording_without_beats_has_a_flat_simulated_ecg(seen: list[torch.Tensor]) -> None:
     network = generator(precision="fp32")
-    network.denoising_loss(torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
+    denoising_loss(network, torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
     assert torch.allclose(seen[0][:, -CHANNELS:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
 
 
@@ -278,9 +291,9 @@ def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
     assert latents.shape == (3, *network.latent_shape) == (3, CHANNELS, 63)
     assert network.decode(latents).shape == network.reconstruct(signal).shape == (3, 8, 500)
     assert network.decode_beat(latents).shape == (3, 8, 300)
-    loss = network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1)
+    loss = denoising_loss(network, signal, conditions(3), steps=[100, 500], seed=1)
     assert loss.shape == (3,)
-    assert torch.equal(loss, network.denoising_loss(signal, conditions(3), steps=[100, 500], seed=1))
+    assert torch.equal(loss, denoising_loss(network, signal, conditions(3), steps=[100, 500], seed=1))
 
 
 def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monkeypatch: pytest.MonkeyPatch) -> None:

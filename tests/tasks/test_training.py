@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from models.multistep import FITTED_STEPS
 from tasks.autoencoder_training import train_autoencoder
 from tasks.model_folder import ModelFolderError, load_config, load_fit, load_generator
 from tasks.settings import ComputeSettings, KnowledgeSettings
@@ -61,6 +62,7 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
     generator, config = load_generator(folder), load_config(folder)
     assert config.simulated
     assert config.statements == STATEMENTS
+    assert [len(rule.times) for rule in config.generator.solvers] == list(FITTED_STEPS)
     assert len(load_fit(folder).omega) == len(config.wave_classes)
     condition = conditions(3, statements=4, entries=3)
     generated = generator.sample(condition, [1, 2, 3], steps=2, guidance=2.0)

@@ -13,6 +13,7 @@ from models.architecture import AutoencoderArchitecture, GeneratorConfig
 from models.autoencoder import Autoencoder
 from models.beat_events import EVENTS, simulated_ecg
 from models.cardiac_phase import padded_times, phase_channels
+from models.denoising_loss import denoising_loss
 from models.generator import Generator
 from models.guide import own_amplitudes
 from models.r_peaks import locate_r_peaks
@@ -163,7 +164,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     assert generator.prior is not None
     generator.prior.load_state_dict(maker.prior.state_dict())
     generator.denoiser.register_forward_pre_hook(lambda _, given: seen.extend(given[-2:]))
-    generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
+    denoising_loss(generator, signal, conditions(ROWS), steps=[100], seed=1)
     assert torch.allclose(guides["validation"], seen[0], atol=1e-3)
     # The levels that the denoiser is told in training are those by which a recording is judged.
     made = generator.encode(signal)
@@ -171,7 +172,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     save_tensors({**saved, "validation": made}, tmp_path / LATENTS_FILE)
     maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
     generator.prior.load_state_dict(maker.prior.state_dict())
-    generator.denoising_loss(signal, conditions(ROWS), steps=[100], seed=1)
+    denoising_loss(generator, signal, conditions(ROWS), steps=[100], seed=1)
     # Of a dozen recordings only the first components are more than rounding.
     assert torch.allclose(load_traits(tmp_path, "validation").levels[:, :6], seen[-1][:, :6], atol=3e-2)
     # In training each shift has its own piece, and a beat that is a little off.
