@@ -56,6 +56,9 @@ QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "ful
 ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
 OWN: Final = frozenset({*ALWAYS, *set.intersection(*map(set, ARMS.values())), "training.seed", "cohort.seed"})
 """Settings that the benchmark sets itself in every arm, so that the command line cannot."""
+SAMPLED: Final[dict[str, Any]] = {"cohort.sampler_steps": 25}
+"""How every arm is sampled: with so many steps that none is worse for them. Trajectories of arms without a guide bend
+more, so the default of four would compare solvers; `--set` goes over it."""
 QUICK: Final[dict[str, Any]] = {
     "training.autoencoder.steps": 2500,
     "training.diffusion.steps": 800,
@@ -147,7 +150,7 @@ class Profile:
         """
         if taken := [path for word in self.words if (path := word.partition("=")[0].strip()) in OWN]:
             raise SettingsError(f"--set {taken[0]}: arms and seeds of the ablation set it; leave it out")
-        overrides = [*_words(QUICK if self.quick else {}), *self.words]
+        overrides = [*_words({**SAMPLED, **(QUICK if self.quick else {})}), *self.words]
         if self.steps is not None:
             overrides.append(f"training.diffusion.steps={self.steps}")
         if self.warehouse is not None:
