@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import SolverRule
-from models.diffusion import Denoise, nearest_times, noise_schedule, noise_to_signal, trajectory
+from models.diffusion import Denoise, clean_estimate, nearest_times, noise_schedule, noise_to_signal, trajectory
 from models.row_groups import side_by_side
 
 FITTED_STEPS: Final = range(3, 9)
@@ -92,18 +92,17 @@ class _Walk:
     """
 
     def __init__(self, noise: Tensor, times: Tensor, timesteps: int) -> None:
-        shares = noise_schedule(timesteps).alphas_cumprod[times]
+        self._schedule = noise_schedule(timesteps)
+        self._times, self._shares = times.to(noise.device), self._schedule.alphas_cumprod[times]
+        self._sigmas = [*noise_to_signal(self._shares).tolist(), 0.0]
         self.latents, self.estimates = noise, list[Tensor]()
-        self._times, self._shares = times.to(noise.device), shares.tolist()
-        self._sigmas = [*noise_to_signal(shares).tolist(), 0.0]
 
     def look(self, denoise: Denoise) -> None:
         """Ask the denoiser."""
         at = len(self.estimates)
-        signal, noise = math.sqrt(self._shares[at]), math.sqrt(1 - self._shares[at])
-        noisy = self.latents * signal if at else self.latents
-        velocity = denoise(noisy, self._times[at].expand(len(noisy)))
-        self.estimates.append(signal * noisy - noise * velocity)
+        noisy = self.latents * self._shares[at].sqrt() if at else self.latents
+        times = self._times[at].expand(len(noisy))
+        self.estimates.append(clean_estimate(self._schedule, noisy, denoise(noisy, times), times))
 
     def step(self, weights: Sequence[float]) -> None:
         """Go on by a combination of all estimates."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from models.diffusion import (
     clean_estimate,
@@ -17,6 +16,7 @@ from models.diffusion import (
     solver_times,
     stratified_timesteps,
 )
+from tests.models.exact_denoisers import gaussian, one_point
 
 
 def test_terminal_signal_to_noise_ratio_is_zero() -> None:
@@ -37,15 +37,8 @@ def test_clean_estimate_inverts_noising_at_every_noise_level() -> None:
 
 @pytest.mark.parametrize("steps", [1, 4, 16, 250])
 def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
-    # For data that is one point m, v = √ᾱ ε − √(1−ᾱ) m with ε = (x − √ᾱ m) / √(1−ᾱ); at pure noise v = −m.
-    schedule, point = noise_schedule(1000), torch.full((3, 2, 5), 0.7)
-
-    def exact(noisy: Tensor, time: Tensor) -> Tensor:
-        alpha = signal_share(schedule, time)[:, None, None]
-        noise = (noisy - alpha.sqrt() * point) / (1 - alpha).sqrt()
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * point
-
-    solved = solve(exact, initial_noise([1, 2, 3], (2, 5)), 1000, steps)
+    point = torch.full((3, 2, 5), 0.7)
+    solved = solve(one_point(point), initial_noise([1, 2, 3], (2, 5)), 1000, steps)
     assert torch.allclose(solved, point, atol=1e-3)
 
 
@@ -54,18 +47,9 @@ def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
     [(6, 0.3, 0.09), (6, 0.5, 0.03), (6, 1.0, 0.03), (6, 2.0, 0.05), (16, 0.1, 0.02), (16, 0.5, 0.01), (16, 2.0, 0.01)],
 )
 def test_few_steps_keep_the_spread_of_gaussian_data(steps: int, spread: float, near: float) -> None:
-    # For data N(0, s²), E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t; what is solved for must spread by s. With evenly
-    # spaced time steps six keep 0.72 of 0.3, and sixteen 0.67 of 0.1.
-    schedule = noise_schedule(1000)
-
-    def exact(noisy: Tensor, time: Tensor) -> Tensor:
-        alpha = signal_share(schedule, time)[:, None, None]
-        clean = alpha.sqrt() * spread**2 / (alpha * spread**2 + 1 - alpha) * noisy
-        noise = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt().clamp_min(1e-6)
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-
+    # With evenly spaced time steps six keep 0.72 of 0.3, and sixteen 0.67 of 0.1.
     noise = initial_noise(list(range(64)), (2, 100))
-    assert float(solve(exact, noise, 1000, steps).std() / noise.std()) == pytest.approx(spread, rel=near)
+    assert float(solve(gaussian(spread), noise, 1000, steps).std() / noise.std()) == pytest.approx(spread, rel=near)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 16, 50, 51, 250, 1000])

@@ -8,23 +8,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.architecture import SolverRule
-from models.diffusion import Denoise, initial_noise, noise_schedule, signal_share, solve
+from models.diffusion import initial_noise, solve
 from models.multistep import FITTED_STEPS, fit_rules, solve_by
+from tests.models.exact_denoisers import gaussian, one_point
 
 SPREADS = torch.tensor([0.2, 0.5, 1.0, 2.0])[:, None]
-
-
-def gaussian(spread: Tensor) -> Denoise:
-    """v of the exact denoiser of data N(0, s²), s by channel."""
-    schedule = noise_schedule(1000)
-
-    def exact(noisy: Tensor, time: Tensor) -> Tensor:
-        alpha = signal_share(schedule, time)[:, None, None]
-        clean = alpha.sqrt() * spread**2 / (alpha * spread**2 + 1 - alpha) * noisy
-        noise = (noisy - alpha.sqrt() * clean) / (1 - alpha).sqrt().clamp_min(1e-6)
-        return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-
-    return exact
 
 
 def noise(first_seed: int) -> Tensor:
@@ -62,14 +50,9 @@ def test_of_other_noise_it_comes_nearer_to_where_trajectories_lead_than_a_solver
 
 
 def test_data_that_is_one_point_is_reached_exactly_by_any_weights(rules: dict[int, SolverRule]) -> None:
-    schedule, point = noise_schedule(1000), torch.full((16, 4, 50), 0.7)
-
-    def exact(noisy: Tensor, time: Tensor) -> Tensor:
-        alpha = signal_share(schedule, time)[:, None, None]
-        return alpha.sqrt() * (noisy - alpha.sqrt() * point) / (1 - alpha).sqrt() - (1 - alpha).sqrt() * point
-
+    point = torch.full((16, 4, 50), 0.7)
     for rule in rules.values():
-        assert torch.allclose(solve_by(rule, exact, noise(0), 1000), point, atol=1e-3)
+        assert torch.allclose(solve_by(rule, one_point(point), noise(0), 1000), point, atol=1e-3)
 
 
 def test_fitting_in_other_groups_gives_the_same_rules(rules: dict[int, SolverRule]) -> None:
