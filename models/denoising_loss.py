@@ -34,11 +34,9 @@ def denoising_loss(
     """
     schedule = noise_schedule(generator.config.timesteps)
     latents = generator.encode(signal_mv)
-    condition = (
-        condition.to(generator.device)
-        if generator.config.experience
-        else condition.to(generator.device).without_knowledge()
-    )
+    condition = condition.to(generator.device)
+    if not generator.config.experience:
+        condition = condition.without_knowledge()
     guide = _own_guide(generator, signal_mv) if generator.has_guide else None
     levels = None
     if generator.prior is not None and generator.prior.levels is not None:
