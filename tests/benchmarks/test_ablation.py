@@ -94,6 +94,13 @@ def test_arms_are_different_models() -> None:
     assert settings_of("full without denoiser").cohort.sampler_steps == 0
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_arms_are_sampled_with_more_steps_than_the_profile(quick: bool) -> None:
+    profile = Profile("ptbxl-mini", quick=quick)
+    sampled = {settings_of(arm, profile).cohort.sampler_steps for arm in ARMS if arm != "full without denoiser"}
+    assert sampled == {25}
+
+
 def test_the_command_line_goes_over_the_quick_form() -> None:
     profile = Profile("ptbxl-mini", ("cohort.size=64",), warehouse="some where", steps=7, quick=True)
     found = settings_of("base", profile)
