@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from rich.console import Console
 
-from benchmarks.ablation_arms import ALWAYS, ARMS, QUICK, Planned, Profile, Seeds, plan
+from benchmarks.ablation_arms import ALWAYS, ARMS, QUICK, SAMPLED, Planned, Profile, Seeds, plan
 from benchmarks.ablation_table import (
     AUTOENCODER_FLOOR,
     REAL,
@@ -131,7 +131,7 @@ class AblationRecord:
             settings={"profile": self.profile.name, **self.settings.for_digest()},
             details={
                 "arms": {arm: ARMS.get(arm, {}) for arm in self.arms},
-                "in_every_arm": {**ALWAYS, **(QUICK if self.profile.quick else {})},
+                "in_every_arm": {**ALWAYS, **SAMPLED, **(QUICK if self.profile.quick else {})},
                 "seeds": {"training": self.seeds.training, "cohort": self.seeds.cohort},
                 "missing": self.missing(runs),
                 "intervals": SOURCES,

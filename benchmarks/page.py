@@ -1,6 +1,6 @@
-"""Writes `docs/results.md`: what the committed records of benchmarks say, as tables.
+"""Writes `docs/results.md` and `docs/ablation.png`: what the committed records of benchmarks say.
 
-`python -m benchmarks.page`. A test holds the page against the records, so that neither changes without the other.
+`python -m benchmarks.page`. A test holds both against the records, so that neither changes without the other.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.ablation_chart import chart
 from benchmarks.ablation_table import COLUMNS, SPEEDS
 from benchmarks.record import RESULTS
 from warehouse.store import write_text
 
 PATH: Final = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+CHART: Final = PATH.with_name("ablation.png")
+CHARTED: Final = RESULTS / "ablation.json"
 HEAD: Final = """# Results
 
 Every figure of the records in [benchmarks/results](../benchmarks/results), written by `python -m benchmarks.page`. What
@@ -87,3 +90,5 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 if __name__ == "__main__":
     print(f"written to {write_text(PATH, page())}")
+    CHART.write_bytes(chart(json.loads(CHARTED.read_text(encoding="utf-8"))["details"]))
+    print(f"written to {CHART}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from PIL import Image
+
+from benchmarks.ablation_chart import DIGEST, digest
 from benchmarks.ablation_table import SOURCES
-from benchmarks.page import PATH, page
+from benchmarks.page import CHART, CHARTED, PATH, page
 from benchmarks.record import RESULTS, Check, publish
 
 
@@ -15,6 +19,15 @@ def test_the_committed_page_is_that_of_the_committed_records() -> None:
         "a record of a benchmark has changed: write docs/results.md with python -m benchmarks.page"
     )
     assert written.count("\n## ") == len(list(RESULTS.glob("*.json")))
+
+
+def test_the_committed_chart_is_that_of_the_committed_record() -> None:
+    details = json.loads(CHARTED.read_text(encoding="utf-8"))["details"]
+    with Image.open(CHART) as picture:
+        assert picture.info[DIGEST] == digest(details), "draw docs/ablation.png with python -m benchmarks.page"
+    changed = next(run for run in details["runs"] if run["arm"] == "full")["figures"]["FID"]
+    changed["value"] += 0.01
+    assert picture.info[DIGEST] != digest(details)
 
 
 def test_figures_stand_with_interval_unit_target_and_verdict(tmp_path: Path) -> None:
