@@ -23,7 +23,6 @@ from models.cardiac_phase import padded_times, phase_channels
 from models.conditioning import ConditionTensors
 from models.correction import Correction, Sampling
 from models.denoiser import Context, Denoiser
-from models.denoising_loss import denoising_loss
 from models.detail import DetailHead
 from models.generator import Generator
 from models.guide import own_amplitudes
@@ -170,29 +169,32 @@ def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
     assert not torch.equal(sampled[0], sampled[1])
 
 
-def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it(seen: list[torch.Tensor]) -> None:
+def test_the_guide_of_a_recording_is_its_phase_and_an_ecg_like_it() -> None:
     network = generator(precision="fp32")
     assert network.prior is not None and network.prior.events is not None
     signal = torch.from_numpy(ecgs(3, 1))
-    # All of these people's beats can be said in coordinates.
-    network.prior.events.fit(own_amplitudes(signal.numpy(), locate_r_peaks(signal.numpy(), 100), 100)[0])
-    denoising_loss(network, signal, conditions(3), steps=[100], seed=1)
     located = locate_r_peaks(signal.numpy(), 100)
-    times = padded_times([one / 100 for one in located])
-    phase, shown = seen[0][:, :-CHANNELS], seen[0][:, -CHANNELS:]
-    assert torch.allclose(phase, phase_channels(times, 125, 8, 100), atol=1e-6)
     amplitude, known = own_amplitudes(signal.numpy(), located, 100)
     assert known.all()
-    like = simulated_ecg(amplitude, padded_times([one / 100 for one in located]), 100, 1000)
+    # All of these people's beats can be said in coordinates.
+    network.prior.events.fit(amplitude)
+    guide = network.guide([one / 100 for one in located], network.prior.events.nearest(amplitude))
+    times = padded_times([one / 100 for one in located])
+    phase, shown = guide[:, :-CHANNELS], guide[:, -CHANNELS:]
+    assert torch.allclose(phase, phase_channels(times, 125, 8, 100), atol=1e-6)
+    like = simulated_ecg(amplitude, times, 100, 1000)
     for row in range(3):
         assert torch.corrcoef(torch.stack([like[row].flatten(), signal[row].flatten()]))[0, 1] > 0.9
     assert torch.allclose(shown, network.encode(like), atol=1e-2)
 
 
-def test_a_recording_without_beats_has_a_flat_simulated_ecg(seen: list[torch.Tensor]) -> None:
-    network = generator(precision="fp32")
-    denoising_loss(network, torch.zeros(1, 8, 1000), conditions(1), steps=[100], seed=1)
-    assert torch.allclose(seen[0][:, -CHANNELS:], network.encode(torch.zeros(1, 8, 1000)), atol=1e-6)
+def test_a_recording_without_beats_has_a_flat_simulated_ecg() -> None:
+    network, flat = generator(precision="fp32"), torch.zeros(1, 8, 1000)
+    located = locate_r_peaks(flat.numpy(), 100)
+    amplitude, known = own_amplitudes(flat.numpy(), located, 100)
+    assert not known.any()
+    guide = network.guide([one / 100 for one in located], amplitude)
+    assert torch.allclose(guide[:, -CHANNELS:], network.encode(flat), atol=1e-6)
 
 
 def test_each_row_has_a_beat_of_its_own_and_its_condition_counts(seen: list[torch.Tensor]) -> None:
@@ -291,9 +293,6 @@ def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
     assert latents.shape == (3, *network.latent_shape) == (3, CHANNELS, 63)
     assert network.decode(latents).shape == network.reconstruct(signal).shape == (3, 8, 500)
     assert network.decode_beat(latents).shape == (3, 8, 300)
-    loss = denoising_loss(network, signal, conditions(3), steps=[100, 500], seed=1)
-    assert loss.shape == (3,)
-    assert torch.equal(loss, denoising_loss(network, signal, conditions(3), steps=[100, 500], seed=1))
 
 
 def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monkeypatch: pytest.MonkeyPatch) -> None:
