@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from warehouse.catalog_schema import LATEST_VIEWS, claims, datasets, inputs, releases, with_dataset
 from warehouse.schema import TABLES
-from warehouse.sources import REASONS
+from warehouse.sources.record import REASONS
 
 PATH = Path(__file__).resolve().parent.parent / "docs" / "data-dictionary.md"
 
