@@ -24,6 +24,7 @@ from warehouse.store import Store, write_parquet
 SETTLED_NS = 2_000_000_000
 """Age from which a modification time is trusted: file systems round it, to 2 s at worst, so that a file changed twice
 within that time may keep it."""
+BATCH = 256
 
 _COLUMNS = pa.schema(
     [("path", pa.string()), ("bytes", pa.int64()), ("modified_ns", pa.int64()), ("sha256", pa.string())]
@@ -62,8 +63,11 @@ def content_of(store: Store, source: Source, rehash: bool = False) -> Content:
     kept = {} if rehash else _kept(kept_in)
     latest_ns = time.time_ns() - SETTLED_NS
     names = sorted(source.files())
+    # In batches: handing a thread one file costs more than hashing it.
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        found = list(pool.map(lambda name: _digest(source.folder, name, kept.get(name)), names))
+        digested = pool.map(lambda batch: [_digest(source.folder, name, kept.get(name)) for name in batch], batches)
+        found = [file for batch in digested for file in batch]
     hashed = sum(file is not kept.get(file.path) for file in found)
     if hashed or len(kept) != len(found):
         lasting = [file for file in found if file.bytes >= 0 and file.modified_ns < latest_ns]
