@@ -15,7 +15,7 @@ import wfdb
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES, canonical_lead
 from warehouse.errors import TRANSIENT_ERRORS
 from warehouse.sources import BadRecord
-from warehouse.waveforms import LARGEST_MV
+from warehouse.storage.waveforms import LARGEST_MV
 
 MILLIVOLTS_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 """Units a header may name, in lower case; both micro signs of Unicode occur."""
