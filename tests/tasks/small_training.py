@@ -12,7 +12,7 @@ from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.task import train_generator
-from tests.models.test_autoencoder import beating
+from tests.models.latent_diffusion.test_autoencoder import beating
 from warehouse import schema
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store

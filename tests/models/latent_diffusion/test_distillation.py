@@ -11,8 +11,8 @@ from models.architecture import DenoiserArchitecture
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.diffusion import initial_noise, noise_schedule, signal_share, solve
 from models.latent_diffusion.distillation import BETWEEN, PASSES, DistillationObjective, guided, leap, student_times
+from tests.models.latent_diffusion.test_denoiser import denoiser
 from tests.models.test_conditioning import conditions
-from tests.models.test_denoiser import denoiser
 
 SMALL = DenoiserArchitecture(width=16, token_width=16, blocks=1, multipliers=(1, 2))
 

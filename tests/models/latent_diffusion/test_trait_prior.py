@@ -9,8 +9,8 @@ from models.architecture import PriorArchitecture
 from models.conditioning import ConditionTensors
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import FURTHEST, PriorObjective, TraitPrior, Traits
+from tests.models.simulator.test_beat_components import amplitudes
 from tests.models.test_conditioning import conditions
-from tests.models.test_morphology import amplitudes
 
 SMALL = PriorArchitecture(components=3, width=32, blocks=2, dropout=0.0, token_width=16, steps=12)
 LEVELS = 4

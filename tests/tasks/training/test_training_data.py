@@ -8,7 +8,7 @@ import torch
 
 from models.ecg.beats import whole_beats
 from tasks.training.training_data import TrainingError, random_crops, usable_rows, wave_classes
-from tests.models.test_autoencoder import beating
+from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.tasks.small_training import SAMPLES, recordings_table
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.warehouse.small_tables import commit_cohort, commit_knowledge, commit_metrics, commit_recordings
 from warehouse.catalog.catalog import QueryError, query
-from warehouse.catalog.catalog import worked_queries as queries
+from warehouse.catalog import worked_queries as queries
 from warehouse.catalog.data_dictionary import PATH, catalog_tables, render
 from warehouse.schema import TABLES
 from warehouse.storage.store import Store

@@ -49,7 +49,7 @@ from tasks.training.training_data import (
     save_conditions,
     save_tensors,
 )
-from tests.models.test_autoencoder import beating
+from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small
 
