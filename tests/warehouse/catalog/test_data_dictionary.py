@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.warehouse.small_tables import commit_cohort, commit_knowledge, commit_metrics, commit_recordings
-from warehouse.catalog.catalog import QueryError, query
 from warehouse.catalog import worked_queries as queries
+from warehouse.catalog.catalog import QueryError, query
 from warehouse.catalog.data_dictionary import PATH, catalog_tables, render
 from warehouse.schema import TABLES
 from warehouse.storage.store import Store
