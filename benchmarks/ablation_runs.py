@@ -24,8 +24,8 @@ from flows.generate import generate_cohort
 from flows.train import train_model
 from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.ecg_sets import concatenate, read_cohort, read_recordings
-from tasks.evaluation.alignment_training import STAGE as ALIGNMENT
-from tasks.evaluation.classifier_training import STAGE as CLASSIFIER
+from tasks.evaluation.networks.alignment import STAGE as ALIGNMENT
+from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
 from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
 from tasks.evaluation.task import STAGE as EVALUATION
 from tasks.generation.cohort_table import cohort_table, summarise

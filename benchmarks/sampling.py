@@ -40,7 +40,7 @@ from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.row_groups import in_groups
 from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.ecg_sets import concatenate, read_recordings
-from tasks.evaluation.classifier_training import load_classifier, reference_classifier
+from tasks.evaluation.networks.classifier import load_classifier, reference_classifier
 from tasks.generation.task import DESIGN_COLUMNS, PartWriter
 from tasks.settings import Settings
 from warehouse.errors import EinthovenError

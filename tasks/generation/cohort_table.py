@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from models.ecg.measurements import measure, quality_flags
+from models.ecg.measurements import measure
+from models.ecg.quality_flags import quality_flags
 from models.leads import einthoven_residual, to_twelve_leads
 from models.superclasses import SUPERCLASSES
 from tasks.conditions.condition import Condition, StatementFacts, describe

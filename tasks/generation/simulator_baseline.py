@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.ecg.r_peaks import locate_r_peaks
 from models.simulator.beat_library import BeatLibrary, fit_library, simulate_from
 from tasks.conditions.condition import Condition, StatementFacts, conditions_of
 from tasks.generation.cohort_table import superclasses_of
-from tasks.training.training_data import UNUSABLE_FLAGS
 from warehouse.errors import EinthovenError
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.ecg.measurements import measure, quality_flags
+from models.ecg.measurements import measure
+from models.ecg.quality_flags import quality_flags
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.schema import recordings
 from warehouse.sources import BadRecord, RefusedRecord, Source, SourceRecord, open_source

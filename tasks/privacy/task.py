@@ -51,7 +51,9 @@ def audit_ecgs(
 
 def _audit(staging: Staging, settings: PrivacySettings, cohort: Reference, recordings: Reference) -> Result:
     from tasks.ecg_sets import concatenate, read_cohort, read_recordings
-    from tasks.privacy.audit_rows import disclosure_rows, membership_rows, near_copy_rows
+    from tasks.privacy.attacks.disclosure import disclosure_rows
+    from tasks.privacy.attacks.membership import membership_rows
+    from tasks.privacy.attacks.near_copies import near_copy_rows
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
     facts = store.manifest(recordings).facts

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from models.ecg.measurements import IRREGULAR_RR
 from models.leads import INDEPENDENT_LEADS
 from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
@@ -29,7 +30,6 @@ LONGEST_TABLE = 40
 """Rows from which a table is folded up."""
 SMALLEST_MEDIAN = 20
 """Values behind a median that is written down."""
-IRREGULAR = 0.12
 """RR standard deviation over mean above which a rhythm is drawn as irregular."""
 ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
@@ -170,7 +170,7 @@ def heart_rate_picture(content: ReleaseContent) -> Picture | None:
     if not known.any():
         return None
     error = np.abs(asked - delivered)[known]
-    irregular = (_numbers(content.cohort, "rr_irregularity") > IRREGULAR)[known]
+    irregular = (_numbers(content.cohort, "rr_irregularity") > IRREGULAR_RR)[known]
     caption = f"Median error {np.median(error):.1f} bpm, mean {error.mean():.1f} bpm over {known.sum():,} ECGs."
     if missing := int((np.isfinite(asked) & ~known).sum()):
         caption += f" {missing} ECGs gave no measurable rate."

@@ -22,6 +22,7 @@ from torch import Tensor
 from models.architecture import BeatDecoderArchitecture
 from models.conditioning import ConditionTensors
 from models.ecg.beats import beat_samples, whole_beats
+from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import LEAD_COLUMNS
 from tasks.conditions.condition import StatementFacts, by_importance
@@ -29,8 +30,6 @@ from warehouse.errors import EinthovenError
 from warehouse.storage.waveforms import from_lead_columns
 
 SPLITS: Final = ("train", "validation")
-UNUSABLE_FLAGS: Final = ("flat_lead", "saturated_lead", "clipped_lead", "no_r_peaks")
-"""Recordings with a quality flag that begins like one of these are not trained on."""
 EVERY_RECORDING: Final = "all"
 """The simulator class of recordings whose statements are too rare for their own."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from models.ecg.quality_vocabulary import LEAD_FLAGS, RECORDING_FLAGS
 from warehouse.catalog.catalog_schema import LATEST_VIEWS, claims, datasets, inputs, releases, with_dataset
 from warehouse.schema import TABLES
 from warehouse.sources import REASONS
@@ -107,6 +108,16 @@ def render() -> str:
     lines += [f"| `{macro}` | {meaning} |" for macro, meaning in MACROS.items()]
     lines += ["", "## Reasons of quarantine", "", "| reason | meaning |", "|---|---|"]
     lines += [f"| `{reason}` | {meaning} |" for reason, meaning in REASONS.items()]
+    lines += [
+        "",
+        "## Quality flags",
+        "",
+        "Of a lead, with its name as suffix, as in `flat_lead_v2`, or of a recording.",
+        "",
+    ]
+    lines += ["| flag | of | meaning |", "|---|---|---|"]
+    lines += [f"| `{flag}` | lead | {meaning} |" for flag, meaning in LEAD_FLAGS.items()]
+    lines += [f"| `{flag}` | recording | {meaning} |" for flag, meaning in RECORDING_FLAGS.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -17,8 +17,8 @@ from scipy.stats import hypergeom
 from models.evaluation import metrics
 from models.evaluation.metrics import Estimate
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.alignment_training import embed_texts_once
-from tasks.evaluation.rows.cohort import Row, row
+from tasks.evaluation.networks.alignment import embed_texts_once
+from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def projected(encoder: AlignmentEncoder, ecgs: EcgSet, texts: Sequence[str], rat
     )
 
 
-def alignment_rows(synthetic: Projected | None, real: Projected | None, settings: EvaluationSettings) -> Iterator[Row]:
+def alignment_rows(
+    synthetic: Projected | None, real: Projected | None, settings: EvaluationSettings
+) -> Iterator[EvaluationRow]:
     """CLIP score, rCLIP and retrieval recall; null where there is no encoder."""
     seed, samples = settings.seed, settings.bootstrap_samples
     if synthetic is None or real is None or not len(synthetic) or not len(real):
@@ -72,23 +74,27 @@ def alignment_rows(synthetic: Projected | None, real: Projected | None, settings
             ("rCLIP", SYNTHETIC),
             (f"text to ECG recall at {RECALL_AT}", REAL),
         ):
-            yield row("alignment", metric, subject, metrics.UNKNOWN, 0, seed)
+            yield evaluation_row("alignment", metric, subject, metrics.UNKNOWN, 0, seed)
         return
     of_real = metrics.mean_estimate(real.cosines, real.patients, samples, seed)
     of_synthetic = metrics.mean_estimate(synthetic.cosines, synthetic.patients, samples, seed)
-    yield row("alignment", "CLIP score", SYNTHETIC, of_synthetic, len(synthetic), seed, reference=of_real.value)
-    yield row("alignment", "CLIP score", REAL, of_real, len(real), seed)
+    yield evaluation_row(
+        "alignment", "CLIP score", SYNTHETIC, of_synthetic, len(synthetic), seed, reference=of_real.value
+    )
+    yield evaluation_row("alignment", "CLIP score", REAL, of_real, len(real), seed)
     dealt = dealt_at_random(real, samples, seed)
-    yield row("alignment", "CLIP score", f"{REAL}, texts dealt at random", dealt, len(real), seed)
+    yield evaluation_row("alignment", "CLIP score", f"{REAL}, texts dealt at random", dealt, len(real), seed)
     everything = np.ones(len(synthetic)), np.ones(len(real))
     ratio = relative_score(synthetic, real, *everything, samples, seed)
-    yield row("alignment", "rCLIP", SYNTHETIC, ratio, len(synthetic), seed, reference=1.0)
+    yield evaluation_row("alignment", "rCLIP", SYNTHETIC, ratio, len(synthetic), seed, reference=1.0)
     shared = weights_of_shared_texts(synthetic.words, real.words)
     ratio = relative_score(synthetic, real, *shared, samples, seed)
     n = int((shared[0] > 0).sum())
-    yield row("alignment", "rCLIP", f"{SYNTHETIC}, texts that real ECGs have too", ratio, n, seed, reference=1.0)
+    yield evaluation_row(
+        "alignment", "rCLIP", f"{SYNTHETIC}, texts that real ECGs have too", ratio, n, seed, reference=1.0
+    )
     recall, chance, n = text_to_ecg_recall(real, samples, seed)
-    yield row("alignment", f"text to ECG recall at {RECALL_AT}", REAL, recall, n, seed, reference=chance)
+    yield evaluation_row("alignment", f"text to ECG recall at {RECALL_AT}", REAL, recall, n, seed, reference=chance)
 
 
 def dealt_at_random(pairs: Projected, samples: int, seed: int) -> Estimate:

@@ -8,14 +8,16 @@ import numpy as np
 
 from models.ecg.r_peaks import locate_r_peaks
 from models.evaluation import metrics
-from tasks.evaluation.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
-from tasks.evaluation.rows.cohort import Compared, Row, fibrillation, row
+from tasks.evaluation.rows.compared import Compared
+from tasks.evaluation.rows.condition import fibrillation
+from tasks.evaluation.rows.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
+from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 
 CHUNK = 256
 """Recordings searched at once: bounds memory."""
 
 
-def heart_rate_rows(compared: Compared) -> Iterator[Row]:
+def heart_rate_rows(compared: Compared) -> Iterator[EvaluationRow]:
     """Errors of the heart rate by our detector and by an independent one, and how far the two agree on R peaks.
 
     The reference of the independent detector is its distance from the rate that ours finds on held-out recordings.
@@ -34,12 +36,12 @@ def heart_rate_rows(compared: Compared) -> Iterator[Row]:
     ):
         known = mask & np.isfinite(error)
         found = metrics.mean_estimate(error[known], np.arange(known.sum()), samples, seed)
-        yield row("condition", "heart-rate MAE", subject, found, int(known.sum()), seed, "bpm")
+        yield evaluation_row("condition", "heart-rate MAE", subject, found, int(known.sum()), seed, "bpm")
         known = mask & np.isfinite(independent)
         found = metrics.mean_estimate(independent[known], np.arange(known.sum()), samples, seed)
         reference = metrics.mean_estimate(real_error[real_mask], real.patients[real_mask], samples, seed).value
         name = "heart-rate MAE, independent detector"
-        yield row("condition", name, subject, found, int(known.sum()), seed, "bpm", reference)
+        yield evaluation_row("condition", name, subject, found, int(known.sum()), seed, "bpm", reference)
 
     agreement, real_agreement = (
         compare_r_peaks(our_r_peaks(each.signal, compared.rate_hz), found, each.signal.shape[2] / compared.rate_hz)
@@ -49,7 +51,9 @@ def heart_rate_rows(compared: Compared) -> Iterator[Row]:
         values, real_values = agreement[:, column], real_agreement[:, column]
         found = metrics.mean_estimate(values, synthetic.patients, samples, seed)
         reference = metrics.mean_estimate(real_values, real.patients, samples, seed).value
-        yield row("condition", name, "synthetic", found, int(np.isfinite(values).sum()), seed, unit, reference)
+        yield evaluation_row(
+            "condition", name, "synthetic", found, int(np.isfinite(values).sum()), seed, unit, reference
+        )
 
 
 def our_r_peaks(signal: np.ndarray, rate_hz: int) -> list[np.ndarray]:

@@ -23,7 +23,8 @@ from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
 from models.leads import INDEPENDENT_LEADS
 from tasks.conditions.condition import StatementFacts
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.cohort import Compared, Row, row
+from tasks.evaluation.rows.compared import Compared
+from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
 from tasks.training.training_data import known_wave_classes, padded_r_peaks
 
@@ -89,7 +90,7 @@ def load_equation(folder: Path) -> FittedEquation | None:
     return FittedEquation(BeatEquation(window, load_fit(folder)), window, config.wave_classes, config.statements)
 
 
-def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[Row]:
+def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[EvaluationRow]:
     """Rows of the cohort over all leads and per lead, and of training recordings through the autoencoder.
 
     Args:
@@ -97,7 +98,7 @@ def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[Row]:
     """
     fitted = load_equation(folder)
     if fitted is None:
-        yield row("physics", METRIC, "synthetic", metrics.UNKNOWN, 0, compared.seed, UNIT)
+        yield evaluation_row("physics", METRIC, "synthetic", metrics.UNKNOWN, 0, compared.seed, UNIT)
         return
     real = fitted.residual(compared.held_out, compared.rate_hz)
     yield from residual_rows(
@@ -117,7 +118,7 @@ def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[Row]:
 
 def residual_rows(
     subject: str, found: np.ndarray, patients: np.ndarray, real: np.ndarray, settings: EvaluationSettings, leads: bool
-) -> Iterator[Row]:
+) -> Iterator[EvaluationRow]:
     """The mean over ECGs of their root mean square, over all leads and, if asked for, per lead.
 
     Args:
@@ -133,7 +134,7 @@ def residual_rows(
     for name, columns in parts.items():
         of_ecgs, of_real = (np.sqrt(np.square(each[:, columns]).mean(axis=1)) for each in (found, real))
         known = of_real[np.isfinite(of_real)]
-        yield row(
+        yield evaluation_row(
             "physics",
             METRIC,
             name,
@@ -147,7 +148,7 @@ def residual_rows(
 
 def residual_with(
     fitted: FittedEquation, synthetic: EcgSet, held_out: EcgSet, rate_hz: int, settings: EvaluationSettings
-) -> Row:
+) -> EvaluationRow:
     """The row over all leads of a cohort that no model is behind, by the equation of some model."""
     found, real = (fitted.residual(each, rate_hz) for each in (synthetic, held_out))
     return next(residual_rows("synthetic", found, synthetic.patients, real, settings, leads=False))

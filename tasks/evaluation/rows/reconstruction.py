@@ -17,7 +17,8 @@ from models.evaluation import metrics
 from models.evaluation.metrics import Estimate
 from models.leads import INDEPENDENT_LEADS
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.cohort import INTERVALS, Row, row
+from tasks.evaluation.rows.physics import INTERVALS
+from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
 from warehouse.storage.waveforms import to_measured_columns
 
@@ -61,7 +62,7 @@ def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     return EcgSet(table, signal, ecgs.patients)
 
 
-def reconstruction_rows(original: EcgSet, restored: EcgSet, settings: EvaluationSettings) -> Iterator[Row]:
+def reconstruction_rows(original: EcgSet, restored: EcgSet, settings: EvaluationSettings) -> Iterator[EvaluationRow]:
     """Errors of waveforms and of the intervals measured on them.
 
     Args:
@@ -75,18 +76,22 @@ def reconstruction_rows(original: EcgSet, restored: EcgSet, settings: Evaluation
         *((f"{SUBJECT}, lead {lead}", error[:, place]) for place, lead in enumerate(INDEPENDENT_LEADS)),
     ):
         found = metrics.mean_estimate(of_lead, patients, samples, seed)
-        yield row("reconstruction", "reconstruction MAE", subject, found, len(original), seed, "mV")
+        yield evaluation_row("reconstruction", "reconstruction MAE", subject, found, len(original), seed, "mV")
     for column, (name, unit) in MEASURED.items():
         before, after = original.number(column), restored.number(column)
         measurable, both = np.isfinite(before), np.isfinite(before) & np.isfinite(after)
         changes = np.abs(after - before)[both]
         found = metrics.weighted_median_estimate(changes, patients[both], samples, seed)
-        yield row("reconstruction", f"{name} median absolute error", SUBJECT, found, int(both.sum()), seed, unit)
+        yield evaluation_row(
+            "reconstruction", f"{name} median absolute error", SUBJECT, found, int(both.sum()), seed, unit
+        )
         lost = metrics.wilson(int((measurable & ~both).sum()), int(measurable.sum()))
-        yield row("reconstruction", f"{name} no longer measurable", SUBJECT, lost, int(measurable.sum()), seed)
+        yield evaluation_row(
+            "reconstruction", f"{name} no longer measurable", SUBJECT, lost, int(measurable.sum()), seed
+        )
 
 
-def simulator_rows(fit: Mapping[str, Mapping[str, float]], seed: int) -> Iterator[Row]:
+def simulator_rows(fit: Mapping[str, Mapping[str, float]], seed: int) -> Iterator[EvaluationRow]:
     """R² of the simulator's fit to mean beats, per class and lead, and their median.
 
     Args:
@@ -96,8 +101,10 @@ def simulator_rows(fit: Mapping[str, Mapping[str, float]], seed: int) -> Iterato
     values = values[np.isfinite(values)]
     if len(values):
         middle = Estimate(float(np.median(values)), float("nan"), float("nan"))
-        yield row("simulator", "fit R², median over classes and leads", "simulator", middle, len(values), seed)
+        yield evaluation_row(
+            "simulator", "fit R², median over classes and leads", "simulator", middle, len(values), seed
+        )
     for name, of_lead in fit.items():
         for lead, r2 in of_lead.items():
             found = Estimate(r2, float("nan"), float("nan"))
-            yield row("simulator", "fit R²", f"{name}, lead {lead}", found, None, seed)
+            yield evaluation_row("simulator", "fit R²", f"{name}, lead {lead}", found, None, seed)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from models.ecg.measurements import measure, quality_flags
+from models.ecg.measurements import measure
+from models.ecg.quality_flags import quality_flags
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, einthoven_residual, to_twelve_leads
 from models.simulator.dipole import ADULT_P, ADULT_QRS, ADULT_T, DOWER, to_leads
 from models.simulator.ecgsyn import gaussian_waves

@@ -8,8 +8,8 @@ import pytest
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from models.leads import INDEPENDENT_LEADS
-from tasks.evaluation.alignment_training import load_alignment, reference_alignment
-from tasks.evaluation.classifier_training import EvaluationError, load_classifier, train_reference_classifier
+from tasks.evaluation.networks.alignment import load_alignment, reference_alignment
+from tasks.evaluation.networks.classifier import EvaluationError, load_classifier, train_reference_classifier
 from tasks.evaluation.task import evaluate_ecgs
 from tasks.settings import AlignmentSettings, ComputeSettings, EvaluationSettings
 from tests.tasks.clinic import cohort_table, people, put_cohort, put_model, put_recordings, recordings_table

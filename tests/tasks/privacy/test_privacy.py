@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from models.evaluation.metrics import UNKNOWN, Estimate
-from tasks.privacy.audit_rows import row
+from tasks.privacy.audit_row import audit_row
 from tasks.privacy.task import PrivacyError, audit_ecgs
 from tasks.settings import ComputeSettings, PrivacySettings
 from tests.tasks.clinic import cohort_table, people, put_cohort, put_recordings, recordings_table
@@ -121,15 +121,18 @@ def test_what_many_patients_reports_say_may_be_said(store: Store, table: pa.Tabl
 
 
 def test_a_bound_on_what_could_not_be_computed_is_not_kept() -> None:
-    unknown = row("attack", "AUC", UNKNOWN, 0, SETTINGS, at_most=1.0)
+    unknown = audit_row("attack", "AUC", UNKNOWN, 0, SETTINGS, at_most=1.0)
     assert (unknown["value"], unknown["passed"]) == (None, False)
-    assert row("attack", "AUC", UNKNOWN, 0, SETTINGS)["passed"] is None
+    assert audit_row("attack", "AUC", UNKNOWN, 0, SETTINGS)["passed"] is None
 
 
 def test_the_upper_end_of_an_attacks_interval_is_bounded() -> None:
-    assert row("attack", "AUC", Estimate(0.5, 0.4, 0.61), 9, SETTINGS, at_most=0.6)["passed"] is False
-    assert row("attack", "AUC", Estimate(0.5, 0.4, 0.59), 9, SETTINGS, at_most=0.6)["passed"] is True
-    assert row("copies", "share", Estimate(0.0, 0.0, 0.01), 9, SETTINGS, at_most=0.0, bounded="value")["passed"] is True
+    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.61), 9, SETTINGS, at_most=0.6)["passed"] is False
+    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.59), 9, SETTINGS, at_most=0.6)["passed"] is True
+    assert (
+        audit_row("copies", "share", Estimate(0.0, 0.0, 0.01), 9, SETTINGS, at_most=0.0, bounded="value")["passed"]
+        is True
+    )
 
 
 def test_too_few_held_out_recordings_are_refused(store: Store) -> None:

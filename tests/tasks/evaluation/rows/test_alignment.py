@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from tasks.evaluation.alignment_training import aligned
+from tasks.evaluation.networks.alignment import aligned
 from tasks.evaluation.rows.alignment import (
     Projected,
     alignment_rows,

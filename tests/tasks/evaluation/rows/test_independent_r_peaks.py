@@ -9,7 +9,7 @@ import pytest
 
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import INDEPENDENT_LEADS
-from tasks.evaluation.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
+from tasks.evaluation.rows.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
 from warehouse.sources import open_source
 
 RATE_HZ = 100

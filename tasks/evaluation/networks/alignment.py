@@ -17,7 +17,7 @@ import numpy as np
 
 from tasks.conditions.condition import StatementFacts, conditions_of
 from tasks.ecg_sets import EcgSet, read_recordings
-from tasks.evaluation.classifier_training import EvaluationError
+from tasks.evaluation.networks.classifier import EvaluationError
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from tasks.training.progress import Progress, append_progress, following, loss_history

@@ -1,4 +1,4 @@
-"""Rows of an evaluation, from sets that are made here."""
+"""Fidelity rows of an evaluation, from sets that are made here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.cohort import Compared, fidelity_rows
+from tasks.evaluation.rows.compared import Compared
+from tasks.evaluation.rows.fidelity import fidelity_rows
 from tasks.settings import EvaluationSettings
 from tests.models.synthetic_hearts import RATE_HZ
 from tests.tasks.clinic import recordings_table
