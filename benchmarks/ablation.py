@@ -23,7 +23,7 @@ from benchmarks.ablation_table import Run
 from benchmarks.record import RESULTS, arguments, commit
 from flows.console import prepare_environment, quieten_console
 from tasks.cluster import ENVIRONMENT
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 
 def main(words: Sequence[str] | None = None) -> None:

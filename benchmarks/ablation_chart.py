@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.ablation_table import DISCRIMINATOR, FID, INDEPENDENT_RATE, RCLIP, REAL
-from tasks.report_figures import ACCENT, INK, STYLE
-from tasks.report_figures import REAL as GREY
+from tasks.drawing.report_figures import ACCENT, INK, STYLE
+from tasks.drawing.report_figures import REAL as GREY
 
 PANELS: Final = (
     (FID, "FID", None),

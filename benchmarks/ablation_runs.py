@@ -22,23 +22,23 @@ from benchmarks.record import Machine, today
 from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
 from flows.train import train_model
-from tasks.alignment_training import STAGE as ALIGNMENT
-from tasks.autoencoder_training import STAGE as AUTOENCODER
-from tasks.classifier_training import STAGE as CLASSIFIER
-from tasks.cohort_design import design_cohort, row_seed
-from tasks.cohort_table import cohort_table, summarise
+from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.ecg_sets import concatenate, read_cohort, read_recordings
-from tasks.evaluation import STAGE as EVALUATION
-from tasks.generation import DESIGN_COLUMNS, TABLE
-from tasks.generation import STAGE as GENERATION
-from tasks.knowledge import RETRIEVAL
-from tasks.ode_residual_rows import METRIC, load_equation, residual_with
+from tasks.evaluation.networks.alignment import STAGE as ALIGNMENT
+from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
+from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
+from tasks.evaluation.task import STAGE as EVALUATION
+from tasks.generation.cohort_table import cohort_table, summarise
+from tasks.generation.simulator_baseline import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
+from tasks.generation.task import DESIGN_COLUMNS, TABLE
+from tasks.generation.task import STAGE as GENERATION
+from tasks.knowledge.task import RETRIEVAL
 from tasks.settings import Settings
-from tasks.simulator_baseline import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
 from tasks.stage import Result, Stage, commit_once, run_logger
-from tasks.training import TRAINING
-from warehouse.reference import Reference, digest
-from warehouse.store import Staging, Store
+from tasks.training.autoencoder_task import STAGE as AUTOENCODER
+from tasks.training.task import TRAINING
+from warehouse.storage.reference import Reference, digest
+from warehouse.storage.store import Staging, Store
 
 SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=2)
 SIMULATOR: Final = {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION}

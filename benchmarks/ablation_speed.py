@@ -15,13 +15,13 @@ import torch
 from benchmarks.ablation_table import Figure
 from benchmarks.timing import in_turns, rate
 from models.conditioning import NUMBERS, TEXT_SIZE, ConditionTensors
-from models.diffusion import DiffusionObjective
-from models.guide import guide_channel_count
-from models.physics import BeatEquation, BeatPhysics
-from tasks.model_folder import load_config, load_fit, load_generator
-from tasks.training_settings import TrainingSettings
-from warehouse.reference import Reference
-from warehouse.store import Store
+from models.latent_diffusion.diffusion import DiffusionObjective
+from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
+from models.latent_diffusion.simulator_conditioning import guide_channel_count
+from tasks.settings.training import TrainingSettings
+from tasks.training.model_folder import load_config, load_fit, load_generator
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Store
 
 TURNS: Final = 48
 """With a dozen, the share lost to L_Euler came out between 0.22 and 0.32."""

@@ -20,14 +20,14 @@ from rich.console import Console
 
 from benchmarks.record import arguments
 from flows.profiles import load_settings
+from models.ecg.median_beats import AFTER_R_S, BEFORE_R_S, median_beats
+from models.ecg.r_peaks import locate_r_peaks
 from models.leads import STANDARD_LEADS, to_twelve_leads
-from models.median_beats import AFTER_R_S, BEFORE_R_S, median_beats
-from models.r_peaks import locate_r_peaks
-from tasks.ecg_paper import draw_comparison
+from tasks.drawing.ecg_paper import draw_comparison
+from tasks.drawing.report_figures import REAL, STYLE, SYNTHETIC
 from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
-from tasks.report_figures import REAL, STYLE, SYNTHETIC
 from warehouse.errors import EinthovenError
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 CONDITIONS: Final = ("NORM", "AFIB", "SBRAD", "STACH", "CLBBB", "CRBBB", "IMI", "LVH")
 """SCP-ECG codes; a condition with fewer recordings or ECGs than `FEWEST` is replaced by the next of `SPARE`."""

@@ -18,10 +18,10 @@ from benchmarks.record import Check, arguments, publish
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
-from models.metrics import wilson
+from models.evaluation.metrics import wilson
 from tasks.knowledge.claims import Claim
 from tasks.knowledge.evidence import COLUMNS, Evidence, Group, TrainingRecordings
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 FEWEST = 10
 """Measured test recordings from which a claim can be checked."""

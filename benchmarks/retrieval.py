@@ -23,12 +23,12 @@ from benchmarks.record import Check, arguments, publish
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
-from models.metrics import wilson
-from tasks.conditions import Condition, ConditionEmbedder, condition_from_text, conditions_of
+from models.evaluation.metrics import wilson
+from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, conditions_of
+from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import KnowledgeSettings, RetrievalWeights
-from tasks.statement_reader import StatementReader
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 REQUESTS: Final = Path(__file__).parent / "retrieval_requests.json"
 TARGET: Final = 0.95

@@ -31,21 +31,21 @@ from benchmarks.record import Check, arguments, publish
 from benchmarks.timing import in_turns, rate, rate_ratio
 from flows.profiles import load_settings
 from flows.train import train_model
-from models.classifier import classify
 from models.conditioning import ConditionTensors
-from models.distillation import PASSES
-from models.fidelity import fit_principal_components, frechet_distance
-from models.generator import Generator
-from models.metrics import Estimate, percentile_interval
-from models.row_groups import in_groups
-from tasks.classifier_training import load_classifier, reference_classifier
-from tasks.cohort_design import design_cohort, row_seed
+from models.evaluation.classifier import classify
+from models.evaluation.fidelity import fit_principal_components, frechet_distance
+from models.evaluation.metrics import Estimate, percentile_interval
+from models.latent_diffusion.distillation import PASSES
+from models.latent_diffusion.generator import Generator
+from models.latent_diffusion.row_groups import in_groups
+from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.ecg_sets import concatenate, read_recordings
-from tasks.generation import DESIGN_COLUMNS, PartWriter
+from tasks.evaluation.networks.classifier import load_classifier, reference_classifier
+from tasks.generation.task import DESIGN_COLUMNS, PartWriter
 from tasks.settings import Settings
 from warehouse.errors import EinthovenError
-from warehouse.reference import Reference
-from warehouse.store import Store
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Store
 
 MANY_STEPS: Final = 250
 """What the FID of few steps is compared with."""

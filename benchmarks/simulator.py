@@ -1,6 +1,6 @@
 """How many times faster than neurokit2 does the simulator make 12-lead ECGs?
 
-`python -m benchmarks.simulator [--quick]` times `models.simulator.simulate` and
+`python -m benchmarks.simulator [--quick]` times `models.simulator.heart_simulator.simulate` and
 `neurokit2.ecg_simulate(method="multileads")` in turns: the same length, sampling rate and heart rate. The simulator
 makes every program it has, in equal shares, with noise and baseline wander, on all cores; neurokit2 makes normal beats
 on the one core it can use. Profile and data change nothing.
@@ -19,10 +19,10 @@ import torch
 
 from benchmarks.record import Check, arguments, publish
 from benchmarks.timing import in_turns, rate, rate_ratio
-from models.hearts import Hearts, draw_anatomy, draw_hearts
-from models.measurements import measure
-from models.programs import PROGRAMS
-from models.simulator import simulate
+from models.ecg.measurements import measure
+from models.simulator.heart_simulator import simulate
+from models.simulator.hearts import Hearts, draw_anatomy, draw_hearts
+from models.simulator.simulated_conditions import PROGRAMS
 from warehouse.errors import EinthovenError
 
 RATE_HZ: Final = 100

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.metrics import Estimate, percentile_interval
+from models.evaluation.metrics import Estimate, percentile_interval
 
 RESAMPLES = 2000
 

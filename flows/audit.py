@@ -6,9 +6,9 @@ from prefect import flow
 
 from flows.generate import generate_cohort
 from flows.ingest import ingest_dataset
-from tasks.privacy import audit_ecgs
+from tasks.privacy.task import audit_ecgs
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 @flow(name="audit-privacy")

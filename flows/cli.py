@@ -14,7 +14,7 @@ import click
 from flows.profiles import SettingsError, load_settings
 from tasks.settings import Settings, WarehouseSettings
 from warehouse.errors import EinthovenError
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 FLOWS = {
     "ingest": "ingest_dataset",
@@ -184,7 +184,7 @@ _stage("release", "Run everything and publish a release.")
 def sql(statement: str, form: str, warehouse: str | None) -> None:
     """Query the warehouse's catalog with DuckDB."""
     from flows.answers import print_answer
-    from warehouse.catalog import query
+    from warehouse.catalog.catalog import query
 
     answer = query(_existing_warehouse(warehouse), statement)
     print_answer(answer.columns, answer.rows, form)
@@ -195,7 +195,7 @@ def sql(statement: str, form: str, warehouse: str | None) -> None:
 @click.argument("release", metavar="RELEASE")
 def verify(release: str, warehouse: str | None) -> None:
     """Check a release: a folder, NAME, or NAME/VERSION. Exits with 1 if anything is wrong."""
-    from warehouse.verification import resolve_release, verify_release
+    from warehouse.release.verification import resolve_release, verify_release
 
     try:
         folder = resolve_release(None if Path(release).is_dir() else _existing_warehouse(warehouse), release)
@@ -245,7 +245,7 @@ def ecg(
     from flows.console import prepare_environment
 
     prepare_environment()
-    from tasks.single_ecg import draw_single_ecg
+    from tasks.generation.single_ecg import draw_single_ecg
 
     click.echo(draw_single_ecg(store, text, age, sex, heart_rate, seed, model_id, out))
 

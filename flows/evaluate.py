@@ -6,9 +6,9 @@ from prefect import flow
 
 from flows.generate import generate_cohort
 from flows.ingest import ingest_dataset
-from tasks.evaluation import evaluate_ecgs
+from tasks.evaluation.task import evaluate_ecgs
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 @flow(name="evaluate-cohort")

@@ -7,9 +7,9 @@ from prefect import flow
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.train import train_model
-from tasks.generation import generate_ecgs
+from tasks.generation.task import generate_ecgs
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 @flow(name="generate-cohort")

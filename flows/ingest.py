@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.ingestion import ingest_recordings, reference_source
+from tasks.ingestion.task import ingest_recordings, reference_source
 from tasks.settings import Settings
-from tasks.simulation import simulate_dataset
-from warehouse.reference import Reference
+from tasks.simulation.task import simulate_dataset
+from warehouse.storage.reference import Reference
 
 
 @flow(name="ingest-dataset")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.ingest import ingest_dataset
-from tasks.knowledge import build_knowledge
+from tasks.knowledge.task import build_knowledge
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 @flow(name="build-knowledge-base")

@@ -10,9 +10,9 @@ from flows.generate import generate_cohort
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.train import train_model
-from tasks.publishing import publish_release
+from tasks.release.task import publish_release
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 @flow(name="release-cohort")

@@ -6,10 +6,10 @@ from prefect import flow
 
 from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
-from tasks.autoencoder_training import train_autoencoder
 from tasks.settings import Settings
-from tasks.training import train_generator
-from warehouse.reference import Reference
+from tasks.training.autoencoder_task import train_autoencoder
+from tasks.training.task import train_generator
+from warehouse.storage.reference import Reference
 
 
 @flow(name="train-model")

@@ -101,7 +101,7 @@ class RhythmStatistics(Architecture):
 
 
 class SolverRule(Architecture):
-    """A solver of a few steps that was fitted to a denoiser (`models.multistep`)."""
+    """A solver of a few steps that was fitted to a denoiser (`models.latent_diffusion.fitted_solver`)."""
 
     times: tuple[int, ...] = Field(description="Time steps at which the denoiser is asked, from pure noise on.")
     weights: tuple[tuple[float, ...], ...] = Field(

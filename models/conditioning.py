@@ -36,8 +36,8 @@ class ConditionTensors:
         numbers: (B, 3) age in years, sex (0 male, 1 female), heart rate in beats per minute.
         present: (B, 1 + S + K + 3) bool, False where a token is missing; order text, statements, knowledge, age, sex,
             heart rate. What a missing token holds does not matter.
-        rhythm: (B,) int64, index into `models.rhythm_series.RHYTHMS`: the rhythm that the statements imply, 0 where
-            they imply none. The denoiser does not see it; the RR series of a generated row is drawn from it. None
+        rhythm: (B,) int64, index into `models.simulator.rhythm_series.RHYTHMS`: the rhythm that the statements imply, 0
+            where they imply none. The denoiser does not see it; the RR series of a generated row is drawn from it. None
             stands for all 0.
     """
 

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.classes import SUPERCLASSES
 from models.leads import LEAD_COLUMNS
-from warehouse.reference import Reference
+from models.superclasses import SUPERCLASSES
 from warehouse.schema import MEASURED_FEATURES
-from warehouse.store import Store
-from warehouse.waveforms import from_lead_columns
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Store
+from warehouse.storage.waveforms import from_lead_columns
 
 SHARED_COLUMNS = ("superclasses", "statements", "age_years", "sex", "text", *MEASURED_FEATURES, *LEAD_COLUMNS)
 

@@ -15,11 +15,11 @@ from prefect.context import get_run_context
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
-from tasks.section import Section
-from warehouse.catalog import rebuild_catalog, refresh_catalog
+from tasks.settings.settings_section import Section
+from warehouse.catalog.catalog import rebuild_catalog, refresh_catalog
 from warehouse.errors import TRANSIENT_ERRORS
-from warehouse.reference import Kind, Reference, digest
-from warehouse.store import Lineage, Staging, Store
+from warehouse.storage.reference import Kind, Reference, digest
+from warehouse.storage.store import Lineage, Staging, Store
 
 
 @dataclass(frozen=True)

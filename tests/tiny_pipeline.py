@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from warehouse import schema
-from warehouse.reference import Kind, Reference, digest
-from warehouse.release import publish
-from warehouse.release_content import ReleaseDescription, ReleaseInputs, gather
-from warehouse.release_files import write_release_files
-from warehouse.store import Lineage, Store
-from warehouse.verification import require_sound
-from warehouse.waveforms import to_lead_columns, to_measured_columns
+from warehouse.release.content import ReleaseDescription, ReleaseInputs, gather
+from warehouse.release.files import write_release_files
+from warehouse.release.releases import publish
+from warehouse.release.verification import require_sound
+from warehouse.storage.reference import Kind, Reference, digest
+from warehouse.storage.store import Lineage, Store
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
 SAMPLES = 250
 RATE_HZ = 100

@@ -1,6 +1,7 @@
 """Arrow schemas of every table, each column with its unit and meaning.
 
-`docs/data-dictionary.md` is written from these descriptions (`python -m warehouse.dictionary`); a test compares them.
+`docs/data-dictionary.md` is written from these descriptions (`python -m warehouse.catalog.data_dictionary`); a test
+compares them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CLAIM = pa.struct(
 
 
 def measured_columns() -> list[pa.Field]:
-    """Features measured on a waveform by `models.measurements`; the same for real and synthetic ECGs."""
+    """Features measured on a waveform by `models.ecg.measurements`; the same for real and synthetic ECGs."""
     per_lead = pa.list_(pa.float32(), len(STANDARD_LEADS))
     leads = ", ".join(STANDARD_LEADS)
     return [

@@ -19,8 +19,8 @@ from tasks.knowledge.local_model import LocalChatModel
 from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
 from warehouse.errors import EinthovenError
-from warehouse.reference import digest
-from warehouse.store import write_text, writing
+from warehouse.storage.reference import digest
+from warehouse.storage.store import write_text, writing
 
 GIVE_UP_AFTER = 3
 """Questions in a row that failed, retries included, before the model counts as gone."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from models.metrics import wilson
+from models.evaluation.metrics import wilson
 from tasks.knowledge.claims import Claim
 from tasks.knowledge.evidence import Evidence, Share
 

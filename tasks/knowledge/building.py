@@ -19,8 +19,8 @@ from tasks.knowledge.vocabulary import names_of
 from tasks.knowledge.writing import Author, Entry
 from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
-from warehouse.reference import digest
 from warehouse.schema import knowledge
+from warehouse.storage.reference import digest
 
 LOG_EVERY_S = 10.0
 

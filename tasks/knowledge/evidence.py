@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.evaluation.metrics import patient_numbers
 from models.leads import STANDARD_LEADS
-from models.metrics import patient_numbers
 from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.knowledge.profiles import Profiles

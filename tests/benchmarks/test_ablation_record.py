@@ -16,7 +16,7 @@ from benchmarks.ablation_runs import key_of
 from benchmarks.ablation_table import FID, Figure, Run
 from benchmarks.record import RESULTS
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 RECORDINGS = Reference(kind="recordings", id="r", uri="", rows=1, sha256="")
 ALL = len(QUICK_NAMES)

@@ -11,15 +11,15 @@ from benchmarks import ablation_runs
 from benchmarks.ablation_arms import ARMS, SIMULATOR_ALONE, Planned, Profile
 from benchmarks.ablation_runs import key_of, simulate_cohort, with_residual_of_simulator, with_training_speeds
 from benchmarks.ablation_table import TRAINING_SPEED, Figure, Run
-from tasks.cohort_design import design_cohort, row_seed
-from tasks.evaluation import model_behind
-from tasks.generation import DESIGN_COLUMNS
+from tasks.conditions.cohort_design import design_cohort, row_seed
+from tasks.evaluation.task import model_behind
+from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import Settings
 from tasks.stage import Stage
 from tests.tasks.clinic import put_model, put_recordings, recordings_table
 from warehouse import schema
-from warehouse.reference import Kind, Reference
-from warehouse.store import Store
+from warehouse.storage.reference import Kind, Reference
+from warehouse.storage.store import Store
 
 BASE = Planned("base", 1, 1)
 

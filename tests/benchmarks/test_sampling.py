@@ -53,7 +53,7 @@ def test_the_benchmark_runs_on_any_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tests.tasks.clinic import put_model, put_recordings, recordings_table
-    from warehouse.store import Store
+    from warehouse.storage.store import Store
 
     store = Store(str(tmp_path / "warehouse"))
     model, _ = put_model(store, put_recordings(store, recordings_table(120)))

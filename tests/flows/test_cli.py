@@ -9,7 +9,7 @@ import pytest
 
 from flows.cli import FLOWS, cli, main
 from tasks.settings import Settings
-from warehouse.reference import Reference
+from warehouse.storage.reference import Reference
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:

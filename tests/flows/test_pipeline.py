@@ -11,9 +11,9 @@ import duckdb
 import pytest
 
 from tests.flows.conftest import SMALL, PrefectServer, small_release
-from warehouse.catalog import query
-from warehouse.queries import queries_in
-from warehouse.store import Store
+from warehouse.catalog.catalog import query
+from warehouse.catalog.worked_queries import queries_in
+from warehouse.storage.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from models.diffusion import Denoise, noise_schedule, signal_share
+from models.latent_diffusion.diffusion import Denoise, noise_schedule, signal_share
 
 
 def gaussian(spread: Tensor | float) -> Denoise:

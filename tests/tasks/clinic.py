@@ -14,19 +14,19 @@ from models.architecture import (
     GeneratorConfig,
     PriorArchitecture,
 )
-from models.generator import Generator
-from models.guide import own_amplitudes
+from models.ecg.measurements import measure
+from models.ecg.r_peaks import locate_r_peaks
+from models.latent_diffusion.generator import Generator
+from models.latent_diffusion.ode_terms import WaveFit
+from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
-from models.measurements import measure
-from models.physics import WaveFit
-from models.r_peaks import locate_r_peaks
-from models.rhythm_series import USUAL
-from tasks.model_folder import ModelConfig, save_generator
+from models.simulator.rhythm_series import USUAL
+from tasks.training.model_folder import ModelConfig, save_generator
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema
-from warehouse.reference import Reference, digest
-from warehouse.store import Lineage, Store
-from warehouse.waveforms import to_lead_columns, to_measured_columns
+from warehouse.storage.reference import Reference, digest
+from warehouse.storage.store import Lineage, Store
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
 STATEMENTS = {
     "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},

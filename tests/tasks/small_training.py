@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.autoencoder_training import train_autoencoder
 from tasks.settings import ComputeSettings, KnowledgeSettings
-from tasks.training import train_generator
-from tasks.training_settings import TrainingSettings
-from tests.models.test_autoencoder import beating
+from tasks.settings.training import TrainingSettings
+from tasks.training.autoencoder_task import train_autoencoder
+from tasks.training.task import train_generator
+from tests.models.latent_diffusion.test_autoencoder import beating
 from warehouse import schema
-from warehouse.reference import Reference
-from warehouse.store import Lineage, Store
-from warehouse.waveforms import to_lead_columns
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Lineage, Store
+from warehouse.storage.waveforms import to_lead_columns
 
 SAMPLES = 400
 

@@ -9,9 +9,9 @@ import pytest
 
 from tasks.stage import Result, Stage, commit_once, retry_if_transient
 from warehouse.errors import WarehouseError
-from warehouse.reference import Reference
 from warehouse.schema import quarantine
-from warehouse.store import Staging, Store
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging, Store
 
 STAGE = Stage("collect", makes="recordings", code_version=1)
 SETTINGS = {"first": 1}

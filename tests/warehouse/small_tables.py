@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from models.leads import INDEPENDENT_LEADS
-from warehouse.reference import Kind, Reference
 from warehouse.schema import MEASURED_FEATURES, TABLES, audits, cohorts, evaluations, knowledge, quarantine, recordings
-from warehouse.store import Lineage, Store
-from warehouse.waveforms import to_lead_columns, to_measured_columns
+from warehouse.storage.reference import Kind, Reference
+from warehouse.storage.store import Lineage, Store
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
 
 def waveforms(rows: int, samples: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def waveforms(rows: int, samples: int) -> np.ndarray:
 
 
 def measured(rows: int) -> dict[str, np.ndarray]:
-    """Features as `models.measurements.measure` returns them."""
+    """Features as `models.ecg.measurements.measure` returns them."""
     features: dict[str, np.ndarray] = {name: 80.0 + np.arange(rows) for name in MEASURED_FEATURES}
     features["p_present"] = np.ones(rows, dtype=bool)
     for name in ("st_level_mv", "t_amplitude_mv", "r_amplitude_mv"):

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.reference import digest
 from warehouse.sources.source import Source
-from warehouse.store import Store, write_parquet
+from warehouse.storage.reference import digest
+from warehouse.storage.store import Store, write_parquet
 
 SETTLED_NS = 2_000_000_000
 """Age from which a modification time is trusted: file systems round it, to 2 s at worst, so that a file changed twice

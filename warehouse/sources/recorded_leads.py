@@ -8,7 +8,7 @@ import numpy as np
 
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES
 from warehouse.sources.record import BadRecord
-from warehouse.waveforms import LARGEST_MV
+from warehouse.storage.waveforms import LARGEST_MV
 
 LARGEST_IDENTITY_RESIDUAL_MV = 0.1
 """Bound on the 99th percentile of a limb-lead identity's violation. Recordings rounded to 1 µV violate it by 0.002 mV,

@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.knowledge import build_knowledge
 from tasks.knowledge.claims import parse_claim
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.knowledge.local_model import LOCAL_MODEL, LocalChatModel
+from tasks.knowledge.task import build_knowledge
 from tasks.settings import KnowledgeSettings, RetrievalWeights
 from tests.tasks.knowledge.patients import FACTS, recordings_table
-from warehouse.reference import Reference
 from warehouse.schema import knowledge
-from warehouse.store import Lineage, Store
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Lineage, Store
 
 CANARY = "Patient Jane Canary of Springfield called on 12 March about the goldfish"
 THREE: dict[tuple[str, ...], dict[str, Any]] = {

@@ -1,0 +1,1 @@
+"""What an ECG shows: R peaks, beats, wave boundaries, measurements and signal quality."""

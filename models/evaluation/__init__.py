@@ -1,0 +1,1 @@
+"""Networks and statistics that judge ECGs: classifier, ECG–text encoder, distances, intervals."""

@@ -1,0 +1,1 @@
+"""Attacks on released ECGs: membership inference and the search for near copies."""

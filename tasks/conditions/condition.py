@@ -1,0 +1,274 @@
+"""The condition of an ECG: what a training recording shows, and what a request for a synthetic one asks for.
+
+The text of a condition is always English written from its SCP-ECG statements (`report_text`), in training as in
+generation, or a request's own words. A recording's report is never used: it may name people, places and dates, and in
+PTB-XL it is largely German, which the English embedding model does not understand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.conditions.statement_reader import StatementReader
+from tasks.knowledge.demographics import age_band
+from tasks.knowledge.retrieval import KnowledgeIndex, Request
+from tasks.settings import KnowledgeSettings
+from warehouse.errors import EinthovenError
+from warehouse.schema import EMBEDDING_SIZE
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from models.conditioning import ConditionTensors
+
+StatementFacts = Mapping[str, Mapping[str, Any]]
+"""Statement code to its description, superclass and kind, as the manifest of `recordings` lists them."""
+
+SEX_NUMBER: Final = {"male": 0.0, "female": 1.0}
+OLDEST_AGE: Final = 90.0
+"""Stands for every age above 89 years, as in the recordings."""
+RHYTHM_STATEMENTS: Final[dict[str, str]] = {
+    "AFIB": "atrial fibrillation",
+    "AFLT": "atrial fibrillation",
+    "PVC": "ectopic beats",
+    "PAC": "ectopic beats",
+    "BIGU": "ectopic beats",
+    "TRIGU": "ectopic beats",
+    "PRC(S)": "ectopic beats",
+    "SVARR": "ectopic beats",
+    "SARRH": "sinus arrhythmia",
+    "SBRAD": "sinus bradycardia",
+    "STACH": "sinus tachycardia",
+    "SVTAC": "sinus tachycardia",
+    "PSVT": "sinus tachycardia",
+}
+"""Statement to the rhythm it implies, of `models.simulator.rhythm_series.RHYTHMS`; the first that a condition holds
+decides."""
+PRIORITY: Final = ("diagnostic", "rhythm", "form")
+"""Kinds of statement, the one that says most about an ECG first."""
+
+
+class ConditionError(EinthovenError):
+    """A request that no ECG can be generated for."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an ECG is to show. Anything may be missing.
+
+    Attributes:
+        text: report in English; where it is empty the embedder writes it from the statements.
+        statements: SCP-ECG codes, most important first.
+        age_years: age in years; 90 stands for older than 89.
+        sex: "female" or "male".
+        heart_rate_bpm: heart rate in beats per minute.
+    """
+
+    text: str
+    statements: tuple[str, ...]
+    age_years: float | None
+    sex: str | None
+    heart_rate_bpm: float | None
+
+
+def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None = None) -> list[Condition]:
+    """The condition that each recording is an example of, in row order.
+
+    Args:
+        recordings: needs the columns statements, age_years, sex and heart_rate_bpm.
+        statement_facts: renders the text and puts the statements in order of importance; without it the text stays
+            empty, the statements are in order of likelihood, and `ConditionEmbedder` does the rest.
+    """
+    conditions = []
+    for row in recordings.select(["statements", "age_years", "sex", "heart_rate_bpm"]).to_pylist():
+        likely_first = sorted(row["statements"] or [], key=lambda statement: -(statement["likelihood"] or 0.0))
+        codes = tuple(statement["code"] for statement in likely_first)
+        if statement_facts is not None:
+            codes = by_importance(codes, statement_facts)
+        conditions.append(
+            Condition(
+                text="" if statement_facts is None else report_text(codes, statement_facts),
+                statements=codes,
+                age_years=_known(row["age_years"]),
+                sex=row["sex"],
+                heart_rate_bpm=_known(row["heart_rate_bpm"]),
+            )
+        )
+    return conditions
+
+
+def by_importance(codes: Sequence[str], statement_facts: StatementFacts) -> tuple[str, ...]:
+    """Statements with diagnoses first, then rhythms, then forms; otherwise in the order given, without repeats."""
+
+    def rank(code: str) -> int:
+        kind = statement_facts.get(code, {}).get("kind")
+        return PRIORITY.index(kind) if kind in PRIORITY else len(PRIORITY)
+
+    return tuple(sorted(dict.fromkeys(codes), key=rank))
+
+
+def describe(code: str, statement_facts: StatementFacts) -> str:
+    """A statement in words; the code itself where the source does not describe it."""
+    return str(statement_facts.get(code, {}).get("description") or code)
+
+
+def report_text(statements: Sequence[str], statement_facts: StatementFacts) -> str:
+    """An English report of statements, e.g. "complete left bundle branch block, sinus rhythm"."""
+    return ", ".join(describe(code, statement_facts) for code in by_importance(statements, statement_facts))
+
+
+def condition_from_text(
+    text: str,
+    age: float | None,
+    sex: str | None,
+    heart_rate: float | None,
+    reader: StatementReader,
+    statement_facts: StatementFacts,
+) -> Condition:
+    """The condition that a person asks for in free words.
+
+    Args:
+        text: e.g. "atrial fibrillation with inferior infarction"; phrases that name no statement still reach the model
+            through the text.
+        age: years, 0 to 120, or None.
+        sex: "female" or "male", or None.
+        heart_rate: beats per minute, 20 to 300, or None.
+        reader: finds the statements that the text names.
+        statement_facts: puts them in order of importance.
+
+    Raises:
+        ConditionError: a number is out of range, the sex is neither, or there is no text.
+    """
+    if not text.strip():
+        raise ConditionError(
+            "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
+        )
+    if age is not None and not 0 <= age <= 120:
+        raise ConditionError(f"age {age:g} is not between 0 and 120 years")
+    if heart_rate is not None and not 20 <= heart_rate <= 300:
+        raise ConditionError(f"heart rate {heart_rate:g} is not between 20 and 300 beats per minute")
+    if sex is not None and sex.lower() not in SEX_NUMBER:
+        raise ConditionError(f"sex {sex!r} is neither 'female' nor 'male', the two that the recordings know")
+    return Condition(
+        text=text.strip(),
+        statements=by_importance(reader.read(text), statement_facts),
+        age_years=None if age is None else min(age, OLDEST_AGE),
+        sex=None if sex is None else sex.lower(),
+        heart_rate_bpm=heart_rate,
+    )
+
+
+def rhythm_of(statements: Sequence[str]) -> str:
+    """The rhythm that statements imply; regular sinus rhythm where they say nothing of it."""
+    return next((rhythm for code, rhythm in RHYTHM_STATEMENTS.items() if code in statements), "sinus")
+
+
+class ConditionEmbedder:
+    """Turns conditions into the tensors that the model reads, retrieving knowledge on the way.
+
+    Every distinct text is embedded once in the embedder's life.
+
+    Args:
+        embeddings: embeds texts; `tasks.knowledge.embeddings.local_embeddings()`.
+        knowledge: the `knowledge` table, or None for none.
+        statement_facts: description and kind of each statement.
+        statement_tokens: S, statements per condition; the less important ones beyond it are left to the text.
+        knowledge_tokens: K, entries per condition.
+        settings: retrieval weights and top_k.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        knowledge: pa.Table | None,
+        statement_facts: StatementFacts,
+        statement_tokens: int,
+        knowledge_tokens: int,
+        settings: KnowledgeSettings,
+    ) -> None:
+        self.embeddings = embeddings
+        self.index = KnowledgeIndex.from_table(knowledge)
+        self.statement_facts = statement_facts
+        self.statement_tokens, self.knowledge_tokens = statement_tokens, knowledge_tokens
+        self.settings = settings
+        self._known: dict[str, np.ndarray] = {}
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """(n, 384) embeddings of texts, length 1 each."""
+        new = sorted(set(texts) - self._known.keys())
+        if new:
+            vectors = np.array(self.embeddings.embed_documents(new), dtype=np.float32)
+            self._known.update(zip(new, vectors, strict=True))
+        return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, EMBEDDING_SIZE), np.float32)
+
+    def retrieve(self, conditions: Sequence[Condition]) -> np.ndarray:
+        """(n, at most K) row numbers of the knowledge entries that fit each condition, best first."""
+        requests = [
+            Request(self._text(one), frozenset(one.statements), one.sex, age_band(one.age_years)) for one in conditions
+        ]
+        top_k = min(self.knowledge_tokens, self.settings.top_k)
+        return self.index.retrieve(requests, self.embed, self.settings.weights, top_k)
+
+    def __call__(self, conditions: Sequence[Condition]) -> tuple[ConditionTensors, list[list[str]]]:
+        """Embed conditions.
+
+        Returns:
+            Their tensors (texts, statements and entries as embeddings; years, 0 male or 1 female, bpm; what is
+            missing marked absent; the rhythm that statements imply), and the ids of the entries retrieved for each,
+            best first.
+        """
+        import torch
+
+        from models.conditioning import ConditionTensors
+        from models.simulator.rhythm_series import RHYTHMS
+
+        rows, statements, entries = len(conditions), self.statement_tokens, self.knowledge_tokens
+        text = np.zeros((rows, EMBEDDING_SIZE), np.float32)
+        stated = np.zeros((rows, statements, EMBEDDING_SIZE), np.float32)
+        known = np.zeros((rows, entries, EMBEDDING_SIZE), np.float32)
+        numbers = np.zeros((rows, 3), np.float32)
+        present = np.zeros((rows, 1 + statements + entries + 3), dtype=bool)
+
+        for row, condition in enumerate(conditions):
+            if words := self._text(condition):
+                text[row], present[row, 0] = self.embed([words])[0], True
+            described = [
+                describe(code, self.statement_facts)
+                for code in by_importance(condition.statements, self.statement_facts)[:statements]
+            ]
+            stated[row, : len(described)] = self.embed(described)
+            present[row, 1 : 1 + len(described)] = True
+            for place, number in enumerate(self._numbers(condition)):
+                if number is not None:
+                    numbers[row, place], present[row, 1 + statements + entries + place] = number, True
+
+        found = self.retrieve(conditions)
+        known[:, : found.shape[1]] = self.index.embeddings[found]
+        present[:, 1 + statements : 1 + statements + found.shape[1]] = True
+        tensors = ConditionTensors(
+            text=torch.from_numpy(text),
+            statements=torch.from_numpy(stated),
+            knowledge=torch.from_numpy(known),
+            numbers=torch.from_numpy(numbers),
+            present=torch.from_numpy(present),
+            rhythm=torch.tensor([RHYTHMS.index(rhythm_of(one.statements)) for one in conditions], dtype=torch.int64),
+        )
+        return tensors, [[self.index.entry_ids[entry] for entry in row] for row in found]
+
+    def _text(self, condition: Condition) -> str:
+        return condition.text or report_text(condition.statements, self.statement_facts)
+
+    @staticmethod
+    def _numbers(condition: Condition) -> tuple[float | None, float | None, float | None]:
+        age = None if condition.age_years is None else min(condition.age_years, OLDEST_AGE)
+        return age, SEX_NUMBER.get(condition.sex or ""), condition.heart_rate_bpm
+
+
+def _known(number: float | None) -> float | None:
+    return None if number is None or math.isnan(number) else number

@@ -1,0 +1,1 @@
+"""Pictures: ECG paper, charts of the report, learning curves."""

@@ -1,0 +1,200 @@
+"""All that an evaluation measures: networks that judge, sets that are compared, rows that come of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.evaluation.classifier import EcgClassifier, classify
+from tasks.cluster import connect
+from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
+from tasks.evaluation.networks.alignment import (
+    NothingToContrastError,
+    load_alignment,
+    recording_texts,
+    reference_alignment,
+)
+from tasks.evaluation.networks.classifier import (
+    TrainedOn,
+    classifier_job,
+    finished,
+    load_classifier,
+    predict_real,
+    reference_classifier,
+)
+from tasks.evaluation.rows.alignment import alignment_rows, projected
+from tasks.evaluation.rows.compared import Compared
+from tasks.evaluation.rows.condition import condition_rows
+from tasks.evaluation.rows.downstream import downstream_rows
+from tasks.evaluation.rows.fidelity import fidelity_rows
+from tasks.evaluation.rows.heart_rate import heart_rate_rows
+from tasks.evaluation.rows.ode_residual import ode_residual_rows
+from tasks.evaluation.rows.physics import physics_rows
+from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
+from tasks.settings import ComputeSettings, EvaluationSettings
+from tasks.stage import Result, run_logger
+from warehouse import schema
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging, Store
+
+SUMMARY = {
+    ("FID", "synthetic"): "fid",
+    ("discriminator AUC", "synthetic"): "discriminator_auc",
+    ("FID", "reconstruction"): "fid_reconstruction",
+    ("discriminator AUC", "reconstruction"): "discriminator_auc_reconstruction",
+    ("reconstruction MAE", "reconstruction"): "reconstruction_mae_mv",
+    ("CLIP score", "synthetic"): "clip_score",
+    ("rCLIP", "synthetic"): "rclip",
+    ("text to ECG recall at 5", "real test recordings"): "text_to_ecg_recall_at_5",
+    ("heart-rate MAE", "synthetic"): "heart_rate_mae_bpm",
+    ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
+    ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
+    ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
+    ("ODE residual", "synthetic"): "ode_residual_mv_per_s",
+    ("macro AUC", "real"): "macro_auc_real",
+    ("macro AUC", "real + synthetic"): "macro_auc_real_and_synthetic",
+    ("macro AUC", "synthetic"): "macro_auc_synthetic",
+}
+"""Metric and subject to its name in the facts of the manifest."""
+
+
+@dataclass(frozen=True)
+class Real:
+    """What ECGs are compared with: the recordings of each split and the classifier that learned from them."""
+
+    reference: Reference
+    facts: dict[str, Any]
+    train: EcgSet
+    validation: EcgSet
+    test: EcgSet
+    classifier_reference: Reference
+    classifier: EcgClassifier
+
+    @property
+    def rate_hz(self) -> int:
+        """Sampling rate of the recordings."""
+        return int(self.facts["sampling_rate_hz"])
+
+
+def measure_cohort(
+    staging: Staging, settings: EvaluationSettings, cohort: Reference, recordings: Reference, compute: ComputeSettings
+) -> Result:
+
+    connect(compute)
+    logger, store, started = run_logger(), staging.store, time.monotonic()
+    job, synthetic = classifier_job(settings), read_cohort(store, cohort)
+    of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
+    # Started first: they train while the reference networks do, and while the rest is measured.
+    jobs = {
+        kind: job.remote(settings, str(store.root), recordings, cohort, kind)
+        for kind in of_synthetic
+        if settings.downstream and len(synthetic.labelled)
+    }
+    if settings.downstream and not jobs:
+        logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
+    real = _read_real(store, settings, recordings, compute)
+    aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
+    rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
+    logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
+    if settings.downstream:
+        predictions = {"real": predict_real(real.classifier, real.validation, real.test, real.rate_hz)}
+        for trained_on, running in jobs.items():
+            predictions[trained_on] = finished(running, trained_on)["probabilities"]
+        rows += downstream_rows(real.validation, real.test, predictions, settings)
+    missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
+    if missing:
+        logger.warning(
+            "evaluate cohort: %d metrics cannot be had from so few or such recordings: %s",
+            len(missing),
+            "; ".join(missing),
+        )
+    staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
+    made_with = {"classifier": real.classifier_reference.id, "alignment": aligned_by.id if aligned_by else None}
+    return Result(rows=len(rows), facts={**_summary(rows), **made_with, "missing": missing})
+
+
+def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings) -> Real:
+    """Train the reference classifier, or find it, and read the recordings."""
+
+    reference = reference_classifier(settings, recordings, compute, store)
+    train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    facts = store.manifest(recordings).facts
+    classifier = load_classifier(store.path(reference))
+    return Real(recordings, facts, train, validation, test, reference, classifier)
+
+
+def _compared(
+    store: Store,
+    settings: EvaluationSettings,
+    synthetic: EcgSet,
+    real: Real,
+    model: Reference | None,
+    of_alignment: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Rows of all that is measured on the ECGs themselves, and on the model behind them where there is one."""
+
+    sets = {
+        "train": real.train,
+        "held_out": concatenate([real.validation, real.test]),
+        "synthetic": synthetic,
+    }
+    if model is not None:
+        # As many as there are held-out recordings: enough for every comparison.
+        chosen = np.random.default_rng(settings.seed).permutation(len(real.train))[: len(sets["held_out"])]
+        sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
+    read_out = {name: classify(real.classifier, ecgs.signal, real.rate_hz) for name, ecgs in sets.items()}
+    compared = Compared(
+        **sets,
+        features={name: features for name, (_, features) in read_out.items()},
+        probabilities={name: probabilities for name, (probabilities, _) in read_out.items()},
+        rate_hz=real.rate_hz,
+        settings=settings,
+    )
+    rows = [
+        *fidelity_rows(compared),
+        *of_alignment,
+        *heart_rate_rows(compared),
+        *condition_rows(compared),
+        *physics_rows(compared),
+    ]
+    if model is not None:
+        rows += ode_residual_rows(compared, store.path(model))
+        rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
+        rows += simulator_rows(store.manifest(model).facts.get("simulator_fit") or {}, settings.seed)
+    return rows
+
+
+def _alignment(
+    store: Store, settings: EvaluationSettings, synthetic: EcgSet, real: Real, compute: ComputeSettings
+) -> tuple[Reference | None, list[dict[str, Any]]]:
+    """The alignment encoder and the rows that it gives; without an encoder the rows are null."""
+
+    try:
+        reference = reference_alignment(settings, real.reference, compute, store)
+    except NothingToContrastError as error:
+        run_logger().warning("evaluate cohort: no CLIP score: %s", error)
+        return None, list(alignment_rows(None, None, settings))
+    encoder = load_alignment(store.path(reference))
+    of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), real.rate_hz)
+    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts["statements"]), real.rate_hz)
+    return reference, list(alignment_rows(of_synthetic, of_test, settings))
+
+
+def model_behind(store: Store, cohort: Reference) -> Reference | None:
+    """The model that generated a cohort, as its lineage names it; None if it is no longer there."""
+    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "model"]
+    return store.find("model", named[0].id) if named else None
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for one in rows:
+        if name := SUMMARY.get((one["metric"], one["subject"])):
+            facts[name] = one["value"]
+            if one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score"):
+                facts[f"{name}_real"] = one["reference"]
+    return facts

@@ -1,0 +1,1 @@
+"""Networks that judge cohorts: trained on real recordings, committed once per recordings and settings."""

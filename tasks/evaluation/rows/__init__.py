@@ -1,0 +1,1 @@
+"""Rows of the `evaluations` table, one file per aspect."""

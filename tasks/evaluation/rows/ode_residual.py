@@ -1,0 +1,154 @@
+"""Rows of the `evaluations` table about the simulator's equation: how far the beats of a cohort are from obeying it.
+
+Of every ECG, the beat around its first R peak that lies whole inside it, on the beat decoder's grid, is held against
+the equation that training fitted for its class: the root mean square of (h_{l+1} − h_l)/Δt − f_z in mV/s. Real beats do
+not obey the equation of their class's mean beat either, so the value of held-out recordings stands beside it: a cohort
+far below it shows the simulator's beats rather than people's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.architecture import BeatDecoderArchitecture
+from models.ecg.beats import beats_on_grid
+from models.ecg.r_peaks import locate_r_peaks
+from models.evaluation import metrics
+from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
+from models.leads import INDEPENDENT_LEADS
+from tasks.conditions.condition import StatementFacts
+from tasks.ecg_sets import EcgSet
+from tasks.evaluation.rows.compared import Compared
+from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
+from tasks.settings import EvaluationSettings
+from tasks.training.training_data import known_wave_classes, padded_r_peaks
+
+METRIC = "ODE residual"
+UNIT = "mV/s"
+AT_ONCE = 256
+"""ECGs looked at together: bounds memory."""
+
+
+@dataclass(frozen=True)
+class FittedEquation:
+    """The simulator's equation as the training of a model fitted it.
+
+    Attributes:
+        equation: of every class.
+        window: beat and grid.
+        classes: names, in the order of the equation's parameters.
+        statements: statement facts, which say what an ECG's class is.
+    """
+
+    equation: BeatEquation
+    window: BeatDecoderArchitecture
+    classes: list[str]
+    statements: StatementFacts
+
+    @torch.inference_mode()
+    def residual(self, ecgs: EcgSet, rate_hz: int) -> np.ndarray:
+        """Root mean square over the samples of a beat, per ECG and lead.
+
+        The class is that of the ECG's statements, asked for or made by a doctor, ω that of its measured heart rate.
+
+        Returns:
+            (n, 8) float64 mV/s; NaN for an ECG without a whole beat or a heart rate.
+        """
+        found = np.full((len(ecgs), len(INDEPENDENT_LEADS)), np.nan)
+        classes = torch.from_numpy(known_wave_classes(ecgs.table, self.classes, self.statements))
+        omega = angular_rate(torch.from_numpy(ecgs.number("heart_rate_bpm")).float())
+        for at in range(0, len(ecgs), AT_ONCE):
+            signal = ecgs.signal[at : at + AT_ONCE]
+            located = locate_r_peaks(signal, rate_hz)
+            first = padded_r_peaks(located, signal.shape[2], rate_hz, self.window)[:, 0]
+            kept = torch.nonzero((first >= 0) & torch.isfinite(omega[at : at + AT_ONCE]))[:, 0]
+            if not len(kept):
+                continue
+            beats = beats_on_grid(torch.from_numpy(signal[kept.numpy()]), first[kept], rate_hz, self.window)
+            away = self.equation.residual(beats, classes[at + kept], omega[at + kept])
+            found[at + kept.numpy()] = away.double().square().mean(dim=2).sqrt().numpy()
+        return found
+
+
+def load_equation(folder: Path) -> FittedEquation | None:
+    """The equation in a model folder; None where training fitted no class.
+
+    Raises:
+        ModelFolderError: the folder is incomplete or damaged.
+    """
+    from tasks.training.model_folder import load_config, load_fit
+
+    config = load_config(folder)
+    if not config.wave_classes:
+        return None
+    window = config.generator.beat_decoder
+    return FittedEquation(BeatEquation(window, load_fit(folder)), window, config.wave_classes, config.statements)
+
+
+def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[EvaluationRow]:
+    """Rows of the cohort over all leads and per lead, and of training recordings through the autoencoder.
+
+    Args:
+        folder: of the model behind the cohort.
+    """
+    fitted = load_equation(folder)
+    if fitted is None:
+        yield evaluation_row("physics", METRIC, "synthetic", metrics.UNKNOWN, 0, compared.seed, UNIT)
+        return
+    real = fitted.residual(compared.held_out, compared.rate_hz)
+    yield from residual_rows(
+        "synthetic",
+        fitted.residual(compared.synthetic, compared.rate_hz),
+        compared.synthetic.patients,
+        real,
+        compared.settings,
+        leads=True,
+    )
+    if compared.reconstructed is not None:
+        restored = fitted.residual(compared.reconstructed, compared.rate_hz)
+        yield from residual_rows(
+            "reconstruction", restored, compared.reconstructed.patients, real, compared.settings, leads=False
+        )
+
+
+def residual_rows(
+    subject: str, found: np.ndarray, patients: np.ndarray, real: np.ndarray, settings: EvaluationSettings, leads: bool
+) -> Iterator[EvaluationRow]:
+    """The mean over ECGs of their root mean square, over all leads and, if asked for, per lead.
+
+    Args:
+        found: (n, 8) of the subject, as `FittedEquation.residual` gives them.
+        patients: (n,) of the subject.
+        real: (m, 8) of held-out recordings.
+        leads: also a row per lead.
+    """
+    seed, samples = settings.seed, settings.bootstrap_samples
+    parts = {subject: slice(None)}
+    if leads:
+        parts |= {f"{subject}, lead {lead}": slice(at, at + 1) for at, lead in enumerate(INDEPENDENT_LEADS)}
+    for name, columns in parts.items():
+        of_ecgs, of_real = (np.sqrt(np.square(each[:, columns]).mean(axis=1)) for each in (found, real))
+        known = of_real[np.isfinite(of_real)]
+        yield evaluation_row(
+            "physics",
+            METRIC,
+            name,
+            metrics.mean_estimate(of_ecgs, patients, samples, seed),
+            int(np.isfinite(of_ecgs).sum()),
+            seed,
+            UNIT,
+            float(known.mean()) if len(known) else None,
+        )
+
+
+def residual_with(
+    fitted: FittedEquation, synthetic: EcgSet, held_out: EcgSet, rate_hz: int, settings: EvaluationSettings
+) -> EvaluationRow:
+    """The row over all leads of a cohort that no model is behind, by the equation of some model."""
+    found, real = (fitted.residual(each, rate_hz) for each in (synthetic, held_out))
+    return next(residual_rows("synthetic", found, synthetic.patients, real, settings, leads=False))

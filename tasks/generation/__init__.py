@@ -1,0 +1,1 @@
+"""Generation of cohorts, and of single ECGs for a request in words."""

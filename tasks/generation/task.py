@@ -1,0 +1,301 @@
+"""Generation of a cohort: an actor pool of Ray Data, one Parquet file per part, each row from its own seed.
+
+A part is the unit of resumption: it appears whole or not at all, and one that an interrupted run wrote is kept. A row
+depends on the cohort seed, its number, the recordings and the model only, so the rows are the same however the work
+was cut up.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from tasks.conditions.cohort_design import CohortDesign, design_cohort, row_seed
+from tasks.conditions.condition import ConditionEmbedder, StatementFacts
+from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
+from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
+from warehouse.errors import EinthovenError
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging, Store
+
+STAGE = Stage("generate cohort", "cohort", code_version=8)
+TABLE = "cohorts"
+DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
+
+
+class GenerationError(EinthovenError):
+    """A cohort cannot be generated from this model and these recordings."""
+
+
+@task(name="generate ECGs", **RUN_BY_PREFECT)
+def generate_ecgs(
+    settings: CohortSettings,
+    model: Reference,
+    knowledge: Reference,
+    recordings: Reference,
+    knowledge_settings: KnowledgeSettings,
+    compute: ComputeSettings,
+    uri: str,
+) -> Reference:
+    """Generate a cohort, or find it.
+
+    Args:
+        settings: size, seed and sampling of the cohort.
+        model: a trained generator.
+        knowledge: the knowledge base that the model learned with.
+        recordings: the recordings whose training split says which conditions to ask for.
+        knowledge_settings: retrieval weights.
+        compute: how Ray is used.
+        uri: the warehouse.
+
+    Returns:
+        The reference of a `cohorts` dataset.
+
+    Raises:
+        GenerationError: no group of patients is large enough, the model has no student for the fast sampler, or its
+            output is not finite.
+    """
+    store = Store(uri)
+    shaping = {
+        "cohort": settings.for_digest(),
+        "retrieval": {"weights": knowledge_settings.weights.for_digest(), "top_k": knowledge_settings.top_k},
+    }
+
+    def build(staging: Staging) -> Result:
+        return _generate(staging, settings, model, knowledge, recordings, knowledge_settings, compute)
+
+    return commit_once(STAGE, shaping, [model, knowledge, recordings], store, build)
+
+
+def _generate(
+    staging: Staging,
+    settings: CohortSettings,
+    model: Reference,
+    knowledge: Reference,
+    recordings: Reference,
+    knowledge_settings: KnowledgeSettings,
+    compute: ComputeSettings,
+) -> Result:
+    from tasks.generation.cohort_table import summarise
+
+    logger = run_logger()
+    store = staging.store
+    if settings.fast:
+        _require_student(store, model, settings.guidance)
+    source = store.manifest(recordings).facts
+    known = store.read(recordings, "recordings", DESIGN_COLUMNS)
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings, source["statements"])
+    if not design.groups:
+        raise GenerationError(
+            f"no group of training patients in {recordings} has cohort.min_patients={settings.min_patients}; lower it"
+        )
+    logger.info(
+        "cohort %s: %d groups of at least %d patients; %d of %d training recordings back off, %d fit no group",
+        settings.name,
+        len(design.groups),
+        settings.min_patients,
+        design.backed_off,
+        design.recordings,
+        design.left_out,
+    )
+    parts = -(-settings.size // settings.rows_per_part)
+    missing = [part for part in range(parts) if not staging.has_part(TABLE, part)]
+    if len(missing) < parts:
+        logger.info("cohort %s: %d of %d parts are already there", settings.name, parts - len(missing), parts)
+    speed = {}
+    if missing:
+        speed = _run_actors(
+            staging,
+            missing,
+            settings,
+            compute,
+            {
+                "cohort": staging.id,
+                "settings": settings,
+                "design": design,
+                "model": model,
+                "knowledge": knowledge,
+                "knowledge_settings": knowledge_settings,
+                "statement_facts": source["statements"],
+                "simulated": bool(source["simulated"]),
+                "uri": str(store.root),
+            },
+        )
+    facts = {
+        "name": settings.name,
+        "simulated": bool(source["simulated"]),
+        "sampling_rate_hz": source["sampling_rate_hz"],
+        "samples": source["samples"],
+        "design": {
+            "groups": len(design.groups),
+            "training_recordings": design.recordings,
+            "backed_off": design.backed_off,
+            "backed_off_share": design.backed_off / design.recordings,
+            "left_out": design.left_out,
+        },
+        **speed,
+        **summarise(staging.path / TABLE),
+    }
+    return Result(rows=settings.size, facts=facts)
+
+
+def _require_student(store: Store, model: Reference, guidance: float) -> None:
+    """Refuse the fast sampler where the model cannot do it."""
+    from tasks.training.model_folder import load_config
+
+    learned = load_config(store.path(model)).generator.distilled_guidance
+    if learned is None:
+        raise GenerationError(
+            f"cohort.fast needs a student, and {model} has none; set training.distillation.steps, or cohort.fast=false"
+        )
+    if learned != guidance:
+        raise GenerationError(
+            f"the student of {model} has learned guidance {learned:g}; set cohort.guidance={learned:g}, "
+            f"or cohort.fast=false for {guidance:g}"
+        )
+
+
+def _run_actors(
+    staging: Staging, missing: list[int], settings: CohortSettings, compute: ComputeSettings, shared: dict[str, Any]
+) -> dict[str, float]:
+    """Let an actor pool write the missing parts; returns how fast it was."""
+    import ray
+    import ray.data
+
+    from tasks.cluster import connect
+
+    connect(compute)
+    logger = run_logger()
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    workers = max(1, min(settings.workers, len(missing), cpus))
+    threads = max(1, cpus // workers)
+    rows_of = lambda part: min(settings.rows_per_part, settings.size - part * settings.rows_per_part)  # noqa: E731
+    wanted = sum(map(rows_of, missing))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    started, done = time.monotonic(), 0
+    written = ray.data.from_items([{"part": part} for part in missing], override_num_blocks=len(missing)).map_batches(
+        PartWriter,
+        fn_constructor_kwargs={**shared, "threads": threads},
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=threads,
+        num_gpus=1 if settings.use_gpu else 0,
+    )
+    # Without prefetching, a part is heard of when it is done and not one part later.
+    for batch in written.iter_batches(batch_size=1, prefetch_batches=0):
+        if failure := str(batch["failure"][0]):
+            raise GenerationError(failure)
+        done += int(batch["rows"][0])
+        rate = done / (time.monotonic() - started)
+        logger.info(
+            "cohort %s: %d/%d ECGs, %.1f records/s, about %.0f s left",
+            settings.name,
+            done,
+            wanted,
+            rate,
+            (wanted - done) / rate,
+        )
+    seconds = time.monotonic() - started
+    return {"records_per_second": round(wanted / seconds, 2), "generation_seconds": round(seconds, 1)}
+
+
+class PartWriter:
+    """A Ray actor that generates parts: it loads the model and the embeddings once."""
+
+    def __init__(
+        self,
+        cohort: str,
+        settings: CohortSettings,
+        design: CohortDesign,
+        model: Reference,
+        knowledge: Reference,
+        knowledge_settings: KnowledgeSettings,
+        statement_facts: StatementFacts,
+        simulated: bool,
+        uri: str,
+        threads: int,
+    ) -> None:
+        import torch
+
+        from tasks.knowledge.embeddings import local_embeddings
+        from tasks.training.model_folder import load_generator
+
+        torch.set_num_threads(threads)
+        self.store = Store(uri)
+        self.cohort, self.settings, self.design = cohort, settings, design
+        self.model_id, self.statement_facts, self.simulated = model.id, statement_facts, simulated
+        self.generator = load_generator(self.store.path(model))
+        if settings.use_gpu:
+            self.generator = self.generator.to("cuda")
+        shape = self.generator.config.denoiser
+        self.embedder = ConditionEmbedder(
+            local_embeddings(),
+            self.store.read(knowledge, "knowledge") if knowledge.rows else None,
+            statement_facts,
+            shape.statement_tokens,
+            shape.knowledge_tokens,
+            knowledge_settings,
+        )
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Write one part; returns its row count, or what failed (Ray would wrap an exception in its own)."""
+        part = int(batch["part"][0])
+        first = part * self.settings.rows_per_part
+        numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
+        failure = ""
+        try:
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, self.generate(numbers))
+        except EinthovenError as error:
+            failure = str(error)
+        return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}
+
+    def generate(self, numbers: range) -> pa.Table:
+        """The rows of a cohort with these row numbers, as the table keeps them.
+
+        Raises:
+            GenerationError: the model's output is not finite.
+        """
+        from tasks.generation.cohort_table import cohort_table
+
+        conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
+        seeds = [row_seed(self.settings.seed, row) for row in numbers]
+        signals: list[np.ndarray] = []
+        entries: list[list[str]] = []
+        for at in range(0, len(numbers), self.settings.batch_size):
+            batch = slice(at, at + self.settings.batch_size)
+            tensors, found = self.embedder(conditions[batch])
+            sampled = self.generator.sample(
+                tensors,
+                seeds[batch],
+                steps=self.settings.sampler_steps,
+                guidance=self.settings.guidance,
+                fast=self.settings.fast,
+                detail_steps=self.settings.detail_steps,
+                trait_guidance=self.settings.trait_guidance,
+            )
+            signals.append(sampled.numpy())
+            entries.extend(found)
+        signal = np.concatenate(signals)
+        if bad := [row for row, each in zip(numbers, signal, strict=True) if not np.isfinite(each).all()]:
+            raise GenerationError(
+                f"model {self.model_id} generated values that are not finite for {len(bad)} rows (first: {bad[0]}); "
+                "train it longer or lower cohort.guidance"
+            )
+        return cohort_table(
+            self.cohort,
+            numbers,
+            seeds,
+            conditions,
+            entries,
+            signal,
+            self.generator.config.sampling_rate_hz,
+            self.model_id,
+            self.simulated,
+            self.statement_facts,
+        )

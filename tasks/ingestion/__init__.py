@@ -1,0 +1,1 @@
+"""Ingestion: recordings in, one checked and measured table out, split by patient."""

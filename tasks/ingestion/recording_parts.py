@@ -1,0 +1,178 @@
+"""The heavy half of ingestion: Ray workers that read, check, measure and store recordings, one Parquet part at a time.
+
+A part is a fixed slice of the source's records, in their order, so an interrupted ingestion ends with the same rows.
+Each part's note says how many recordings of each split it holds and which records were refused while it was read.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from models.ecg.measurements import measure
+from models.ecg.quality_flags import quality_flags
+from warehouse.errors import EinthovenError, WarehouseError
+from warehouse.schema import recordings
+from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
+from warehouse.sources.registry import open_source
+from warehouse.sources.source import Source
+from warehouse.storage.store import Staging
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
+
+LOG_EVERY_S = 10.0
+TABLE = "recordings"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A record, its pseudonyms and its split."""
+
+    record: SourceRecord
+    recording_id: str
+    patient_key: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is read of each recording."""
+
+    rate_hz: int
+    duration_s: float
+
+    @property
+    def samples(self) -> int:
+        """Samples per lead."""
+        return round(self.rate_hz * self.duration_s)
+
+
+class RecordingsWriter:
+    """A Ray Data actor: turns a batch of parts into Parquet files in staging."""
+
+    def __init__(self, kind: str, folder: str, staging: Staging, window: Window) -> None:
+        self.source = open_source(kind, folder)
+        self.staging = staging
+        self.window = window
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Write parts; a failure that a person must see travels as text, since Ray buries exceptions in tracebacks."""
+        failures = []
+        for part, assignments in zip(batch["part"], batch["assignments"], strict=True):
+            try:
+                write_part(self.source, self.staging, self.window, int(part), pickle.loads(assignments))
+                failures.append("")
+            except EinthovenError as error:
+                failures.append(str(error))
+        return {"part": batch["part"], "failure": np.asarray(failures, dtype=object)}
+
+
+def write_parts(
+    kind: str, folder: str, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
+) -> Iterator[int]:
+    """Write the parts that staging lacks, through a pool of Ray actors.
+
+    Yields:
+        The number of parts that are there, whenever one is added.
+
+    Raises:
+        WarehouseError: a part cannot be written.
+    """
+    import ray
+
+    missing = [part for part in range(len(parts)) if not staging.has_part(TABLE, part)]
+    done = len(parts) - len(missing)
+    yield done
+    if not missing:
+        return
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    items = [{"part": part, "assignments": pickle.dumps(parts[part])} for part in missing]
+    written = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        RecordingsWriter,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(items))),
+        fn_constructor_kwargs={"kind": kind, "folder": folder, "staging": staging, "window": window},
+    )
+    for row in written.iter_rows():
+        if row["failure"]:
+            raise WarehouseError(row["failure"])
+        done += 1
+        yield done
+
+
+def write_part(source: Source, staging: Staging, window: Window, part: int, assignments: list[Assignment]) -> None:
+    """Read, check, measure and store one part."""
+    kept: list[Assignment] = []
+    signals: list[np.ndarray] = []
+    refused: list[RefusedRecord] = []
+    for assignment in assignments:
+        record = assignment.record
+        try:
+            signals.append(source.read(record, window.rate_hz, window.duration_s))
+            kept.append(assignment)
+        except BadRecord as error:
+            refused.append(RefusedRecord(record.path(window.rate_hz), error.reason, error.detail))
+    signal = np.stack(signals) if signals else np.empty((0, 8, window.samples), dtype=np.float32)
+    table = recordings_table(source, window, kept, signal)
+    note = {"splits": Counter(one.split for one in kept), "refused": [asdict(one) for one in refused]}
+    staging.write_table(TABLE, part, table, note)
+
+
+def read_notes(staging: Staging, parts: int) -> tuple[Counter[str], list[RefusedRecord]]:
+    """Recordings per split, and the records refused while parts were read, in the source's order."""
+    splits: Counter[str] = Counter()
+    refused: list[RefusedRecord] = []
+    for part in range(parts):
+        note = staging.note(TABLE, part)
+        splits.update(note["splits"])
+        refused += [RefusedRecord(**one) for one in note["refused"]]
+    return splits, refused
+
+
+def recordings_table(source: Source, window: Window, kept: list[Assignment], signal: np.ndarray) -> pa.Table:
+    """Rows of the `recordings` table.
+
+    Args:
+        signal: (rows, 8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+    """
+    records = [assignment.record for assignment in kept]
+    columns = {
+        "recording_id": [one.recording_id for one in kept],
+        "patient_key": [one.patient_key for one in kept],
+        "source": [source.name] * len(kept),
+        "simulated": [source.simulated] * len(kept),
+        "strat_fold": [one.strat_fold for one in records],
+        "split": [one.split for one in kept],
+        "age_years": [one.age_years for one in records],
+        "sex": [one.sex for one in records],
+        "text": [one.text for one in records],
+        "coded_views": [[{"view": view, "codes": list(codes)} for view, codes in one.coded_views] for one in records],
+        "statements": [[{"code": code, "likelihood": value} for code, value in one.statements] for one in records],
+        "superclasses": [list(one.superclasses) for one in records],
+        "quality_flags": quality_flags(signal, window.rate_hz),
+        **to_measured_columns(measure(signal, window.rate_hz)),
+        **to_lead_columns(signal),
+    }
+    return pa.Table.from_pydict(columns, schema=recordings(window.samples, window.rate_hz))
+
+
+class LogInterval:
+    """Says when it is time to log again: about every ten seconds, and at the end."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.last = time.monotonic()
+
+    def due(self, done: int) -> bool:
+        """Whether to log now."""
+        now = time.monotonic()
+        if done < self.total and now - self.last < LOG_EVERY_S:
+            return False
+        self.last = now
+        return True

@@ -1,0 +1,1 @@
+"""Attacks on a cohort, one file each; every one yields rows of the `audits` table."""

@@ -1,0 +1,71 @@
+"""What the words and numbers of a cohort's conditions give away about training patients."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from tasks.conditions.cohort_design import PatientGroups
+from tasks.conditions.condition import StatementFacts, report_text
+from tasks.ecg_sets import EcgSet
+from tasks.knowledge.demographics import age_band
+from tasks.settings import PrivacySettings
+
+PASSAGE_WORDS = 7
+"""A run of this many words of a report is a passage that may be somebody's."""
+IDENTIFYING = re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}")
+"""A date, or digits long enough for an id."""
+
+
+def group_sizes(synthetic: EcgSet, members: EcgSet) -> list[int]:
+    """k-anonymity (Sweeney 2002): the training patients who fit the age band, sex and statements of each synthetic ECG.
+
+    A patient fits if one of their recordings has all the statements, perhaps among others; an open age or sex fits all.
+    """
+    people = PatientGroups(members.table, members.patients)
+    bands = [age_band(age) for age in synthetic.table.column("age_years").to_pylist()]
+    sexes = synthetic.table.column("sex").to_pylist()
+    asked = list(zip(synthetic.statements, sexes, bands, strict=True))
+    size = {one: people.patients(people.rows(tuple(one[0]), one[1], one[2])) for one in set(asked)}
+    return [size[one] for one in asked]
+
+
+def statement_diversity(synthetic: EcgSet) -> int:
+    """Distinct l-diversity (Machanavajjhala et al. 2007): the fewest statement sets that any (age band, sex) has."""
+    sets = defaultdict(set)
+    ages, sexes = (synthetic.table.column(name).to_pylist() for name in ("age_years", "sex"))
+    for age, sex, statements in zip(ages, sexes, synthetic.statements, strict=True):
+        sets[age_band(age), sex].add(statements)
+    return min(map(len, sets.values()), default=0)
+
+
+def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFacts, settings: PrivacySettings) -> int:
+    """Synthetic ECGs whose text repeats a passage of real reports that fewer than `min_group_patients` patients share.
+
+    A text that is the rendering of its own statements says no more than they do, and those are bounded by k.
+    """
+    written = synthetic.table.column("text").to_pylist()
+    own = [
+        text
+        for text, codes in zip(written, synthetic.table.column("statements").to_pylist(), strict=True)
+        if text != report_text(codes or [], statement_facts)
+    ]
+    if not own:
+        return 0
+    patients: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for text, patient in zip(real.table.column("text").to_pylist(), real.patients, strict=True):
+        for passage in _passages(text):
+            patients[passage].add(patient)
+    personal = {passage for passage, of in patients.items() if len(of) < settings.min_group_patients}
+    return sum(any(passage in personal for passage in _passages(text)) for text in own)
+
+
+def identifying_texts(synthetic: EcgSet) -> int:
+    """Synthetic ECGs whose text holds a date or a long number."""
+    return sum(bool(IDENTIFYING.search(text)) for text in synthetic.table.column("text").to_pylist())
+
+
+def _passages(text: str) -> Iterator[tuple[str, ...]]:
+    words = re.findall(r"\w+", text.lower())
+    return (tuple(words[at : at + PASSAGE_WORDS]) for at in range(len(words) - PASSAGE_WORDS + 1))

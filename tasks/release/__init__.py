@@ -1,0 +1,1 @@
+"""Publishing a cohort: gate, release folder, report, catalog."""

@@ -1,0 +1,247 @@
+"""Settings of the generator's training, one section per stage."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from models.architecture import (
+    AutoencoderArchitecture,
+    BeatDecoderArchitecture,
+    DenoiserArchitecture,
+    DetailArchitecture,
+    PriorArchitecture,
+)
+from tasks.settings.settings_section import Section, operational
+
+
+class PhysicsSettings(Section):
+    """How physics enters the denoiser; each form can be switched.
+
+    The paper's terms are off: in the ablation (docs/benchmarks.md) they brought beats nearer to the equation
+    than people's are, and FID up.
+    """
+
+    simulator: bool = Field(False, description="Use the simulator ODE term L_Euler of the paper.")
+    inter_lead: bool = Field(False, description="Use the limb-lead ODE term L_inter of the paper.")
+    phase_channels: bool = Field(
+        True,
+        description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
+        "series in generation.",
+    )
+    simulated_ecg: bool = Field(
+        True,
+        description="Show the denoiser a simulated ECG: of the recording's usual beat in training, of a beat drawn for "
+        "the condition in generation.",
+    )
+    simulated_ecg_jitter: float = Field(
+        0.15,
+        ge=0,
+        description="Standard deviation by which the beat shown in training is off, per principal component and in "
+        "units of its spread, so that the denoiser does not take it for exact.",
+    )
+    simulator_weight: float = Field(
+        0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
+    )
+    inter_lead_weight: float = Field(
+        0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes."
+    )
+    fit_steps: int = Field(
+        300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
+    )
+
+    def weights(self) -> dict[str, float]:
+        """The terms that are on and their weights; a term that is off or weighs nothing is not computed at all."""
+        terms = {
+            "euler": self.simulator_weight if self.simulator else 0.0,
+            "inter_lead": self.inter_lead_weight if self.inter_lead else 0.0,
+        }
+        return {name: weight for name, weight in terms.items() if weight > 0}
+
+
+class AutoencoderTraining(Section):
+    """Stage 1: autoencoder and beat decoder."""
+
+    architecture: AutoencoderArchitecture = Field(
+        default_factory=AutoencoderArchitecture, description="Autoencoder shape."
+    )
+    beat_decoder: BeatDecoderArchitecture = Field(
+        default_factory=BeatDecoderArchitecture, description="Beat decoder shape."
+    )
+    steps: int = Field(1000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
+        "lowest are kept; null to train all steps and keep the last.",
+    )
+    kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
+    beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
+    spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
+    slope_weight: float = Field(
+        0.3, ge=0, description="Weight of the absolute error of slopes, which sees ripple between beats."
+    )
+    crop_share: float = Field(1.0, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
+    gain_spread: float = Field(
+        0.2, ge=0, description="Standard deviation of the log gain that training recordings get."
+    )
+    shifts: int = Field(
+        8,
+        ge=1,
+        description="Shifts of less than a latent step at which training recordings are encoded for the denoiser, so "
+        "that few recordings teach more; 1 for none.",
+    )
+
+
+class DiffusionTraining(Section):
+    """Stage 4: conditional diffusion in the latent."""
+
+    architecture: DenoiserArchitecture = Field(default_factory=DenoiserArchitecture, description="Denoiser shape.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
+        "lowest are kept; null to train all steps and keep the last.",
+    )
+    ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    condition_dropout: float = Field(
+        0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
+    )
+    unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
+    crop_share: float = Field(
+        0.85, gt=0, le=1, description="Share of a recording's latent that a step sees, at a random place."
+    )
+    group_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Chance that a training recording is shown with its group's condition instead of its own, per row. "
+        "A cohort asks for groups only.",
+    )
+    group_patients: int = Field(5, ge=1, description="Training patients that make such a group; as in the cohort.")
+    pretraining_share: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps, the first ones, that learn from simulated ECGs; 0 for none."
+    )
+    pretraining_ecgs: int = Field(4096, ge=1, description="Simulated ECGs that pre-training draws from.")
+    timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
+    physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
+    levels: bool = Field(
+        True,
+        description="Draw how strong a recording is beside the simulated ECG, per latent channel and frequency band, "
+        "tell the denoiser, and give back what sampling loses of it on average.",
+    )
+    experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+
+    @property
+    def draws_traits(self) -> bool:
+        """Whether generation draws a beat or levels, for which there has to be a prior."""
+        return self.physics.simulated_ecg or self.levels
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Steps that learn from simulated ECGs."""
+        return round(self.pretraining_share * self.steps)
+
+
+class DetailTraining(Section):
+    """Stage 2: the detail head, which generates what the autoencoder smooths away."""
+
+    enabled: bool = Field(True, description="Train a detail head and let generation use it.")
+    architecture: DetailArchitecture = Field(default_factory=DetailArchitecture, description="Detail head's shape.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
+
+
+class PriorTraining(Section):
+    """Stage 3: the prior, from which the beat of a simulated ECG and the levels of a recording are drawn."""
+
+    architecture: PriorArchitecture = Field(default_factory=PriorArchitecture, description="Shape of the prior.")
+    steps: int = Field(600, ge=1, description="Optimiser steps; few, since it has little to learn and soon overfits.")
+    batch_size: int = Field(256, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.98, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+
+
+class DistillationTraining(Section):
+    """Stage 5, off by default: a student that samples in two network passes."""
+
+    steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student.")
+    batch_size: int = Field(32, ge=1, description="Trajectories per step, over all workers.")
+    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    guidance: float = Field(1.0, ge=1, description="Guidance scale that the student learns; 1 for none.")
+
+
+class TrainingSettings(Section):
+    """Training of the generator through Ray Train."""
+
+    seed: int = Field(1, description="Seed of initialisation, batches and noise.")
+    workers: int = Field(1, ge=1, description="Data-parallel workers.")
+    use_gpu: bool = Field(False, description="One GPU per worker.")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the forward pass.")
+    compile: bool = Field(False, description="Use torch.compile; slower on small CPU runs.")
+    checkpoint_every_steps: int = operational(250, ge=1, description="Optimiser steps between checkpoints.")
+    report_every_steps: int = operational(50, ge=1, description="Optimiser steps between reported losses.")
+    max_failures: int = operational(
+        2, ge=0, description="Worker failures that are survived by resuming from a checkpoint."
+    )
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
+    diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
+    detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
+    prior: PriorTraining = Field(default_factory=PriorTraining, description="Stage 3.")
+    distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 5.")
+
+    @property
+    def autoencoder_stages(self) -> tuple[str, ...]:
+        """Stages that learn from waveforms alone, in order; models that differ in the rest share what they leave."""
+        return ("autoencoder", "detail") if self.detail.enabled else ("autoencoder",)
+
+    @property
+    def generator_stages(self) -> tuple[str, ...]:
+        """Stages that learn what conditions mean, in order."""
+        prior = ("prior",) if self.diffusion.draws_traits else ()
+        student = ("student",) if self.distillation.steps else ()
+        return (*prior, "denoiser", *student)
+
+    def for_digest(self) -> dict[str, Any]:
+        """As of every section, without the settings of a student that is not trained; with early stopping, which counts
+        in checkpoints, their distance shapes the result."""
+        kept = super().for_digest()
+        if not self.distillation.steps:
+            del kept["distillation"]
+        if self.autoencoder.patience or self.diffusion.patience:
+            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
+        return kept
+
+    def for_autoencoder_digest(self) -> dict[str, Any]:
+        """What of this shapes the autoencoder and the detail head."""
+        kept = super().for_digest()
+        if self.autoencoder.patience:
+            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
+        return {name: value for name, value in kept.items() if name not in ("diffusion", "prior", "distillation")}
+
+    @model_validator(mode="after")
+    def _workers_share_batches_evenly(self) -> TrainingSettings:
+        sizes = {
+            "autoencoder": self.autoencoder.batch_size,
+            "diffusion": self.diffusion.batch_size,
+            "detail": self.detail.batch_size,
+            "prior": self.prior.batch_size,
+            "distillation": self.distillation.batch_size,
+        }
+        for name, size in sizes.items():
+            if size % self.workers:
+                raise ValueError(f"{name}.batch_size {size} does not divide by workers {self.workers}")
+        return self

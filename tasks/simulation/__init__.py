@@ -1,0 +1,1 @@
+"""The simulated dataset: recordings made by the simulator, in PTB-XL's own layout."""

@@ -1,0 +1,144 @@
+"""Training on waveforms alone: autoencoder, beat decoder and detail head, committed once for all generators on them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from torch import Tensor
+
+from models.ecg.cardiac_phase import padded_times
+from tasks.settings import ComputeSettings
+from tasks.settings.training import TrainingSettings
+from tasks.stage import Result, Stage, commit_once, run_logger
+from tasks.training.training_data import (
+    BeatSplit,
+    TrainingError,
+    located_r_peaks,
+    padded_r_peaks,
+    read_metadata,
+    read_waveforms,
+    save_beats,
+    usable_rows,
+)
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging, Store, write_text
+
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=5)
+FACTS: Final = "_facts.json"
+
+
+@task(name="train autoencoder", cache_policy=NO_CACHE)
+def train_autoencoder(
+    settings: TrainingSettings, recordings: Reference, compute: ComputeSettings, uri: str
+) -> Reference:
+    """Train autoencoder, beat decoder and detail head on the training split of the recordings.
+
+    Args:
+        settings: of training; those of diffusion and distillation do not matter.
+        recordings: what ingestion committed.
+        compute: how Ray is used.
+        uri: the warehouse.
+
+    Returns:
+        A reference of kind "autoencoder": weights, beats and latents of the usable recordings, as safetensors. Facts of
+        its manifest: `sampling_rate_hz`, `samples`, `simulated`, `lead_scale_mv`, `recordings` per split, `excluded`
+        per quality flag, `parameters` per network, `reconstruction_mae_mv` (split to lead to mV), `kept` and `history`
+        as of a model.
+
+    Raises:
+        TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
+    """
+    store = Store(uri)
+
+    def build(staging: Staging) -> Result:
+        from tasks.cluster import connect
+        from tasks.training.ray_run import run_stage
+
+        connect(compute)
+        facts = _prepare(staging, settings, recordings)
+        for stage in settings.autoencoder_stages:
+            run_stage(stage, staging, settings, store.path(recordings), staging.path, facts)
+        return _describe(staging.path, settings, facts)
+
+    return commit_once(STAGE, settings.for_autoencoder_digest(), [recordings], store, build)
+
+
+def _prepare(staging: Staging, settings: TrainingSettings, recordings: Reference) -> dict[str, Any]:
+    """Choose recordings and find their beats once; an interrupted run finds them in staging."""
+    path = staging.path / FACTS
+    if not path.exists():
+        write_text(path, json.dumps(prepare_recordings(staging, settings, recordings)))
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings: Reference) -> dict[str, Any]:
+    """Choose the recordings of both splits and leave where they beat in the staging folder.
+
+    Returns:
+        Facts about the data, as JSON values.
+
+    Raises:
+        TrainingError: nothing usable is left in a split.
+    """
+    store, logger = staging.store, run_logger()
+    folder, source = store.path(recordings), store.manifest(recordings).facts
+    rate_hz, window = int(source["sampling_rate_hz"]), settings.autoencoder.beat_decoder
+    rows, excluded = usable_rows(read_metadata(folder))
+    lead_scale: list[float] = []
+    counts = {}
+    for split, chosen in rows.items():
+        signal = read_waveforms(folder, chosen)
+        located = located_r_peaks(signal, rate_hz)
+        r_peaks = padded_r_peaks(located, signal.shape[-1], rate_hz, window)
+        with_beat = r_peaks[:, 0] >= 0
+        if lost := int((~with_beat).sum()):
+            excluded["no whole beat"] = excluded.get("no whole beat", 0) + lost
+        if not with_beat.any():
+            raise TrainingError(f"no {split} recording holds a whole beat; check autoencoder.beat_decoder's window")
+        times = [peaks / rate_hz for peaks, kept in zip(located, with_beat.tolist(), strict=True) if kept]
+        beats = BeatSplit(torch.from_numpy(chosen)[with_beat], r_peaks[with_beat], padded_times(times))
+        save_beats(staging.path, split, beats)
+        counts[split] = len(beats)
+        if split == "train":
+            lead_scale = _lead_scale(signal[with_beat]).tolist()
+        logger.info("%s: %d recordings prepared", split, len(beats))
+    if excluded:
+        logger.info("left out of training: %s", ", ".join(f"{count} {reason}" for reason, count in excluded.items()))
+    return {
+        "sampling_rate_hz": rate_hz,
+        "samples": int(source["samples"]),
+        "simulated": bool(source["simulated"]),
+        "lead_scale_mv": lead_scale,
+        "recordings": counts,
+        "excluded": excluded,
+    }
+
+
+def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
+    """Standard deviation of each lead about zero, in mV: (8,)."""
+    squares = sum((some.double() / 1000).square().sum(dim=(0, 2)) for some in signal.split(at_once))
+    return (squares / (len(signal) * signal.shape[-1])).sqrt().clamp_min(1e-3).float()
+
+
+def _describe(folder: Path, settings: TrainingSettings, facts: dict[str, Any]) -> Result:
+    from models.leads import INDEPENDENT_LEADS
+    from tasks.training.networks.autoencoder import reconstruction_error
+    from tasks.training.progress import kept_checkpoint, loss_history
+
+    patience = {"autoencoder": settings.autoencoder.patience, "detail": None}
+    described = {
+        **facts,
+        "reconstruction_mae_mv": {
+            split: {lead: round(value, 5) for lead, value in zip(INDEPENDENT_LEADS, values, strict=True)}
+            for split, values in reconstruction_error(folder).items()
+        },
+        "kept": {stage: kept_checkpoint(folder, stage, patience[stage]) for stage in settings.autoencoder_stages},
+        "history": loss_history(folder),
+    }
+    return Result(rows=len(list(folder.glob("*.safetensors"))), facts=described)

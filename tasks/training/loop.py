@@ -1,0 +1,258 @@
+"""The training loop that runs in every Ray Train worker.
+
+Batches are a pure function of (seed, step), noise of (seed, step, worker): so a run that was killed and resumed from a
+checkpoint sees exactly what an uninterrupted one sees, and a checkpoint needs no random state.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from tasks.settings.training import TrainingSettings
+from tasks.training.early_stopping import EarlyStopping, swap_weights
+from tasks.training.networks.in_order import STAGES
+from tasks.training.networks.network_training import Material, TrainingStage
+from tasks.training.progress import Progress, append_progress
+
+STATE_FILE = "state.pt"
+VALIDATION_ROWS = 256
+"""At most this many validation recordings are scored at a checkpoint."""
+
+
+def train_network(job: dict[str, Any]) -> None:
+    """Train one stage to its last step, or until early stopping ends it.
+
+    Args:
+        job: stage (name), settings (of training, as JSON values), staging, recordings and autoencoder (folders), facts
+            (what the driver found out about the data), threads (CPU threads of this worker).
+    """
+    settings = TrainingSettings.model_validate(job["settings"])
+    torch.set_num_threads(job["threads"])
+    torch.manual_seed(step_seed(settings.seed, 0, 0))
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    device = ray.train.torch.get_device()
+    folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
+    stage = STAGES[job["stage"]](Material(**folders, settings=settings, facts=job["facts"]))
+    stage.objective.to(device)
+    average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
+    optimiser = torch.optim.AdamW(
+        stage.learner.parameters(),
+        lr=stage.schedule.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.99),
+    )
+    stopping = EarlyStopping(stage.patience) if stage.patience else None
+    start = load_checkpoint(stage, optimiser, average, stopping, device)
+    if stopping and stopping.is_over:
+        return  # killed after its last checkpoint, which is written when the result is saved
+    if settings.compile:
+        stage.objective.compile(dynamic=True)
+    objective = ray.train.torch.prepare_model(stage.objective)
+    began = time.monotonic()
+
+    for step in range(start, stage.schedule.steps):
+        rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate, settings.warmup_share)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        split = stage.split_of(step)
+        rows = batch_rows(settings.seed, step, stage.rows[split], stage.schedule.batch_size)[rank::workers]
+        torch.manual_seed(step_seed(settings.seed, step + 1, rank))
+        with autocast(device, settings):
+            losses = objective(**stage.batch(split, torch.from_numpy(rows), device))
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate"
+            )
+        optimiser.step()
+        if average:
+            average.update(stage.learner, step)
+
+        done, last = step + 1, step + 1 == stage.schedule.steps
+        checkpoint_due = last or done % settings.checkpoint_every_steps == 0
+        if not (checkpoint_due or done % settings.report_every_steps == 0 or step == start):
+            continue
+        entry = Progress(
+            stage=job["stage"],
+            step=done,
+            steps=stage.schedule.steps,
+            losses=mean_over_workers(losses),
+            learning_rate=rate,
+            steps_per_s=(done - start) / (time.monotonic() - began),
+            worker_pid=os.getpid(),
+        )
+        ended = last
+        if checkpoint_due:
+            entry.losses["validation"] = agreed(validate(stage, average, device, settings), device)
+            weights = average.weights if average else None
+            if stopping:
+                stopping.look(done, entry.losses["validation"], weights or list(stage.learner.parameters()))
+                ended, weights = last or stopping.is_over, stopping.weights or weights
+            if ended and rank == 0:
+                finish(stage, weights, device)
+        if rank == 0:
+            append_progress(Path(job["staging"]), entry)
+        if checkpoint_due:
+            save_checkpoint(done, stage, optimiser, average, stopping, entry.losses, first=rank == 0)
+        if ended:
+            return
+
+
+def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
+    """The rows of a step's batch: the data is gone through in a new order each epoch, without leaving anything out."""
+    places = step * batch_size + np.arange(batch_size)
+    return np.array([_epoch_order(seed, int(place // rows), rows)[place % rows] for place in places], dtype=np.int64)
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A seed for the noise of one worker at one step."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
+    """Linear warm-up, then a cosine down to a hundredth of the peak."""
+    warmup = max(1, round(steps * warmup_share))
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
+    """bf16 where the settings ask for it, on CPU and GPU alike."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
+
+
+class Average:
+    """Exponential moving average of a network's weights; the average is what generates."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = [parameter.detach().clone() for parameter in network.parameters()]
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network; faster in the first steps, when the average is still mostly initialisation."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in network.parameters()], 1 - decay)
+
+    def swap(self, network: nn.Module) -> None:
+        """Exchange the network's weights with the average; twice is as before."""
+        swap_weights(network, self.weights)
+
+
+@torch.no_grad()
+def validate(stage: TrainingStage, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
+    """Loss of the averaged weights on the validation split, with the same noise every time."""
+    if average:
+        average.swap(stage.learner)
+    torch.manual_seed(settings.seed)
+    losses, scored = [], min(stage.rows["validation"], VALIDATION_ROWS)
+    for rows in torch.arange(scored).split(64):
+        with autocast(device, settings):
+            losses.append(float(stage.objective(**stage.batch("validation", rows, device))["loss"]) * len(rows))
+    if average:
+        average.swap(stage.learner)
+    return sum(losses) / scored
+
+
+def finish(stage: TrainingStage, weights: Sequence[Tensor] | None, device: torch.device) -> None:
+    """Let the stage save its result, made of other weights than the learner's if there are any: averaged or best."""
+    if weights:
+        swap_weights(stage.learner, weights)
+    stage.finish(device)
+    if weights:
+        swap_weights(stage.learner, weights)
+
+
+def agreed(value: float, device: torch.device) -> float:
+    """The first worker's value on all workers, so that all of them stop or none."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    torch.distributed.broadcast(shared, src=0)
+    return float(shared)
+
+
+def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Each loss averaged over the workers; the same on all of them."""
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.all_reduce(values)
+        values /= torch.distributed.get_world_size()
+    return dict(zip(losses, values.tolist(), strict=True))
+
+
+def load_checkpoint(
+    stage: TrainingStage,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    stopping: EarlyStopping | None,
+    device: torch.device,
+) -> int:
+    """Restore the latest checkpoint of this run, if there is one.
+
+    Returns:
+        The step to go on with.
+    """
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return 0
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
+    stage.learner.load_state_dict(state["learner"])
+    optimiser.load_state_dict(state["optimiser"])
+    if average:
+        for kept, saved in zip(average.weights, state["average"], strict=True):
+            kept.copy_(saved)
+    if stopping:
+        stopping.load(state["stopping"], device)
+    return int(state["step"])
+
+
+def save_checkpoint(
+    step: int,
+    stage: TrainingStage,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    stopping: EarlyStopping | None,
+    losses: dict[str, float],
+    first: bool,
+) -> None:
+    """Report the losses to Ray Train; the first worker adds a checkpoint."""
+    metrics = {"step": step, **losses}
+    if not first:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        state = {
+            "step": step,
+            "learner": stage.learner.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "average": average.weights if average else [],
+            "stopping": stopping.state() if stopping else {},
+        }
+        torch.save(state, Path(folder) / STATE_FILE)
+        (Path(folder) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))

@@ -1,0 +1,152 @@
+"""The folder of a trained generator: safetensors weights and a JSON file with everything else; nothing is unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.architecture import GeneratorConfig
+from models.latent_diffusion.generator import Generator
+from models.latent_diffusion.ode_terms import WaveFit
+from tasks.training.networks.network_training import (
+    AUTOENCODER_FILE,
+    BEAT_DECODER_FILE,
+    DENOISER_FILE,
+    DETAIL_FILE,
+    PRIOR_FILE,
+    STUDENT_FILE,
+    WAVE_FIT_FILE,
+    save_weights,
+)
+from tasks.training.training_data import save_tensors
+from warehouse.errors import EinthovenError
+from warehouse.storage.store import write_text
+
+CONFIG_FILE: Final = "config.json"
+FORMAT_VERSION: Final = 6
+
+
+class ModelFolderError(EinthovenError):
+    """A model folder is incomplete, damaged or of another format."""
+
+
+class ModelConfig(BaseModel):
+    """`config.json` of a model folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: int = Field(FORMAT_VERSION, description="Raised when code and older folders no longer fit.")
+    generator: GeneratorConfig = Field(description="Architectures, sampling rate, length and scales.")
+    statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
+    embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
+    knowledge_id: str = Field(description="Knowledge base it was trained with.")
+    recordings_id: str = Field(description="Recordings it was trained on.")
+    simulated: bool = Field(description="True when it learned from simulated recordings.")
+    wave_classes: list[str] = Field(description="Classes of the simulator fit, in the order of its tensors.")
+
+
+def save_generator(folder: Path, generator: Generator, config: ModelConfig, fit: WaveFit | None = None) -> None:
+    """Write a model folder. Training writes the weights as it goes; this is for generators that exist in memory.
+
+    Args:
+        folder: made if missing.
+        generator: its weights.
+        config: must hold the generator's own configuration.
+        fit: simulator parameters per class, if there are any.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, network in _networks(generator).items():
+        save_weights(network, folder / name)
+    if fit is not None:
+        save_fit(folder, fit)
+    save_config(folder, config)
+
+
+def save_config(folder: Path, config: ModelConfig) -> None:
+    """Write `config.json`."""
+    write_text(folder / CONFIG_FILE, config.model_dump_json(indent=2))
+
+
+def save_fit(folder: Path, fit: WaveFit) -> None:
+    """Write the simulator parameters per class and lead."""
+    save_tensors({"parameters": fit.parameters, "omega": fit.omega, "r2": fit.r2}, folder / WAVE_FIT_FILE)
+
+
+def load_config(folder: str | Path) -> ModelConfig:
+    """Read `config.json`.
+
+    Raises:
+        ModelFolderError: it is missing, damaged or of another format.
+    """
+    path = Path(folder) / CONFIG_FILE
+    try:
+        config = ModelConfig.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is missing; {folder} is not a model folder, or training did not end") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelFolderError(
+            f"{path} is damaged or from another version ({where}: {first['msg']}); train again"
+        ) from None
+    if config.format_version != FORMAT_VERSION:
+        raise ModelFolderError(
+            f"{path} has format {config.format_version}, this code reads {FORMAT_VERSION}; train again"
+        )
+    return config
+
+
+def load_generator(folder: str | Path) -> Generator:
+    """Read a trained generator onto the CPU.
+
+    Raises:
+        ModelFolderError: a file is missing or damaged, or does not fit the configuration.
+    """
+    generator = Generator(load_config(folder).generator)
+    for name, network in _networks(generator).items():
+        path = Path(folder) / name
+        try:
+            network.load_state_dict(_read(path))
+        except RuntimeError as error:
+            detail = str(error).splitlines()[0]
+            raise ModelFolderError(f"{path} does not fit {CONFIG_FILE} ({detail}); train again") from None
+    return generator.requires_grad_(False)
+
+
+def load_fit(folder: str | Path) -> WaveFit:
+    """Read the simulator parameters per class and lead; class names are `ModelConfig.wave_classes`.
+
+    Raises:
+        ModelFolderError: the file is missing or damaged.
+    """
+    return WaveFit(**_read(Path(folder) / WAVE_FIT_FILE))
+
+
+def _networks(generator: Generator) -> Mapping[str, nn.Module]:
+    networks: dict[str, nn.Module] = {
+        AUTOENCODER_FILE: generator.autoencoder,
+        BEAT_DECODER_FILE: generator.beat_decoder,
+        DENOISER_FILE: generator.denoiser,
+    }
+    if generator.detail is not None:
+        networks[DETAIL_FILE] = generator.detail
+    if generator.prior is not None:
+        networks[PRIOR_FILE] = generator.prior
+    if generator.student is not None:
+        networks[STUDENT_FILE] = generator.student
+    return networks
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ModelFolderError(f"{path} is missing; the model folder is incomplete, train again") from None
+    except SafetensorError as error:
+        raise ModelFolderError(f"{path} is damaged ({error}); train again") from None

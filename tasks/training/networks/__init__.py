@@ -1,0 +1,1 @@
+"""How each network of the generator is trained: its data, objective and weights."""

@@ -1,0 +1,43 @@
+"""Training of the prior, from which the beat and the levels of a generated recording are drawn."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.latent_diffusion.trait_prior import PriorObjective
+from tasks.training.networks.network_training import PRIOR_FILE, Material, TrainingStage, save_weights
+from tasks.training.preparation.traits import components_file, load_traits, new_prior
+from tasks.training.training_data import SPLITS, load_conditions
+
+
+class PriorStage(TrainingStage):
+    """Stage 3: the prior on recordings' traits and their conditions. Leaves its averaged weights."""
+
+    leaves: ClassVar[str] = PRIOR_FILE
+
+    def __init__(self, material: Material) -> None:
+        settings = material.settings
+        self.schedule, self.diffusion = settings.prior, settings.diffusion
+        self.staging, self.ema_decay = material.staging, settings.prior.ema_decay
+        self.traits = {split: load_traits(material.staging, split) for split in SPLITS}
+        self.conditions = {split: load_conditions(material.staging, split) for split in SPLITS}
+        self.rows = {split: len(traits) for split, traits in self.traits.items()}
+        self.prior = new_prior(settings, material.facts["sampling_rate_hz"])
+        # What has yet to be learned is in none of the fitted parts.
+        self.prior.load_state_dict(load_file(components_file(material.staging)), strict=False)
+        self.objective = PriorObjective(self.prior, self.diffusion.condition_dropout, self.diffusion.unconditional)
+        self.learner = self.prior
+
+    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
+        """Traits of recordings with their conditions, the recording's own or its group's."""
+        found, data = self.traits[split], self.conditions[split]
+        condition = data.shown(found.rows[rows], self.diffusion.group_share, self.diffusion.experience)
+        return {"traits": found.traits[rows].to(device), "condition": condition.to(device)}
+
+    def finish(self, device: torch.device) -> None:
+        """Save the prior."""
+        save_weights(self.prior, self.staging / PRIOR_FILE)

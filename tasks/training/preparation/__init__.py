@@ -1,0 +1,1 @@
+"""What the driver computes once before networks are trained."""

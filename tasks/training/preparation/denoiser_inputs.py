@@ -1,0 +1,143 @@
+"""What the driver does once before a denoiser is trained: embed conditions, fit the simulator, describe rhythms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from models.conditioning import NUMBERS
+from models.ecg.beats import beats_on_grid
+from models.latent_diffusion.ode_terms import angular_rate, fit_classes
+from tasks.conditions.cohort_design import group_conditions
+from tasks.conditions.condition import ConditionEmbedder, conditions_of
+from tasks.knowledge.embeddings import local_embeddings
+from tasks.settings import KnowledgeSettings
+from tasks.settings.training import TrainingSettings
+from tasks.stage import run_logger
+from tasks.training.model_folder import save_fit
+from tasks.training.preparation.rhythm_statistics import rhythm_statistics
+from tasks.training.preparation.traits import prepare_traits
+from tasks.training.simulated_latents import SIMULATED, prepare_simulated
+from tasks.training.training_data import (
+    SPLITS,
+    BeatSplit,
+    ConditionSplit,
+    TrainingError,
+    load_beats,
+    millivolts,
+    read_metadata,
+    read_waveforms,
+    save_conditions,
+    wave_classes,
+)
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging
+
+
+def prepare_training(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Reference,
+    knowledge: Reference,
+    knowledge_settings: KnowledgeSettings,
+) -> dict[str, Any]:
+    """Prepare the conditions of both splits and the simulator fit in the staging folder.
+
+    Returns:
+        Facts of the autoencoder, and about the data as JSON values: statements, wave classes, what rhythms showed.
+
+    Raises:
+        TrainingError: no recording of a split has a heart rate.
+    """
+    store, logger = staging.store, run_logger()
+    facts = store.manifest(autoencoder).facts
+    statements = store.manifest(recordings).facts["statements"]
+    metadata = read_metadata(store.path(recordings))
+    beats = {split: load_beats(store.path(autoencoder), split) for split in SPLITS}
+    embedder = ConditionEmbedder(
+        local_embeddings(),
+        store.read(knowledge, "knowledge") if knowledge.rows else None,
+        statements,
+        settings.diffusion.architecture.statement_tokens,
+        settings.diffusion.architecture.knowledge_tokens,
+        knowledge_settings,
+    )
+    classes, class_of = wave_classes(metadata, statements)
+    members = metadata.take(pa.array(beats["train"].rows.numpy()))
+    counts = {}
+    for split, found in beats.items():
+        chosen = metadata.take(pa.array(found.rows.numpy()))
+        condition, _ = embedder(conditions_of(chosen, statements))
+        group_condition, _ = embedder(group_conditions(chosen, members, settings.diffusion.group_patients, statements))
+        heart_rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")]
+        known = condition.present[:, -1]
+        if not known.any():
+            raise TrainingError(f"no {split} recording has a heart rate; run ingestion again")
+        conditions = ConditionSplit(
+            omega=angular_rate(torch.where(known, heart_rate, heart_rate[known].median())),
+            wave_class=torch.from_numpy(class_of[found.rows.numpy()]),
+            condition=condition,
+            group_condition=group_condition,
+        )
+        save_conditions(staging.path, split, conditions)
+        counts[split] = len(found)
+        if split == "train":
+            times_s = [row[np.isfinite(row)] for row in found.r_times.numpy()]
+            rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), chosen["patient_key"].to_pylist())
+            signal = read_waveforms(store.path(recordings), found.rows.numpy())
+            _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts["sampling_rate_hz"])
+        logger.info("%s: conditions of %d recordings prepared", split, len(found))
+    traits = None
+    if settings.diffusion.draws_traits:
+        traits = prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
+    if settings.diffusion.pretraining_steps:
+        counts[SIMULATED] = prepare_simulated(
+            staging,
+            settings,
+            recordings,
+            store.path(autoencoder),
+            facts["lead_scale_mv"],
+            embedder,
+            classes,
+            statements,
+            traits,
+        )
+        logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
+    return {
+        **facts,
+        "recordings": counts,
+        "statements": statements,
+        "rhythms": {name: one.model_dump(mode="json") for name, one in rhythms.items()},
+        "wave_classes": classes,
+    }
+
+
+def _fit_simulator(
+    staging: Staging,
+    settings: TrainingSettings,
+    signal: torch.Tensor,
+    beats: BeatSplit,
+    conditions: ConditionSplit,
+    classes: int,
+    rate_hz: int,
+) -> None:
+    """Fit the simulator's parameters per class and lead to the beats around first R peaks, and save them."""
+    shape = settings.autoencoder.beat_decoder
+    on_grid = [
+        beats_on_grid(millivolts(signal, rows), beats.r_peaks[rows, 0], rate_hz, shape)
+        for rows in torch.arange(len(beats)).split(256)
+    ]
+    fit = fit_classes(
+        torch.cat(on_grid),
+        conditions.wave_class,
+        conditions.omega,
+        classes,
+        shape,
+        settings.diffusion.physics.fit_steps,
+    )
+    save_fit(staging.path, fit)
+    run_logger().info("simulator fit: %d classes, median R² %.3f", classes, float(fit.r2.median()))

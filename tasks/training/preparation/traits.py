@@ -1,0 +1,224 @@
+"""Traits of recordings, and what the simulator makes of them, prepared once by the driver.
+
+For the prior (`tasks.training.networks.prior`): where each recording's usual beat and its levels lie among the
+principal components of all. For the denoiser: the levels, and the latents of ECGs that the simulator makes of these
+beats, one for every shift at which the recording itself was encoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.ecg.cardiac_phase import padded_times
+from models.latent_diffusion.autoencoder import Autoencoder
+from models.latent_diffusion.residual_levels import Levels
+from models.latent_diffusion.simulator_conditioning import own_amplitudes
+from models.latent_diffusion.trait_prior import TraitPrior
+from models.simulator.beat_components import EventComponents
+from models.simulator.beat_events import simulated_ecg
+from tasks.settings.training import TrainingSettings
+from tasks.stage import run_logger
+from tasks.training.networks.autoencoder import shift_starts, shifted_length
+from tasks.training.networks.network_training import AUTOENCODER_FILE, LATENTS_FILE
+from tasks.training.training_data import (
+    SPLITS,
+    BeatSplit,
+    TrainingError,
+    load_beats,
+    millivolts,
+    read_waveforms,
+    save_tensors,
+)
+
+AT_ONCE: Final = 128
+
+
+@dataclass(frozen=True)
+class TraitSplit:
+    """Traits of a split's recordings.
+
+    Attributes:
+        rows: (n,) index into the split; recordings without two beats have no usual one, and are left out.
+        traits: (n, traits) as `models.latent_diffusion.trait_prior.TraitPrior` has them.
+        levels: (N, size) coordinates of all recordings of the split; no columns where there are no levels.
+    """
+
+    rows: Tensor
+    traits: Tensor
+    levels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class TraitMaker:
+    """Makes the latents of simulated ECGs, and tells levels.
+
+    Attributes:
+        prior: its beats and levels are fitted to the training split; the rest of it has not learned yet.
+        autoencoder: encodes.
+        lead_scale: (8, 1) mV.
+        latent_mean, latent_std: (channels, 1).
+        rate_hz, samples: of the recordings.
+    """
+
+    prior: TraitPrior
+    autoencoder: Autoencoder
+    lead_scale: Tensor
+    latent_mean: Tensor
+    latent_std: Tensor
+    rate_hz: int
+    samples: int
+
+    @torch.inference_mode()
+    def encoded(self, amplitude: Tensor, r_times: Tensor, start: int = 0, length: int | None = None) -> Tensor:
+        """Latents (B, C, T) of ECGs with these beats (B, 8, events) at these seconds (B, P), from a sample on."""
+        signal = simulated_ecg(amplitude, r_times, self.rate_hz, self.samples)
+        length = self.samples if length is None else length
+        return self.autoencoder.encode(signal[..., start : start + length] / self.lead_scale)[0].float()
+
+    def of_recordings(self, signal_mv: np.ndarray, r_peaks: list[np.ndarray]) -> Tensor:
+        """Latents (B, C, T) of simulated ECGs like these (B, 8, samples), as `models.latent_diffusion.generator` shows
+        them."""
+        amplitude, known = own_amplitudes(signal_mv, r_peaks, self.rate_hz)
+        amplitude = events_of(self.prior).nearest(amplitude) * known[:, None, None]
+        return self.encoded(amplitude, padded_times([one / self.rate_hz for one in r_peaks]))
+
+    def levels_of(self, latents: Tensor, shown: Tensor | None) -> Tensor:
+        """Levels (B, size) of latents (B, C, T) beside those of simulated ECGs, or beside the mean of recordings."""
+        assert self.prior.levels is not None
+        beside = self.latent_mean if shown is None else shown
+        return self.prior.levels.of((latents - beside) / self.latent_std)
+
+
+def events_of(prior: TraitPrior) -> EventComponents:
+    """The beats of a prior that has them."""
+    assert prior.events is not None
+    return prior.events
+
+
+def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
+    """A prior as training settings want it, not fitted to anything yet."""
+    shape, simulated_ecg = settings.autoencoder.architecture, settings.diffusion.physics.simulated_ecg
+    levels = Levels(shape.latent_channels, rate_hz / shape.downsampling) if settings.diffusion.levels else None
+    return TraitPrior(settings.prior.architecture, simulated_ecg, levels)
+
+
+def prepare_traits(
+    staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: dict[str, Any]
+) -> TraitMaker:
+    """Fit the traits of both splits, and leave them and the latents of simulated ECGs in the staging folder.
+
+    Raises:
+        TrainingError: no recording of a split has two beats.
+    """
+    network = Autoencoder(settings.autoencoder.architecture)
+    network.load_state_dict(load_file(autoencoder / AUTOENCODER_FILE))
+    saved, rate_hz = load_file(autoencoder / LATENTS_FILE), int(facts["sampling_rate_hz"])
+    maker = TraitMaker(
+        prior=new_prior(settings, rate_hz),
+        autoencoder=network.eval(),
+        lead_scale=torch.tensor(facts["lead_scale_mv"])[:, None],
+        latent_mean=saved["mean"][:, None],
+        latent_std=saved["std"][:, None],
+        rate_hz=rate_hz,
+        samples=int(facts["samples"]),
+    )
+    events, levels = maker.prior.events, maker.prior.levels
+    guides: dict[str, Tensor] = {}
+    for split in SPLITS:
+        beats, learns = load_beats(autoencoder, split), split == "train"
+        known, shown, traits = torch.ones(len(beats), dtype=torch.bool), None, []
+        if events is not None:
+            amplitude, known = _usual_beats(read_waveforms(recordings, beats.rows.numpy()), beats, rate_hz)
+            if not known.any():
+                raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
+            if learns:
+                events.fit(amplitude[known])
+            traits.append(events.coordinates(amplitude))
+            shown = _whole(maker, events.amplitude(traits[0]) * known[:, None, None], beats.r_times)
+            guides[split] = _at_shifts(maker, settings, traits[0], known, beats.r_times) if learns else shown
+        if levels is not None:
+            found = maker.levels_of(saved[split], shown)
+            if learns:
+                levels.fit(found[known])
+            traits.append(levels.coordinates(found))
+        rows = torch.nonzero(known).flatten()
+        told = traits[-1] if levels is not None else torch.empty(len(beats), 0)
+        split_traits = {"rows": rows, "traits": torch.cat(traits, dim=1)[rows], "levels": told.contiguous()}
+        save_tensors(split_traits, traits_file(staging, split))
+        run_logger().info("%s: traits of %d recordings fitted", split, len(rows))
+    fitted = {name: one for name, one in maker.prior.state_dict().items() if name.startswith(("events.", "levels."))}
+    save_tensors(fitted, components_file(staging))
+    if guides:
+        save_tensors(guides, guides_file(staging))
+    return maker
+
+
+def load_guides(staging: Path) -> dict[str, Tensor]:
+    """Latents of simulated ECGs: (shifts, N, C, T) of the training split, (N, C, T) of the validation split."""
+    return load_file(guides_file(staging))
+
+
+def load_traits(staging: Path, split: str) -> TraitSplit:
+    """Traits of a split."""
+    return TraitSplit(**load_file(traits_file(staging, split)))
+
+
+def components_file(staging: Path) -> Path:
+    """Where the fitted parts of a `TraitPrior` are kept while a generator is trained."""
+    return staging / "_training" / "trait_components.safetensors"
+
+
+def traits_file(staging: Path, split: str) -> Path:
+    """Where `TraitSplit` are kept while a generator is trained."""
+    return staging / "_training" / f"traits_{split}.safetensors"
+
+
+def guides_file(staging: Path) -> Path:
+    """Where latents of simulated ECGs are kept while a generator is trained."""
+    return staging / "_training" / "guides.safetensors"
+
+
+def _usual_beats(signal: Tensor, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
+    """Event amplitudes (N, 8, events), and (N,) which recordings have any."""
+    amplitudes, known = [], []
+    for rows in torch.arange(len(beats)).split(AT_ONCE):
+        r_peaks = [row[np.isfinite(row)] * rate_hz for row in beats.r_times[rows].numpy()]
+        found = own_amplitudes(millivolts(signal, rows).numpy(), r_peaks, rate_hz)
+        amplitudes.append(found[0])
+        known.append(found[1])
+    return torch.cat(amplitudes), torch.cat(known)
+
+
+def _at_shifts(
+    maker: TraitMaker, settings: TrainingSettings, coordinates: Tensor, known: Tensor, r_times: Tensor
+) -> Tensor:
+    """Latents (shifts, N, C, T) of pieces as `AutoencoderStage` encodes them, each with beats that are off anew."""
+    downsampling = settings.autoencoder.architecture.downsampling
+    starts = shift_starts(settings.autoencoder.shifts, downsampling)
+    length = shifted_length(maker.samples, starts, downsampling)
+    generator = torch.Generator().manual_seed(settings.seed)
+    found = []
+    for start in starts:
+        off = torch.randn(coordinates.shape, generator=generator) * settings.diffusion.physics.simulated_ecg_jitter
+        amplitude = events_of(maker.prior).amplitude(coordinates + off) * known[:, None, None]
+        found.append(_whole(maker, amplitude, r_times, start, length))
+    return torch.stack(found)
+
+
+def _whole(maker: TraitMaker, amplitude: Tensor, r_times: Tensor, start: int = 0, length: int | None = None) -> Tensor:
+    return torch.cat(
+        [
+            maker.encoded(amplitude[rows], r_times[rows], start, length)
+            for rows in torch.arange(len(amplitude)).split(AT_ONCE)
+        ]
+    )

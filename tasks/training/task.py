@@ -1,0 +1,167 @@
+"""Training of the generator on an autoencoder's latents, through Ray Train; leaves a model folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.drawing.learning_curves import save_losses, show_losses
+from tasks.settings import ComputeSettings, KnowledgeSettings
+from tasks.settings.training import TrainingSettings
+from tasks.stage import Result, Stage, commit_once, run_logger
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Staging, Store, write_text
+
+TRAINING = Stage("train generator", makes="model", code_version=9)
+DATA_FACTS = "_facts.json"
+
+
+@task(name="train generator", cache_policy=NO_CACHE)
+def train_generator(
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Reference,
+    knowledge: Reference,
+    knowledge_settings: KnowledgeSettings,
+    compute: ComputeSettings,
+    uri: str,
+) -> Reference:
+    """Train the prior, the denoiser and, where one is asked for, the student on the training split.
+
+    Args:
+        settings: architectures, objectives, steps.
+        recordings: what ingestion committed.
+        autoencoder: what `train_autoencoder` made of them with the same settings.
+        knowledge: what the knowledge base committed; its entries are retrieved for every recording's condition.
+        knowledge_settings: how entries are retrieved.
+        compute: how Ray is used.
+        uri: the warehouse.
+
+    Returns:
+        A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
+        are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
+        (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
+        stage), `history` (loss curves, which `losses.png` shows).
+
+    Raises:
+        TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
+    """
+    store = Store(uri)
+    retrieval = {"weights": knowledge_settings.weights.for_digest(), "top_k": knowledge_settings.top_k}
+    shaping = {"training": settings.for_digest(), "retrieval": retrieval}
+
+    def build(staging: Staging) -> Result:
+        from tasks.cluster import connect
+        from tasks.training.ray_run import run_stage
+
+        connect(compute)
+        facts = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+        for stage in settings.generator_stages:
+            run_stage(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
+        return _describe(staging, settings, recordings, autoencoder, knowledge, facts)
+
+    model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
+    show_losses(store, model)
+    return model
+
+
+def _prepare(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Reference,
+    knowledge: Reference,
+    knowledge_settings: KnowledgeSettings,
+) -> dict[str, Any]:
+    """Prepare the data once; an interrupted run finds it in staging."""
+    path = staging.path / DATA_FACTS
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    from tasks.training.preparation.denoiser_inputs import prepare_training
+
+    facts = prepare_training(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+    write_text(path, json.dumps(facts))
+    return facts
+
+
+def _describe(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    autoencoder: Reference,
+    knowledge: Reference,
+    facts: dict[str, Any],
+) -> Result:
+    """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
+    from models.architecture import GeneratorConfig
+    from models.leads import INDEPENDENT_LEADS
+    from tasks.knowledge.embeddings import EMBEDDING_MODEL
+    from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
+    from tasks.training.networks.autoencoder import latent_statistics
+    from tasks.training.networks.network_training import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
+    from tasks.training.progress import kept_checkpoint, loss_history
+
+    encoded = staging.store.path(autoencoder)
+    mean, std = latent_statistics(encoded)
+    physics = settings.diffusion.physics
+    config = ModelConfig(
+        generator=GeneratorConfig(
+            autoencoder=settings.autoencoder.architecture,
+            beat_decoder=settings.autoencoder.beat_decoder,
+            denoiser=settings.diffusion.architecture,
+            detail=settings.detail.architecture if settings.detail.enabled else None,
+            sampling_rate_hz=facts["sampling_rate_hz"],
+            samples=facts["samples"],
+            lead_scale_mv=tuple(facts["lead_scale_mv"]),
+            latent_mean=tuple(mean),
+            latent_std=tuple(std),
+            distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
+            timesteps=settings.diffusion.timesteps,
+            experience=settings.diffusion.experience,
+            precision=settings.precision,
+            phase_channels=physics.phase_channels,
+            simulated_ecg=physics.simulated_ecg,
+            levels=settings.diffusion.levels,
+            prior=settings.prior.architecture if settings.diffusion.draws_traits else None,
+            rhythms=facts["rhythms"] if physics.phase_channels or physics.simulated_ecg else {},
+        ),
+        statements=facts["statements"],
+        embedding_model=EMBEDDING_MODEL,
+        knowledge_id=knowledge.id,
+        recordings_id=recordings.id,
+        simulated=facts["simulated"],
+        wave_classes=facts["wave_classes"],
+    )
+    for name in (AUTOENCODER_FILE, BEAT_DECODER_FILE, *([DETAIL_FILE] if settings.detail.enabled else [])):
+        shutil.copyfile(encoded / name, staging.path / name)
+    save_config(staging.path, config)
+    run_logger().info("denoiser: fitting solvers of few steps to its trajectories")
+    solvers = load_generator(staging.path).fitted_solvers()
+    generator_config = config.generator.model_copy(update={"solvers": solvers})
+    save_config(staging.path, config.model_copy(update={"generator": generator_config}))
+    generator, fit = load_generator(staging.path), load_fit(staging.path)
+    networks = dict(generator.named_children())
+    patience = {"denoiser": settings.diffusion.patience}
+    history = [*facts["history"], *loss_history(staging.path)]
+    described = {
+        **{name: value for name, value in facts.items() if name not in ("statements", "rhythms", "wave_classes")},
+        "parameters": {
+            name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()
+        },
+        "simulator_fit": {
+            name: dict(zip(INDEPENDENT_LEADS, (round(value, 4) for value in row), strict=True))
+            for name, row in zip(facts["wave_classes"], fit.r2.tolist(), strict=True)
+        },
+        "losses": {entry["stage"]: entry for entry in history},
+        "kept": {
+            **facts["kept"],
+            **{stage: kept_checkpoint(staging.path, stage, patience.get(stage)) for stage in settings.generator_stages},
+        },
+        "history": history,
+    }
+    save_losses(staging.path, described)
+    return Result(rows=len(list(staging.path.glob("*.safetensors"))), facts=described)

@@ -1,0 +1,222 @@
+"""The physics terms: right units and time step, no residual for the simulator's own beats, a gradient that works."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.architecture import AutoencoderArchitecture, BeatDecoderArchitecture, DenoiserArchitecture
+from models.conditioning import ConditionTensors
+from models.latent_diffusion.beat_decoder import BeatDecoder
+from models.latent_diffusion.denoiser import Denoiser
+from models.latent_diffusion.diffusion import DiffusionObjective
+from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics, WaveFit, angular_rate, beat_times, fit_classes
+from models.leads import LIMB_LEAD_IDENTITIES, STANDARD_LEADS, to_twelve_leads
+from models.simulator.heart_simulator import gaussian_waves, wave_slope
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SHAPE = BeatDecoderArchitecture(width=16)
+STEPS = 25
+"""Latent steps: recordings of 2 s."""
+LEAD_GAIN = torch.tensor([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8])
+PQRST = torch.tensor([[0.12, -1.1, 0.20], [-0.1, -0.24, 0.08], [1.0, 0.0, 0.09], [-0.2, 0.25, 0.09], [0.3, 1.7, 0.40]])
+"""Amplitude in mV, centre and width in rad."""
+
+
+def wave_fit(bpm: float = 60.0) -> WaveFit:
+    parameters = PQRST.repeat(1, 8, 1, 1).clone()
+    parameters[0, :, :, 0] *= LEAD_GAIN[:, None]
+    return WaveFit(parameters, angular_rate(torch.tensor([bpm])), torch.ones(1, 8))
+
+
+def simulated_beat(fit: WaveFit, times: Tensor) -> Tensor:
+    amplitude, centre, width = fit.parameters[0].unbind(dim=-1)
+    return gaussian_waves(fit.omega[0] * times, amplitude, centre, width)[None]
+
+
+def only_class(rows: int = 1) -> Tensor:
+    return torch.zeros(rows, dtype=torch.long)
+
+
+def test_beat_of_the_simulator_obeys_its_equation() -> None:
+    fit = wave_fit()
+    equation = BeatEquation(SHAPE, fit)
+    residual = equation.residual(simulated_beat(fit, beat_times(SHAPE)), only_class(), fit.omega)
+    assert float(equation.euler(residual)) < 1e-4
+    assert float(equation.inter_lead(residual)) < 1e-4
+
+
+def test_half_way_evaluation_beats_explicit_euler() -> None:
+    fit = wave_fit()
+    times = beat_times(SHAPE)
+    beat = simulated_beat(fit, times)
+    amplitude, centre, width = fit.parameters[0].unbind(dim=-1)
+    explicit = beat.diff(dim=-1) * SHAPE.grid_hz - wave_slope(
+        fit.omega[0] * times[:-1], fit.omega[0], amplitude, centre, width
+    )
+    residual = BeatEquation(SHAPE, fit).residual(beat, only_class(), fit.omega)
+    assert float(residual.abs().max()) < 0.1 * float(explicit.abs().max())
+
+
+@pytest.mark.parametrize(("grid_hz", "bpm"), [(250, 60.0), (500, 60.0), (500, 90.0), (1000, 45.0)])
+def test_slope_is_in_millivolts_per_second_whatever_grid_and_rate(grid_hz: int, bpm: float) -> None:
+    shape, fit = BeatDecoderArchitecture(grid_hz=grid_hz), wave_fit(bpm)
+    times = beat_times(shape)
+    flat = torch.zeros(1, 8, len(times))
+    slope = -BeatEquation(shape, fit).residual(flat, only_class(), fit.omega)
+    # The slope's integral over time is the beat itself.
+    beat = simulated_beat(fit, times)
+    rebuilt = beat[..., :1] + slope.cumsum(dim=-1) / grid_hz
+    assert torch.allclose(rebuilt, beat[..., 1:], atol=0.01)
+
+
+def test_qrs_of_a_faster_heart_is_earlier_and_narrower_but_not_by_the_whole_rate() -> None:
+    fit = wave_fit(60.0)
+    equation = BeatEquation(SHAPE, fit)
+    flat = torch.zeros(1, 8, len(beat_times(SHAPE)))
+    slow, fast = (
+        equation.residual(flat, only_class(), angular_rate(torch.tensor([bpm])))[0, 0] for bpm in (60.0, 90.0)
+    )
+    steepest = float(fast.abs().max() / slow.abs().max())
+    assert steepest == pytest.approx(math.sqrt(1.5), rel=0.05)
+
+
+def test_inter_lead_is_the_equation_of_the_derived_leads() -> None:
+    fit = wave_fit()
+    equation = BeatEquation(SHAPE, fit)
+    times = beat_times(SHAPE)
+    beat = torch.randn(1, 8, len(times), generator=torch.Generator().manual_seed(3))
+    twelve = to_twelve_leads(beat)
+    own = -equation.residual(torch.zeros_like(beat), only_class(), fit.omega)
+    expected = []
+    for name, (of_i, of_ii) in LIMB_LEAD_IDENTITIES.items():
+        quotient = twelve[:, STANDARD_LEADS.index(name)].diff(dim=-1) * SHAPE.grid_hz
+        expected.append((quotient - of_i * own[:, 0] - of_ii * own[:, 1]) / equation.slope_scale[:, :2].mean())
+    term = equation.inter_lead(equation.residual(beat, only_class(), fit.omega))
+    assert float(term) == pytest.approx(float(torch.stack(expected).square().mean()), rel=1e-4)
+
+
+def test_fit_recovers_beats_of_each_class() -> None:
+    torch.manual_seed(0)
+    times = beat_times(SHAPE)
+    normal = simulated_beat(wave_fit(60.0), times)
+    other = wave_fit(60.0)
+    other.parameters[0, :, 4, 0] *= -1  # inverted T
+    beats = torch.cat([normal.expand(30, -1, -1), simulated_beat(other, times).expand(30, -1, -1)])
+    beats = beats + 0.01 * torch.randn_like(beats)
+    classes = torch.tensor([1] * 30 + [2] * 30)
+    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE, steps=40)
+    assert fit.r2.shape == (3, 8)
+    assert float(fit.r2[1:].min()) > 0.97
+    equation = BeatEquation(SHAPE, fit)
+    own = equation.euler(equation.residual(beats[:1], torch.tensor([1]), fit.omega[1:2]))
+    foreign = equation.euler(equation.residual(beats[:1], torch.tensor([2]), fit.omega[1:2]))
+    assert float(own) < float(foreign)
+
+
+def objective_with(weights: dict[str, float] | None) -> DiffusionObjective:
+    torch.manual_seed(1)
+    autoencoder = AutoencoderArchitecture(latent_channels=4)
+    denoiser = Denoiser(DenoiserArchitecture(width=16, token_width=16, blocks=1, multipliers=(1, 2)), 4)
+    torch.nn.init.normal_(denoiser.head[-1].weight, std=0.1)  # type: ignore[arg-type]
+    decoder = BeatDecoder(SHAPE, autoencoder.latent_channels, autoencoder.downsampling, rate_hz=100)
+    physics = None
+    if weights is not None:
+        physics = BeatPhysics(
+            decoder, BeatEquation(SHAPE, wave_fit()), torch.zeros(4), torch.ones(4), torch.full((8,), 0.2), weights
+        )
+    return DiffusionObjective(denoiser, 100, 0.1, 0.1, physics)
+
+
+def batch(rows: int = 8) -> tuple[Tensor, ConditionTensors, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    condition = ConditionTensors(
+        torch.randn(rows, 384, generator=generator) / 20,
+        torch.randn(rows, 2, 384, generator=generator) / 20,
+        torch.randn(rows, 2, 384, generator=generator) / 20,
+        torch.tensor([[60.0, 1.0, 75.0]]).repeat(rows, 1),
+        torch.ones(rows, 8, dtype=torch.bool),
+    )
+    return (
+        torch.randn(rows, 4, STEPS, generator=generator),
+        condition,
+        only_class(rows),
+        angular_rate(torch.full((rows,), 60.0)),
+    )
+
+
+@pytest.mark.parametrize("term", ["euler", "inter_lead"])
+def test_gradient_of_each_term_reaches_every_layer_of_the_denoiser(term: str) -> None:
+    objective = objective_with({term: 1.0})
+    torch.manual_seed(5)
+    losses = objective(*batch())
+    losses[term].backward()
+    gradients = {name: weight.grad for name, weight in objective.denoiser.named_parameters() if weight.grad is not None}
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
+    for part in ("stem", "down.0", "middle", "up.0", "head"):
+        assert any(name.startswith(part) and float(gradient.abs().max()) > 0 for name, gradient in gradients.items()), (
+            part
+        )
+    assert all(weight.grad is None for weight in objective.physics.beat_decoder.parameters())  # type: ignore[union-attr]
+
+
+def teach_amplitude(decoder: BeatDecoder) -> float:
+    """Teach the decoder that the latent's mean is how large the simulator's beat is; returns its error, in mV²."""
+    generator = torch.Generator().manual_seed(4)
+    beat = simulated_beat(wave_fit(), beat_times(SHAPE)) / 0.2
+    optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+    for _ in range(100):
+        amount = 3 * torch.rand(16, 1, 1, generator=generator) - 1
+        latents = amount + 0.1 * torch.randn(16, 4, STEPS, generator=generator)
+        loss = (decoder(latents).beat - amount * beat).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return float(loss.detach()) * 0.2**2
+
+
+def test_descending_the_term_lowers_the_residual() -> None:
+    objective = objective_with({"euler": 1.0})
+    assert objective.physics is not None
+    decoder = objective.physics.beat_decoder.requires_grad_(True)
+    assert teach_amplitude(decoder) < 0.005
+    decoder.requires_grad_(False)
+    optimiser = torch.optim.Adam(objective.denoiser.parameters(), lr=3e-3)
+    course = []
+    for _ in range(40):
+        torch.manual_seed(5)
+        loss = objective(*batch())["euler"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        course.append(float(loss.detach()))
+    assert course[-1] < 0.5 * course[0], course
+
+
+def test_switched_off_terms_contribute_nothing_at_all() -> None:
+    results = []
+    for weights in (None, {}):
+        objective = objective_with(weights)
+        torch.manual_seed(5)
+        losses = objective(*batch())
+        losses["loss"].backward()
+        results.append((losses["loss"], [weight.grad for weight in objective.denoiser.parameters()]))
+        assert not {"euler", "inter_lead"} & set(losses)
+        assert torch.equal(losses["loss"], losses["denoising"])
+    assert torch.equal(results[0][0], results[1][0])
+    for ours, theirs in zip(results[0][1], results[1][1], strict=True):
+        assert (ours is None and theirs is None) or torch.equal(ours, theirs)  # type: ignore[arg-type]
+
+
+def test_rows_of_pure_noise_do_not_count() -> None:
+    physics = objective_with({"euler": 1.0}).physics
+    latents, _, wave_class, omega = batch(4)
+    assert physics is not None
+    silent = physics(latents, torch.zeros(4), wave_class, omega)["euler"]
+    heard = physics(latents, torch.ones(4), wave_class, omega)["euler"]
+    assert float(silent) == 0.0
+    assert float(heard) > 0.0

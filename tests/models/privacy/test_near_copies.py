@@ -1,0 +1,54 @@
+"""Copies are found through shift, gain, noise and baseline wander; two people are never taken for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.privacy.near_copies import closest_beat_correlation, closest_correlation
+from tests.models.synthetic_hearts import RATE_HZ, ecgs
+
+POOL = ecgs(30, 1, noise_mv=0.005)
+COPIED = np.arange(5, 15)
+
+
+@pytest.mark.parametrize("shift", [0, 37, -150])
+def test_a_disguised_copy_is_traced_to_its_original(shift: int) -> None:
+    rng = np.random.default_rng(2)
+    wander = 0.3 * np.sin(2 * np.pi * 0.2 * np.arange(1000) / RATE_HZ + 1)
+    disguised = 1.3 * np.roll(POOL[COPIED], shift, axis=2) + wander + rng.normal(0, 0.02, (10, 8, 1000))
+    correlation, index = closest_correlation(disguised.astype(np.float32), POOL, RATE_HZ)
+    assert (index == COPIED).all()
+    assert correlation.min() > 0.95
+
+
+def test_other_people_do_not_correlate_over_ten_seconds() -> None:
+    correlation, _ = closest_correlation(ecgs(30, 9), POOL, RATE_HZ)
+    assert correlation.max() < 0.9
+
+
+def test_correlation_is_that_of_the_overlap_at_the_best_lag() -> None:
+    rng = np.random.default_rng(4)
+    wide = rng.normal(size=(1, 2, 1100)).astype(np.float32)
+    spectrum = np.fft.rfft(wide)
+    frequency = np.fft.rfftfreq(1100, 1 / RATE_HZ)
+    spectrum[..., (frequency < 2) | (frequency > 30)] = 0
+    narrow = np.fft.irfft(spectrum, 1100).astype(np.float32)
+    correlation, _ = closest_correlation(narrow[..., :1000], narrow[..., 100:], RATE_HZ)
+    # Limiting the band of a cut-out changes its ends a little, hence not exactly 1.
+    assert correlation[0] == pytest.approx(1, abs=0.03)
+
+
+def test_flat_and_empty_input_give_no_copy() -> None:
+    flat = np.zeros((2, 8, 1000), np.float32)
+    assert np.isnan(closest_correlation(flat, POOL, RATE_HZ)[0]).all()
+    assert np.isnan(closest_correlation(POOL[:2], POOL[:0], RATE_HZ)[0]).all()
+    correlation, index = closest_correlation(POOL[:1], np.concatenate([flat, POOL[:1]]), RATE_HZ)
+    assert (index[0], correlation[0]) == (2, pytest.approx(1, abs=1e-4))
+
+
+def test_beats_are_compared_without_their_size() -> None:
+    rng = np.random.default_rng(5)
+    beats = rng.normal(size=(6, 8, 70))
+    assert closest_beat_correlation(3 * beats[:2], beats) == pytest.approx([1, 1])
+    assert closest_beat_correlation(rng.normal(size=(2, 8, 70)), beats).max() < 0.3

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from tasks.conditions.condition import (
+    Condition,
+    ConditionEmbedder,
+    ConditionError,
+    by_importance,
+    condition_from_text,
+    conditions_of,
+    report_text,
+)
+from tasks.conditions.statement_reader import StatementReader
+from tasks.knowledge.embeddings import local_embeddings
+from tasks.settings import KnowledgeSettings
+from tests.tasks.knowledge.patients import FACTS, recordings_table
+from warehouse.schema import knowledge
+
+READER = StatementReader(local_embeddings(), FACTS)
+AFIB = Condition("atrial fibrillation", ("AFIB",), 70.0, "female", 110.0)
+
+
+def embedder(
+    entries: list[str] | None = None, statement_tokens: int = 3, knowledge_tokens: int = 2
+) -> ConditionEmbedder:
+    """With a knowledge base of one entry per statement in `entries`."""
+    table = None
+    if entries is not None:
+        vectors = local_embeddings().embed_documents([str(FACTS[code]["description"]) for code in entries])
+        rows = [
+            dict.fromkeys(knowledge().names)
+            | {"entry_id": code, "statement": code, "embedding": vector, "name_embeddings": [vector]}
+            for code, vector in zip(entries, vectors, strict=True)
+        ]
+        table = pa.Table.from_pylist(rows, schema=pa.schema([field.with_nullable(True) for field in knowledge()]))
+    return ConditionEmbedder(local_embeddings(), table, FACTS, statement_tokens, knowledge_tokens, KnowledgeSettings())
+
+
+def test_a_report_names_diagnoses_then_rhythms_then_forms() -> None:
+    assert (
+        report_text(["INVT", "SR", "CLBBB", "SR"], FACTS)
+        == "complete left bundle branch block, sinus rhythm, inverted T-waves"
+    )
+    assert by_importance(["unheard", "SR", "IMI", "NORM"], FACTS) == ("IMI", "NORM", "SR", "unheard")
+    assert report_text(["unheard"], FACTS) == "unheard"
+
+
+def test_a_recordings_condition_is_what_it_shows_and_never_its_report() -> None:
+    table = recordings_table(patients=1, truth={("SR", "CLBBB"): {"heart_rate_bpm": 74}})
+    (condition,) = conditions_of(table, FACTS)
+    assert condition.statements == ("CLBBB", "SR")
+    assert condition.text == "complete left bundle branch block, sinus rhythm"
+    assert condition.heart_rate_bpm == pytest.approx(table["heart_rate_bpm"][0].as_py())
+    assert table["text"][0].as_py() not in repr(condition)
+
+
+def test_without_descriptions_the_likeliest_statement_comes_first() -> None:
+    (condition,) = conditions_of(recordings_table(patients=1, truth={("SR", "CLBBB"): {}}))
+    assert condition.statements == ("CLBBB", "SR") and condition.text == ""
+
+
+def test_missing_values_are_missing() -> None:
+    table = recordings_table(patients=1, truth={("SR",): {}})
+    columns = {"age_years": math.nan, "sex": None, "heart_rate_bpm": None}
+    for name, value in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array([value], field.type))
+    (condition,) = conditions_of(table, FACTS)
+    assert (condition.age_years, condition.sex, condition.heart_rate_bpm) == (None, None, None)
+
+
+def test_tensors_hold_the_condition_in_token_order() -> None:
+    both = Condition("", ("NORM", "SR"), None, "male", None)
+    tensors, found = embedder(["AFIB", "NORM", "SR"])([AFIB, both])
+    text = np.array(
+        local_embeddings().embed_documents(["atrial fibrillation", "normal ECG, sinus rhythm", "sinus rhythm"])
+    )
+    np.testing.assert_allclose(tensors.text.numpy(), text[:2], atol=1e-6)
+    np.testing.assert_allclose(tensors.statements[0, 0].numpy(), text[0], atol=1e-6)
+    np.testing.assert_allclose(tensors.statements[1, 1].numpy(), text[2], atol=1e-6)
+    assert tensors.numbers.tolist() == [[70.0, 1.0, 110.0], [0.0, 0.0, 0.0]]
+    #                                  text  statements           knowledge   age    sex   rate
+    assert tensors.present.tolist() == [
+        [True, True, False, False, True, True, True, True, True],
+        [True, True, True, False, True, True, False, True, False],
+    ]
+    assert found[0][0] == "AFIB" and set(found[1]) == {"NORM", "SR"}
+    np.testing.assert_allclose(tensors.knowledge[0, 0].numpy(), text[0], atol=1e-6)
+
+
+def test_statements_beyond_the_tokens_are_the_less_important_ones() -> None:
+    tensors, _ = embedder(statement_tokens=1)([Condition("", ("INVT", "SR", "IMI"), None, None, None)])
+    np.testing.assert_allclose(
+        tensors.statements[0, 0].numpy(), local_embeddings().embed_query("inferior myocardial infarction"), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("entries", [None, []])
+def test_without_knowledge_its_tokens_are_absent(entries: list[str] | None) -> None:
+    tensors, found = embedder(entries)([AFIB])
+    assert found == [[]] and not tensors.present[0, 4:6].any() and tensors.knowledge.shape == (1, 2, 384)
+
+
+def test_a_condition_embeds_alike_alone_and_among_others() -> None:
+    long = Condition("a much longer report " * 10, ("NORM", "SR", "INVT"), 50.0, "male", 60.0)
+    alone, _ = embedder(["AFIB", "SR"])([AFIB])
+    among, _ = embedder(["AFIB", "SR"])([long, AFIB])
+    for name, tensor in alone.tensors().items():
+        assert torch.equal(tensor[0], among.tensors()[name][1]), name
+
+
+def test_no_conditions_make_empty_tensors() -> None:
+    tensors, found = embedder(["AFIB"])([])
+    assert len(tensors) == 0 and found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("Atrial fibrillation", {"AFIB"}),
+        ("AFIB with inferior infarction", {"AFIB", "IMI"}),
+        ("sinus bradycardia, left bundle branch block", {"SBRAD", "CLBBB"}),
+        ("T-wave inversion and a normal sinus rhythm", {"INVT", "SR"}),
+        ("a poem about the sea", set()),
+    ],
+)
+def test_free_text_is_matched_with_statements(text: str, statements: set[str]) -> None:
+    condition = condition_from_text(text, 70, "Female", 110, READER, FACTS)
+    assert set(condition.statements) == statements
+    assert (condition.text, condition.age_years, condition.sex, condition.heart_rate_bpm) == (text, 70, "female", 110)
+
+
+def test_ages_above_89_are_one() -> None:
+    assert condition_from_text("sinus rhythm", 104, None, None, READER, FACTS).age_years == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"age": 121}, "age 121 is not between 0 and 120 years"),
+        ({"age": -1}, "age -1 is not between"),
+        ({"age": math.nan}, "age nan is not between"),
+        ({"sex": "F"}, "sex 'F' is neither 'female' nor 'male'"),
+        ({"heart_rate": 0}, "heart rate 0 is not between 20 and 300"),
+        ({"text": "  "}, "the text of the request is empty"),
+    ],
+)
+def test_impossible_requests_get_one_clear_line(arguments: dict[str, object], says: str) -> None:
+    request = {"text": "sinus rhythm", "age": None, "sex": None, "heart_rate": None} | arguments
+    with pytest.raises(ConditionError, match=says):
+        condition_from_text(**request, reader=READER, statement_facts=FACTS)  # type: ignore[arg-type]

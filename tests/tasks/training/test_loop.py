@@ -1,0 +1,114 @@
+"""The parts of the training loop that need no cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.training.early_stopping import EarlyStopping
+from tasks.training.loop import Average, batch_rows, finish, learning_rate
+from tasks.training.progress import Progress, append_progress, kept_checkpoint, loss_history
+from tests.tasks.small_training import impatient, small
+
+
+def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() -> None:
+    epoch = np.concatenate([batch_rows(3, step, 50, 8) for step in range(7)])
+    assert sorted(epoch[:50]) == list(range(50))
+    assert not np.array_equal(epoch[:50], np.concatenate([batch_rows(4, step, 50, 8) for step in range(7)])[:50])
+    assert np.array_equal(batch_rows(3, 5, 50, 8), epoch[40:48])
+    assert len(batch_rows(1, 0, 5, 16)) == 16
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    rates = [learning_rate(step, 100, 1.0, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.02
+
+
+def test_average_follows_the_network_and_swapping_twice_changes_nothing() -> None:
+    network = torch.nn.Linear(2, 2)
+    average = Average(network, 0.5)
+    start = network.weight.detach().clone()
+    with torch.no_grad():
+        network.weight.add_(1.0)
+    average.update(network, step=1000)
+    assert torch.allclose(average.weights[0], start + 0.5)
+    average.swap(network)
+    assert torch.allclose(network.weight, start + 0.5)
+    average.swap(network)
+    assert torch.allclose(network.weight, start + 1.0)
+
+
+def test_history_counts_a_repeated_step_once_and_ignores_a_cut_off_line(tmp_path: Path) -> None:
+    for step, loss in ((1, 3.0), (2, 2.0), (2, 1.5), (3, 1.0)):
+        append_progress(
+            tmp_path,
+            Progress(
+                stage="denoiser",
+                step=step,
+                steps=3,
+                losses={"loss": loss},
+                learning_rate=0.1,
+                steps_per_s=2.0,
+                worker_pid=1,
+            ),
+        )
+    with (tmp_path / "_progress.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"stage": "deno')
+    assert [(entry["step"], entry["loss"]) for entry in loss_history(tmp_path)] == [(1, 3.0), (2, 1.5), (3, 1.0)]
+
+
+def test_early_stopping_keeps_the_best_weights_through_a_checkpoint() -> None:
+    stopping, weights = EarlyStopping(patience=2), [torch.zeros(3)]
+    for step, loss in ((10, 3.0), (20, 1.0), (30, float("nan"))):
+        weights[0].fill_(step)
+        stopping.look(step, loss, weights)
+        assert not stopping.is_over
+    resumed = EarlyStopping(patience=2)
+    resumed.load(stopping.state(), torch.device("cpu"))
+    weights[0].fill_(40)
+    resumed.look(40, 1.0, weights)  # equal is not lower
+    assert resumed.is_over
+    assert (resumed.step, resumed.validation) == (20, 1.0)
+    assert resumed.weights[0].tolist() == [20.0] * 3
+
+
+def test_the_kept_weights_are_what_a_stage_saves_and_training_goes_on_with_its_own() -> None:
+    class Stage:
+        learner = torch.nn.Linear(1, 1, bias=False)
+        saved: float | None = None
+
+        def finish(self, device: torch.device) -> None:
+            self.saved = float(self.learner.weight.detach())
+
+    stage = Stage()
+    with torch.no_grad():
+        stage.learner.weight.fill_(5.0)
+    finish(stage, [torch.full((1, 1), 2.0)], torch.device("cpu"))  # type: ignore[arg-type]
+    assert stage.saved == 2.0
+    assert float(stage.learner.weight.detach()) == 5.0
+    finish(stage, None, torch.device("cpu"))  # type: ignore[arg-type]
+    assert stage.saved == 5.0
+
+
+def test_checkpoint_distance_shapes_a_model_only_if_it_may_stop_early() -> None:
+    often = {"checkpoint_every_steps": 5}
+    assert small().for_digest() == small(**often).for_digest()
+    assert impatient().for_digest() != small(**{**impatient().model_dump(), "checkpoint_every_steps": 6}).for_digest()
+
+
+def test_kept_checkpoint_is_the_last_or_with_patience_the_best(tmp_path: Path) -> None:
+    for step, validation in ((5, 2.0), (10, 1.0), (15, float("nan")), (20, 1.5)):
+        losses = {"loss": 1.0, "validation": validation}
+        entry = Progress(
+            stage="denoiser", step=step, steps=99, losses=losses, learning_rate=0.1, steps_per_s=1.0, worker_pid=1
+        )
+        append_progress(tmp_path, entry)
+    assert kept_checkpoint(tmp_path, "denoiser", None) == {"step": 20, "validation": 1.5}
+    assert kept_checkpoint(tmp_path, "denoiser", 2) == {"step": 10, "validation": 1.0}
+    assert kept_checkpoint(tmp_path, "autoencoder", 2) == {}

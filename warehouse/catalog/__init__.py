@@ -1,0 +1,1 @@
+"""The DuckDB catalog over the committed datasets, and the pages written from it."""

@@ -1,0 +1,97 @@
+"""The dataset card: README.md of a release, for people, with the front matter that dataset hubs read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from warehouse.release.content import ReleaseContent
+
+LIMITS = (
+    "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
+    "`condition`, `statements`, `age_years`, `sex` and `target_heart_rate_bpm` are what was asked for; no cardiologist "
+    "confirmed what was delivered. The measured columns come from an automatic delineator; null means that it found "
+    "nothing to measure.",
+    "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "
+    "design.",
+    "Fine detail and noise of real recordings are reproduced only in part; the quality table says how far.",
+    "The privacy audit bounds how well its attacks do on this cohort. It is evidence, not a formal guarantee such as "
+    "differential privacy.",
+    "Rows are independent: there are no patients in this dataset, hence no follow-up recordings.",
+)
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def summary(content: ReleaseContent) -> str:
+    """What the dataset is, in one paragraph."""
+    seconds = content.samples / content.sampling_rate_hz
+    origin = (
+        "recordings made by Einthoven's simulator (not from patients)"
+        if content.simulated_source
+        else f"recordings of the dataset {content.source}"
+    )
+    return (
+        f"{content.rows:,} synthetic 12-lead ECGs of {seconds:g} s at {content.sampling_rate_hz} Hz, each generated "
+        f"for a stated condition (diagnosis, age, sex, heart rate) by a diffusion model that learned from {origin}. "
+        "No row is a recording of a person."
+    )
+
+
+def generation(content: ReleaseContent) -> list[str]:
+    """How the dataset was made, step by step."""
+    read = "Simulated recordings" if content.simulated_source else f"Recordings of the dataset {content.source}"
+    return [
+        f"{read} were read, checked and split by patient; only the training split was learned from.",
+        "A latent diffusion model was trained on them, conditioned on diagnosis text, statements, age, sex and heart "
+        "rate.",
+        "Each row was generated for a stated condition, from its own random seed. Conditions asked for are "
+        "combinations of age band, sex and statements that several training patients share.",
+        "The cohort was evaluated against recordings that the model never saw, and audited for privacy. It was "
+        "published because every bound of the audit was kept.",
+    ]
+
+
+def conditions(content: ReleaseContent) -> list[tuple[str, int]]:
+    """Conditions and how many ECGs each has, most frequent first."""
+    counted = Counter(content.cohort["condition"].to_pylist())
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
+def dataset_card(content: ReleaseContent) -> str:
+    """Write the dataset card as Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "outcome": outcome,
+        "cell": lambda text: text.replace("|", r"\|").replace("\n", " "),
+    }
+    template = environment.get_template("dataset_card.md.jinja")
+    return template.render(
+        about=content.description,
+        content=content,
+        summary=summary(content),
+        generation=generation(content),
+        conditions=conditions(content),
+        limits=LIMITS,
+    )
+
+
+def number(value: float | None) -> str:
+    """A metric with four significant digits."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def interval(row: dict[str, Any]) -> str:
+    """A metric's 95 % interval."""
+    return "–" if row["low"] is None or row["high"] is None else f"{number(row['low'])} to {number(row['high'])}"
+
+
+def outcome(passed: bool | None) -> str:
+    """The outcome of a privacy check, in words."""
+    return {True: "passed", False: "failed", None: "reported only"}[passed]

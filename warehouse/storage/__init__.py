@@ -1,0 +1,1 @@
+"""Datasets at rest: staged, then committed; references, pseudonyms, waveform columns."""

@@ -1,0 +1,370 @@
+"""Datasets that are staged, then committed: a reader sees all of a dataset or nothing.
+
+A stage writes into `_staging/<kind>-<id>/`, which survives a kill so that the stage can continue there. `commit` writes
+the manifest, flushes it to disk and renames the folder to `<kind>/<id>/`: that rename is the one atomic step that
+makes the dataset visible. A lock per dataset keeps two runs from building the same one; the second waits, then finds
+it. Files directly under folders whose name starts with `_` (`_staging`, `_secrets`) are never part of a dataset.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from warehouse.errors import WarehouseError
+from warehouse.storage.reference import Kind, Reference
+
+MANIFEST = "MANIFEST.json"
+RECORDED_LIBRARIES = ("numpy", "torch", "diffusers", "ray", "prefect", "pyarrow", "duckdb", "wfdb", "langchain")
+
+
+class FileEntry(BaseModel):
+    """One file of a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(description="Path relative to the dataset's folder.")
+    bytes: int
+    sha256: str
+
+
+class Lineage(BaseModel):
+    """Where a dataset came from: enough to make it again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str = Field(description="Name of the stage that made it.")
+    code_version: int = Field(description="The stage's code version; part of the id.")
+    settings: dict[str, Any] = Field(description="The stage's settings, whole.")
+    inputs: list[Reference] = Field(description="What it was made from.")
+    libraries: dict[str, str] = Field(default_factory=lambda: library_versions())
+
+
+class Manifest(BaseModel):
+    """What a dataset holds; its presence in a committed folder is what makes the folder a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    id: str
+    rows: int
+    tables: dict[str, list[str]] = Field(description="Table name to 'column: type' lines.")
+    files: list[FileEntry]
+    lineage: Lineage
+    facts: dict[str, Any] = Field(default_factory=dict, description="Small results worth reading without the data.")
+    created_at: datetime
+
+    def parts(self, table: str) -> list[FileEntry]:
+        """The Parquet files of a table, in order."""
+        return [one for one in self.files if PurePosixPath(one.path).match(f"{table}/part-*.parquet")]
+
+
+class Staging:
+    """A dataset being built. Files written before a kill are still here when the stage runs again."""
+
+    def __init__(self, store: Store, kind: Kind, identifier: str) -> None:
+        self.store, self.kind, self.id = store, kind, identifier
+        self.path = store.staging_folder(kind, identifier)
+        self.resumed = self.path.exists()
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    def write_table(self, name: str, part: int, table: pa.Table, note: Any = None) -> Path:
+        """Write one part of a table; the part appears whole or not at all.
+
+        Args:
+            note: JSON value that says of this part what the stage needs to know at its end, so that the part need not
+                be read back. It is on disk before the part, so that a part that exists has its note.
+        """
+        if note is not None:
+            write_text(self._note(name, part), json.dumps(note))
+        return write_parquet(table, self._part(name, part))
+
+    def has_part(self, name: str, part: int) -> bool:
+        """Whether this part is written, perhaps by an earlier, interrupted run."""
+        return self._part(name, part).exists()
+
+    def note(self, name: str, part: int) -> Any:
+        """The note of a part that `write_table` wrote with one."""
+        return json.loads(self._note(name, part).read_bytes())
+
+    def _part(self, name: str, part: int) -> Path:
+        return self.path / name / f"part-{part:05d}.parquet"
+
+    def _note(self, name: str, part: int) -> Path:
+        return self.path / "_notes" / name / f"part-{part:05d}.json"
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder if nothing was written into it: another run made the dataset while this one waited."""
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def commit(self, rows: int, lineage: Lineage, facts: dict[str, Any] | None = None) -> Reference:
+        """Describe what is staged and make it visible. Files and folders that start with a dot or `_` are left out."""
+        with writing(self.path):
+            for leftover in [p for p in self.path.rglob("*") if p.name.startswith((".", "_"))]:
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
+            files = [
+                FileEntry(path=p.relative_to(self.path).as_posix(), bytes=p.stat().st_size, sha256=sha256_of(p))
+                for p in sorted(self.path.rglob("*"))
+                if p.is_file() and p != self.path / MANIFEST
+            ]
+            manifest = Manifest(
+                kind=self.kind,
+                id=self.id,
+                rows=rows,
+                tables=table_columns(self.path),
+                files=files,
+                lineage=lineage,
+                facts=facts or {},
+                created_at=datetime.now(UTC),
+            )
+            write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2))
+            target = self.store.folder(self.kind, self.id)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.rename(target)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                raise WarehouseError(
+                    f"{target} is in the way, and has no {MANIFEST}; remove it and run again"
+                ) from None
+            sync_folder(target.parent)
+        committed = self.store.find(self.kind, self.id)
+        if committed is None:
+            raise WarehouseError(f"{target} was committed but cannot be read back; check the disk")
+        return committed
+
+
+class Store:
+    """The warehouse folder: committed datasets, the staging area and the catalog's place.
+
+    Raises:
+        WarehouseError: the URI is not a local folder, or the folder cannot be written.
+    """
+
+    def __init__(self, uri: str) -> None:
+        if "://" in uri and not uri.startswith("file://"):
+            raise WarehouseError(f"warehouse.uri {uri!r}: only local folders are supported so far; give a path")
+        self.root = Path(uri.removeprefix("file://")).expanduser().resolve()
+        with writing(self.root):
+            (self.root / "_staging").mkdir(parents=True, exist_ok=True)
+            if not os.access(self.root / "_staging", os.W_OK):
+                raise PermissionError(errno.EACCES, "not writable", str(self.root))
+
+    @property
+    def catalog(self) -> Path:
+        """The DuckDB file that people query."""
+        return self.root / "catalog.duckdb"
+
+    def folder(self, kind: Kind, identifier: str) -> Path:
+        """Where a committed dataset lives."""
+        return self.root / kind / identifier
+
+    def staging_folder(self, kind: Kind, identifier: str) -> Path:
+        """Where a dataset is built."""
+        return self.root / "_staging" / f"{kind}-{identifier}"
+
+    def find(self, kind: Kind, identifier: str) -> Reference | None:
+        """The reference of a committed dataset, or None if it was not committed."""
+        path = self.folder(kind, identifier) / MANIFEST
+        if not path.exists():
+            return None
+        manifest = read_manifest(path)
+        return Reference(
+            kind=kind,
+            id=identifier,
+            uri=str(path.parent),
+            rows=manifest.rows,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+
+    def manifest(self, reference: Reference) -> Manifest:
+        """The manifest behind a reference.
+
+        Raises:
+            WarehouseError: the dataset is gone, or is not the one the reference was made for.
+        """
+        path = self.folder(reference.kind, reference.id) / MANIFEST
+        if not path.exists():
+            raise WarehouseError(f"{reference.kind} {reference.id} is not in {self.root}; run the stage that makes it")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != reference.sha256:
+            raise WarehouseError(f"{path} changed since {reference.kind} {reference.id} was referenced; rebuild it")
+        return read_manifest(path)
+
+    def path(self, reference: Reference) -> Path:
+        """The folder of a committed dataset, after checking that it is the referenced one."""
+        self.manifest(reference)
+        return self.folder(reference.kind, reference.id)
+
+    def read(self, reference: Reference, table: str, columns: list[str] | None = None) -> pa.Table:
+        """A table of a committed dataset, parts in order."""
+        folder = self.folder(reference.kind, reference.id)
+        parts = [folder / one.path for one in self.manifest(reference).parts(table)]
+        if not parts:
+            raise WarehouseError(f"{reference.kind} {reference.id} has no table {table!r}")
+        # Without partitioning=None, a folder named key=value above the warehouse would become a column.
+        return pa.concat_tables([pq.read_table(part, columns=columns, partitioning=None) for part in parts])
+
+    def committed(self, kind: Kind | None = None) -> list[Manifest]:
+        """Manifests of all committed datasets, oldest first."""
+        paths = self.root.glob(f"{kind or '[!_]*'}/*/{MANIFEST}")
+        return sorted(
+            (read_manifest(p) for p in paths if p.parent.parent.name != "releases"), key=lambda m: m.created_at
+        )
+
+    @contextmanager
+    def stage(self, kind: Kind, identifier: str, waiting: Callable[[], None] | None = None) -> Iterator[Staging]:
+        """Build a dataset under its lock; what is not committed stays in staging for the next try."""
+        with self.lock(f"{kind}-{identifier}", waiting):
+            try:
+                yield Staging(self, kind, identifier)
+            except OSError as error:
+                # Files outside the warehouse, such as a source that cannot be read, are not about writing.
+                inside = error.filename is None or Path(str(error.filename)).is_relative_to(self.root)
+                if inside and (explained := _explained(error, self.root)):
+                    raise explained from error
+                raise
+
+    @contextmanager
+    def lock(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold a lock of the warehouse, which one process at a time can.
+
+        Args:
+            waiting: called once if another process holds it.
+        """
+        lock = FileLock(self.root / "_staging" / f"{name}.lock")
+        with writing(self.root):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting:
+                    waiting()
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def write_parquet(table: pa.Table, path: Path) -> Path:
+    """Write a Parquet file (zstd) that appears whole or not at all, and is on disk when this returns."""
+    with _whole(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=1024)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file (UTF-8) that appears whole or not at all, and is on disk when this returns."""
+    with _whole(path) as file:
+        file.write(text.encode())
+    return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write; it gets its name, in place of an earlier one, when all of it is on disk."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into one line that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if explained := _explained(error, path):
+            raise explained from error
+        raise
+
+
+def _explained(error: OSError, path: Path) -> WarehouseError | None:
+    """What to do about a failed write; None where there is nothing better to say than the error itself."""
+    place = error.filename or path
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WarehouseError(
+            f"no space left while writing {place}; free some, then run the same command again: it continues from there"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return WarehouseError(
+            f"cannot write {place} ({error.strerror}); make it writable or set warehouse.uri elsewhere"
+        )
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a MANIFEST.json.
+
+    Raises:
+        WarehouseError: it is damaged.
+    """
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise WarehouseError(
+            f"{path} is damaged ({error.error_count()} errors); remove its folder and run again"
+        ) from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def table_columns(folder: Path) -> dict[str, list[str]]:
+    """The tables of a folder, each with its columns as 'name: type'."""
+    tables = {}
+    for first in sorted(folder.glob("*/part-00000.parquet")):
+        schema = pq.read_schema(first)
+        tables[first.parent.name] = [f"{field.name}: {field.type}" for field in schema]
+    return tables
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that shape results, for lineage."""
+    found = {}
+    for name in RECORDED_LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
