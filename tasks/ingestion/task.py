@@ -15,6 +15,7 @@ from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import SourceError
 from warehouse.schema import quarantine
 from warehouse.sources import RefusedRecord, Source, SourceRecord, open_source
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
@@ -98,15 +99,15 @@ def _build(
     _report(reference, splits, reasons)
     return Result(
         rows=splits.total(),
-        facts={
-            "statements": source.statements(),
-            "splits": {split: splits[split] for split in SPLITS},
-            "quarantined": dict(reasons.most_common()),
-            "source": source.name,
-            "simulated": source.simulated,
-            "samples": window.samples,
-            "sampling_rate_hz": window.rate_hz,
-        },
+        facts=RecordingsFacts(
+            statements=source.statements(),
+            splits={split: splits[split] for split in SPLITS},
+            quarantined=dict(reasons.most_common()),
+            source=source.name,
+            simulated=source.simulated,
+            samples=window.samples,
+            sampling_rate_hz=window.rate_hz,
+        ),
     )
 
 
