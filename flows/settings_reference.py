@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -99,7 +99,8 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _setting(name: str, field: FieldInfo, path: str) -> Setting:
-    extra = field.json_schema_extra
+    extra: dict[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    choices = extra.get("enum")
     bounds = [
         f"{sign} {getattr(rule, bound):g}"
         for rule in field.metadata
@@ -109,10 +110,10 @@ def _setting(name: str, field: FieldInfo, path: str) -> Setting:
     known = field.default is not PydanticUndefined
     return Setting(
         path=_join(path, name),
-        type=", ".join([_type(field.annotation), *bounds]),
+        type=", ".join([_one_of(choices) if choices else _type(field.annotation), *bounds]),
         default=json.dumps(field.default, ensure_ascii=False) if known else None,
         required=field.is_required(),
-        operational=isinstance(extra, dict) and bool(extra.get("operational")),
+        operational=bool(extra.get("operational")),
         description=field.description or "",
     )
 
@@ -123,10 +124,14 @@ def _type(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_type(one) for one in arguments)
     if origin is Literal:
-        return " or ".join(f"`{json.dumps(one)}`" for one in arguments)
+        return _one_of(arguments)
     if origin is tuple:
         return f"list of {_type(arguments[0])}"
     return "null" if kind is type(None) else str(kind.__name__)
+
+
+def _one_of(values: Iterable[Any]) -> str:
+    return " or ".join(f"`{json.dumps(value)}`" for value in values)
 
 
 def _join(path: str, name: str) -> str:
