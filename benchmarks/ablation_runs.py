@@ -37,6 +37,7 @@ from tasks.settings import Settings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from tasks.training.autoencoder_task import STAGE as AUTOENCODER
 from tasks.training.task import TRAINING
+from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Staging, Store
 
@@ -136,7 +137,7 @@ def with_residual_of_simulator(
     if model is None or (fitted := load_equation(store.path(model))) is None:
         return
     held_out = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
-    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
+    rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
     for one, run in alone.items():
         settings = settings_of[one]
         cohort = store.find("cohort", run.made.get("cohort", "")) or simulate_cohort(settings, recordings)
@@ -158,9 +159,9 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
     }
 
     def build(staging: Staging) -> Result:
-        source = store.manifest(recordings).facts
+        source = store.facts(recordings, RecordingsFacts)
         known = store.read(recordings, "recordings", DESIGN_COLUMNS)
-        design = design_cohort(known.filter(pc.equal(known["split"], "train")), cohort, source["statements"])
+        design = design_cohort(known.filter(pc.equal(known["split"], "train")), cohort, source.statements)
         run_logger().info("simulate cohort: fitting the beats of training recordings, if that was not done before")
         beats = recorded_beats(store, recordings)
         started, made = time.monotonic(), 0
@@ -168,7 +169,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             if staging.has_part(TABLE, part):
                 continue
             numbers = range(first, min(first + cohort.rows_per_part, cohort.size))
-            conditions = [design.ask(cohort.seed, row, source["statements"]) for row in numbers]
+            conditions = [design.ask(cohort.seed, row, source.statements) for row in numbers]
             seeds = [row_seed(cohort.seed, row) for row in numbers]
             signal = simulate_conditions(beats, conditions, seeds)
             entries: list[list[str]] = [[] for _ in numbers]
@@ -180,14 +181,15 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             made += len(numbers)
             run_logger().info("cohort %s: %d/%d ECGs simulated", cohort.name, numbers[-1] + 1, cohort.size)
         speed = {"records_per_second": round(made / (time.monotonic() - started), 2)} if made else {}
-        facts = {
-            "name": cohort.name,
-            "simulated": True,
-            "sampling_rate_hz": source["sampling_rate_hz"],
-            "samples": source["samples"],
+        facts = CohortFacts(
+            name=cohort.name,
+            simulated=True,
+            sampling_rate_hz=source.sampling_rate_hz,
+            samples=source.samples,
+            design=design.facts,
             **speed,
             **summarise(staging.path / TABLE),
-        }
+        )
         return Result(rows=cohort.size, facts=facts)
 
     return commit_once(SIMULATION, shaping, [recordings], store, build)
@@ -214,5 +216,5 @@ def _model(store: Store, run: Run) -> Reference | None:
 
 def _sampling_speed(store: Store, cohort: Reference) -> dict[str, Figure]:
     """Records/s of generation, with the start of its workers."""
-    speed = store.manifest(cohort).facts.get("records_per_second")
+    speed = store.facts(cohort, CohortFacts).records_per_second
     return {SAMPLING_SPEED: Figure(value=speed)} if speed else {}

@@ -27,6 +27,7 @@ from tasks.drawing.ecg_paper import draw_comparison
 from tasks.drawing.report_figures import REAL, STYLE, SYNTHETIC
 from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
 from warehouse.errors import EinthovenError
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.store import Store
 
 CONDITIONS: Final = ("NORM", "AFIB", "SBRAD", "STACH", "CLBBB", "CRBBB", "IMI", "LVH")
@@ -50,11 +51,11 @@ def main(words: Sequence[str] | None = None) -> None:
     if cohort is None:
         raise EinthovenError(f"cohort {given.cohort} is not in {store.root}")
     (recordings,) = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "recordings"]
-    facts = store.manifest(recordings).facts
+    facts = store.facts(recordings, RecordingsFacts)
     real = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
-    synthetic, rate_hz = read_cohort(store, cohort), float(facts["sampling_rate_hz"])
+    synthetic, rate_hz = read_cohort(store, cohort), float(facts.sampling_rate_hz)
     chosen = shown_conditions(real, synthetic)
-    names = {code: str(facts["statements"][code]["description"]) for code in chosen}
+    names = {code: str(facts.statements[code]["description"]) for code in chosen}
     pairs = {names[code]: (_with(real, code), _with(synthetic, code)) for code in chosen}
     pictures = {given.out: draw_beats(pairs, rate_hz)}
     if given.strips:

@@ -21,6 +21,7 @@ from flows.profiles import load_settings
 from models.evaluation.metrics import wilson
 from tasks.knowledge.claims import Claim
 from tasks.knowledge.evidence import COLUMNS, Evidence, Group, TrainingRecordings
+from warehouse.storage.facts import KnowledgeFacts
 from warehouse.storage.store import Store
 
 FEWEST = 10
@@ -52,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
     checked = [
         _check(row, claim, test) for row in store.read(knowledge, "knowledge").to_pylist() for claim in row["claims"]
     ]
-    facts = store.manifest(knowledge).facts
+    facts = store.facts(knowledge, KnowledgeFacts)
     testable = [one for one in checked if one.measured >= FEWEST]
     bound = settings.knowledge.min_support
     groups = {
@@ -77,8 +78,8 @@ def main(words: Sequence[str] | None = None) -> None:
             )
         )
     checks += [
-        Check(name="building", value=facts["seconds"], unit="s", target=1800.0, comparison="<=", n=facts["entries"]),
-        Check(name="entries whose model kept too little", value=facts["rendered"], n=facts["entries"]),
+        Check(name="building", value=facts.seconds, unit="s", target=1800.0, comparison="<=", n=facts.entries),
+        Check(name="entries whose model kept too little", value=facts.rendered, n=facts.entries),
         Check(name="claims without enough test recordings", value=len(checked) - len(testable), n=len(checked)),
     ]
     publish(
@@ -87,7 +88,7 @@ def main(words: Sequence[str] | None = None) -> None:
         quick=given.quick,
         seconds=time.monotonic() - started,
         settings={"profile": given.profile, **settings.knowledge.model_dump(mode="json")},
-        details={**facts, "fewest_test_recordings": FEWEST, "bound": bound},
+        details={**facts.model_dump(), "fewest_test_recordings": FEWEST, "bound": bound},
     )
 
 

@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,10 +24,11 @@ from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
 from models.evaluation.metrics import wilson
-from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, conditions_of
+from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, condition_from_text, conditions_of
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import KnowledgeSettings, RetrievalWeights
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.store import Store
 
 REQUESTS: Final = Path(__file__).parent / "retrieval_requests.json"
@@ -48,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     recordings = ingest_dataset(settings)
     reference = build_knowledge_base(settings, recordings)
     store = Store(settings.warehouse.uri)
-    table, facts = store.read(reference, "knowledge"), store.manifest(recordings).facts["statements"]
+    table, facts = store.read(reference, "knowledge"), store.facts(recordings, RecordingsFacts).statements
     reader = StatementReader(local_embeddings(), facts)
     written = json.loads(REQUESTS.read_text(encoding="utf-8"))
     conditions = [
@@ -89,7 +90,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _found(
-    conditions: list[Condition], table: pa.Table, facts: dict[str, Any], settings: KnowledgeSettings
+    conditions: list[Condition], table: pa.Table, facts: StatementFacts, settings: KnowledgeSettings
 ) -> list[list[str]]:
     """Statements of the entries found for each request, best first."""
     embedder = ConditionEmbedder(local_embeddings(), table, facts, 4, 3, settings)
@@ -98,7 +99,7 @@ def _found(
 
 
 def _many(
-    recordings: pa.Table, table: pa.Table, facts: dict[str, Any], settings: KnowledgeSettings, many: int
+    recordings: pa.Table, table: pa.Table, facts: StatementFacts, settings: KnowledgeSettings, many: int
 ) -> float:
     """Seconds to retrieve entries for many requests, embedding their texts included."""
     conditions = conditions_of(recordings, facts)

@@ -44,6 +44,7 @@ from tasks.evaluation.networks.classifier import load_classifier, reference_clas
 from tasks.generation.task import DESIGN_COLUMNS, PartWriter
 from tasks.settings import Settings
 from warehouse.errors import EinthovenError
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -251,9 +252,9 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
         raise EinthovenError(f"model {model_id} is not in {store.root}; leave --model out to train the profile's")
     inputs = {one.kind: one for one in store.manifest(model).lineage.inputs}
     recordings, knowledge = inputs["recordings"], inputs["knowledge"]
-    facts = store.manifest(recordings).facts
+    facts = store.facts(recordings, RecordingsFacts)
     known = store.read(recordings, "recordings", DESIGN_COLUMNS)
-    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings.cohort, facts["statements"])
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings.cohort, facts.statements)
     writer = PartWriter(
         cohort="benchmark",
         settings=settings.cohort,
@@ -261,12 +262,12 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
         model=model,
         knowledge=knowledge,
         knowledge_settings=settings.knowledge,
-        statement_facts=facts["statements"],
-        simulated=bool(facts["simulated"]),
+        statement_facts=facts.statements,
+        simulated=facts.simulated,
         uri=str(store.root),
         threads=torch.get_num_threads(),
     )
-    asked = [design.ask(settings.cohort.seed, row, facts["statements"]) for row in range(rows)]
+    asked = [design.ask(settings.cohort.seed, row, facts.statements) for row in range(rows)]
     condition, _ = writer.embedder(asked)
     seeds = [row_seed(settings.cohort.seed, row) for row in range(rows)]
     cohort = settings.cohort

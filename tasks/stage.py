@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import Task
@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from tasks.settings.settings_section import Section
 from warehouse.catalog.catalog import rebuild_catalog, refresh_catalog
 from warehouse.errors import TRANSIENT_ERRORS
+from warehouse.storage.facts import Facts
 from warehouse.storage.reference import Kind, Reference, digest
 from warehouse.storage.store import Lineage, Staging, Store
 
@@ -36,7 +37,7 @@ class Result:
     """What a stage built in its staging folder."""
 
     rows: int
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts
 
 
 def stage_id(stage: Stage, settings: dict[str, Any], inputs: list[Reference]) -> str:

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
+from tests.facts import alignment_facts, audit_facts, evaluation_facts, model_facts, recordings_facts
 from warehouse import schema
 from warehouse.release.content import ReleaseDescription, ReleaseInputs, gather
 from warehouse.release.files import write_release_files
 from warehouse.release.releases import publish
 from warehouse.release.verification import require_sound
+from warehouse.storage.facts import Facts
 from warehouse.storage.reference import Kind, Reference, digest
 from warehouse.storage.store import Lineage, Store
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
@@ -88,10 +90,9 @@ class TinyPipeline:
         source = Reference(kind="source", id=source_id, uri="/data/clinic-7/ptbxl", rows=60, sha256="0" * 64)
         recordings = self._recordings(source)
         knowledge = self._put("knowledge", [recordings], {}, 0)
-        facts = {
-            "history": HISTORY,
-            "simulator_fit": {code: dict.fromkeys(INDEPENDENT_LEADS, 0.9) for code in CONDITIONS},
-        }
+        facts = model_facts(
+            history=HISTORY, simulator_fit={code: dict.fromkeys(INDEPENDENT_LEADS, 0.9) for code in CONDITIONS}
+        )
         model = self._put("model", [recordings, knowledge], {}, 3, facts=facts)
         cohort = self._cohort(model, knowledge, recordings)
         evaluation = self._evaluation(cohort, recordings)
@@ -105,7 +106,7 @@ class TinyPipeline:
         tables: dict[str, pa.Table],
         rows: int,
         settings: dict[str, Any] | None = None,
-        facts: dict[str, Any] | None = None,
+        facts: Facts | None = None,
     ) -> Reference:
         settings = {**(settings or {}), **self.settings.get(kind, {})}
         content = [self.rows, self.seed, self.membership_auc, self.extra_column, self.cohort_text]
@@ -152,12 +153,14 @@ class TinyPipeline:
             },
             schema=schema.quarantine(),
         )
-        facts = {
-            "statements": STATEMENTS,
-            "source": "tiny",
-            "simulated": self.simulated,
-            "quarantined": {"unreadable_header": 1},
-        }
+        facts = recordings_facts(
+            statements=STATEMENTS,
+            source="tiny",
+            simulated=self.simulated,
+            quarantined={"unreadable_header": 1},
+            samples=SAMPLES,
+            sampling_rate_hz=RATE_HZ,
+        )
         return self._put("recordings", [source], {"recordings": table, "quarantine": quarantine}, rows, facts=facts)
 
     def _cohort(self, model: Reference, knowledge: Reference, recordings: Reference) -> Reference:
@@ -211,8 +214,8 @@ class TinyPipeline:
             for lead in STANDARD_LEADS + INDEPENDENT_LEADS
         ]
         table = pa.Table.from_pylist(rows, schema=schema.evaluations())
-        encoder = self._put("alignment", [recordings], {}, 1, facts={"history": ALIGNMENT_HISTORY})
-        tables, facts = {"evaluations": table}, {"alignment": encoder.id}
+        encoder = self._put("alignment", [recordings], {}, 1, facts=alignment_facts(history=ALIGNMENT_HISTORY))
+        tables, facts = {"evaluations": table}, evaluation_facts(alignment=encoder.id)
         return self._put("evaluation", [cohort, recordings], tables, len(rows), {"seed": 1}, facts)
 
     def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
@@ -227,7 +230,7 @@ class TinyPipeline:
         table = pa.Table.from_pylist(rows, schema=schema.audits())
         failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
         settings = {"seed": 1, "max_membership_auc": BOUND, "max_near_copy_share": 0.0}
-        facts = {"passed": not failed, "failed": failed}
+        facts = audit_facts(passed=not failed, failed=failed)
         return self._put("audit", [cohort, recordings], {"audits": table}, len(rows), settings, facts)
 
 

@@ -39,6 +39,7 @@ from tasks.conditions.condition import (
 from tasks.conditions.heart_rate_law import HeartRateLaw, heart_rate_law
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.settings import CohortSettings
+from warehouse.storage.facts import DesignFacts
 
 STRIDE: Final = (5**0.5 - 1) / 2
 """Multiples of the golden ratio, modulo 1, fall into an interval as often as its length says, up to a few: a Kronecker
@@ -81,6 +82,17 @@ class CohortDesign:
         """Share of recordings up to and including each group."""
         weights = np.array([group.recordings for group in self.groups], dtype=np.float64)
         return np.cumsum(weights) / weights.sum()
+
+    @property
+    def facts(self) -> DesignFacts:
+        """What the manifest of a cohort says of its design."""
+        return DesignFacts(
+            groups=len(self.groups),
+            training_recordings=self.recordings,
+            backed_off=self.backed_off,
+            backed_off_share=self.backed_off / self.recordings,
+            left_out=self.left_out,
+        )
 
     def ask(self, seed: int, row: int, statement_facts: StatementFacts) -> Condition:
         """The condition of a row of the cohort with this seed."""

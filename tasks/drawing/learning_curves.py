@@ -11,6 +11,7 @@ import numpy as np
 from prefect.artifacts import create_image_artifact
 
 from tasks.stage import in_run
+from warehouse.storage.facts import ModelFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -32,11 +33,6 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Curves:
     return curves
 
 
-def kept_steps(facts: Mapping[str, Any]) -> dict[str, int]:
-    """Stage to the step whose weights were kept, as far as a model's facts tell it."""
-    return {stage: int(about["step"]) for stage, about in (facts.get("kept") or {}).items() if about}
-
-
 def last_losses(curves: Curves) -> str:
     """The last value of every loss, in words."""
     return "; ".join(
@@ -45,12 +41,12 @@ def last_losses(curves: Curves) -> str:
     )
 
 
-def save_losses(folder: Path, facts: Mapping[str, Any]) -> None:
+def save_losses(folder: Path, facts: ModelFacts) -> None:
     """Draw the loss curves of a model's facts into its folder; nothing without a history."""
     from tasks.drawing import report_figures as figures
 
-    if curves := learning_curves(facts.get("history") or []):
-        picture = figures.png_bytes(figures.draw_curves(curves, kept_steps(facts)))
+    if curves := learning_curves(facts.history):
+        picture = figures.png_bytes(figures.draw_curves(curves))
         (folder / PICTURE).write_bytes(picture)
 
 
@@ -62,7 +58,7 @@ def show_losses(store: Store, model: Reference) -> None:
     path = store.path(model) / PICTURE
     if not in_run() or not path.exists():
         return
-    curves = learning_curves(store.manifest(model).facts.get("history") or [])
+    curves = learning_curves(store.facts(model, ModelFacts).history)
     create_image_artifact(
         image_url="data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(),
         key="training-losses",

@@ -38,6 +38,7 @@ from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_r
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, run_logger
 from warehouse import schema
+from warehouse.storage.facts import EvaluationFacts, ModelFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
@@ -59,7 +60,7 @@ SUMMARY = {
     ("macro AUC", "real + synthetic"): "macro_auc_real_and_synthetic",
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
 }
-"""Metric and subject to its name in the facts of the manifest."""
+"""Metric and subject to its name in `EvaluationFacts`."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Real:
     """What ECGs are compared with: the recordings of each split and the classifier that learned from them."""
 
     reference: Reference
-    facts: dict[str, Any]
+    facts: RecordingsFacts
     train: EcgSet
     validation: EcgSet
     test: EcgSet
@@ -77,7 +78,7 @@ class Real:
     @property
     def rate_hz(self) -> int:
         """Sampling rate of the recordings."""
-        return int(self.facts["sampling_rate_hz"])
+        return self.facts.sampling_rate_hz
 
 
 def measure_cohort(
@@ -113,8 +114,13 @@ def measure_cohort(
             "; ".join(missing),
         )
     staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
-    made_with = {"classifier": real.classifier_reference.id, "alignment": aligned_by.id if aligned_by else None}
-    return Result(rows=len(rows), facts={**_summary(rows), **made_with, "missing": missing})
+    facts = EvaluationFacts(
+        **_summary(rows),
+        classifier=real.classifier_reference.id,
+        alignment=aligned_by.id if aligned_by else None,
+        missing=missing,
+    )
+    return Result(rows=len(rows), facts=facts)
 
 
 def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings) -> Real:
@@ -122,7 +128,7 @@ def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference
 
     reference = reference_classifier(settings, recordings, compute, store)
     train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
-    facts = store.manifest(recordings).facts
+    facts = store.facts(recordings, RecordingsFacts)
     classifier = load_classifier(store.path(reference))
     return Real(recordings, facts, train, validation, test, reference, classifier)
 
@@ -164,7 +170,7 @@ def _compared(
     if model is not None:
         rows += ode_residual_rows(compared, store.path(model))
         rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
-        rows += simulator_rows(store.manifest(model).facts.get("simulator_fit") or {}, settings.seed)
+        rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
 
 
@@ -180,7 +186,7 @@ def _alignment(
         return None, list(alignment_rows(None, None, settings))
     encoder = load_alignment(store.path(reference))
     of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), real.rate_hz)
-    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts["statements"]), real.rate_hz)
+    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts.statements), real.rate_hz)
     return reference, list(alignment_rows(of_synthetic, of_test, settings))
 
 

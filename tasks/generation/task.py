@@ -20,6 +20,7 @@ from tasks.conditions.condition import ConditionEmbedder, StatementFacts
 from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
+from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
@@ -87,9 +88,9 @@ def _generate(
     store = staging.store
     if settings.fast:
         _require_student(store, model, settings.guidance)
-    source = store.manifest(recordings).facts
+    source = store.facts(recordings, RecordingsFacts)
     known = store.read(recordings, "recordings", DESIGN_COLUMNS)
-    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings, source["statements"])
+    design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings, source.statements)
     if not design.groups:
         raise GenerationError(
             f"no group of training patients in {recordings} has cohort.min_patients={settings.min_patients}; lower it"
@@ -121,26 +122,20 @@ def _generate(
                 "model": model,
                 "knowledge": knowledge,
                 "knowledge_settings": knowledge_settings,
-                "statement_facts": source["statements"],
-                "simulated": bool(source["simulated"]),
+                "statement_facts": source.statements,
+                "simulated": source.simulated,
                 "uri": str(store.root),
             },
         )
-    facts = {
-        "name": settings.name,
-        "simulated": bool(source["simulated"]),
-        "sampling_rate_hz": source["sampling_rate_hz"],
-        "samples": source["samples"],
-        "design": {
-            "groups": len(design.groups),
-            "training_recordings": design.recordings,
-            "backed_off": design.backed_off,
-            "backed_off_share": design.backed_off / design.recordings,
-            "left_out": design.left_out,
-        },
+    facts = CohortFacts(
+        name=settings.name,
+        simulated=source.simulated,
+        sampling_rate_hz=source.sampling_rate_hz,
+        samples=source.samples,
+        design=design.facts,
         **speed,
         **summarise(staging.path / TABLE),
-    }
+    )
     return Result(rows=settings.size, facts=facts)
 
 

@@ -17,6 +17,7 @@ from warehouse.sources.content import content_of
 from warehouse.sources.record import RefusedRecord, SourceRecord
 from warehouse.sources.registry import open_source
 from warehouse.sources.source import Source
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
@@ -119,15 +120,15 @@ def _build(
     _report(reference, splits, reasons)
     return Result(
         rows=splits.total(),
-        facts={
-            "statements": source.statements(),
-            "splits": {split: splits[split] for split in SPLITS},
-            "quarantined": dict(reasons.most_common()),
-            "source": source.name,
-            "simulated": source.simulated,
-            "samples": window.samples,
-            "sampling_rate_hz": window.rate_hz,
-        },
+        facts=RecordingsFacts(
+            statements=source.statements(),
+            splits={split: splits[split] for split in SPLITS},
+            quarantined=dict(reasons.most_common()),
+            source=source.name,
+            simulated=source.simulated,
+            samples=window.samples,
+            sampling_rate_hz=window.rate_hz,
+        ),
     )
 
 

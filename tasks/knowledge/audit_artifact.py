@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pyarrow as pa
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from warehouse.storage.facts import KnowledgeFacts
 
-def publish_audit(table: pa.Table, found: Mapping[str, Any]) -> None:
+
+def publish_audit(table: pa.Table, found: KnowledgeFacts) -> None:
     """Make the artifacts `knowledge-audit` and `knowledge-entries`. Call inside a run.
 
     Args:
@@ -18,13 +17,13 @@ def publish_audit(table: pa.Table, found: Mapping[str, Any]) -> None:
     """
     create_markdown_artifact(
         key="knowledge-audit",
-        description=f"{found['entries']} entries by {found['model']}",
+        description=f"{found.entries} entries by {found.model}",
         markdown=(
-            f"# Knowledge base: {found['entries']} entries\n\n"
-            f"Of {found['proposed']} claims that {found['model']} proposed, the recordings supported {found['kept']} "
-            f"and refuted {found['refuted']}. {found['rendered']} entries fell back to the evidence alone. "
-            f"{found['asked']} questions were asked, {found['cached']} answers reused, {found['failed']} failed; "
-            f"{found['seconds']:g} s.\n"
+            f"# Knowledge base: {found.entries} entries\n\n"
+            f"Of {found.proposed} claims that {found.model} proposed, the recordings supported {found.kept} "
+            f"and refuted {found.refuted}. {found.rendered} entries fell back to the evidence alone. "
+            f"{found.asked} questions were asked, {found.cached} answers reused, {found.failed} failed; "
+            f"{found.seconds:g} s.\n"
         ),
     )
     create_table_artifact(

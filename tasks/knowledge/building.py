@@ -20,6 +20,7 @@ from tasks.knowledge.writing import Author, Entry
 from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
 from warehouse.schema import knowledge
+from warehouse.storage.facts import KnowledgeFacts
 from warehouse.storage.reference import digest
 
 LOG_EVERY_S = 10.0
@@ -80,20 +81,20 @@ def knowledge_table(entries: list[Entry], names: Mapping[str, str], model: str, 
     return pa.Table.from_pylist(rows, schema=knowledge())
 
 
-def facts(entries: list[Entry], respondent: Respondent, seconds: float) -> dict[str, Any]:
+def facts(entries: list[Entry], respondent: Respondent, seconds: float) -> KnowledgeFacts:
     """The audit in numbers, for the manifest; the claims counted are the language model's."""
-    return {
-        "entries": len(entries),
-        "proposed": sum(_count(entry, kept) for entry in entries for kept in (True, False)),
-        "kept": sum(_count(entry, True) for entry in entries),
-        "refuted": sum(_count(entry, False) for entry in entries),
-        "rendered": sum(entry.rendered for entry in entries),
-        "model": respondent.identity,
-        "asked": respondent.asked,
-        "cached": respondent.cached,
-        "failed": respondent.failed,
-        "seconds": round(seconds, 1),
-    }
+    return KnowledgeFacts(
+        entries=len(entries),
+        proposed=sum(_count(entry, kept) for entry in entries for kept in (True, False)),
+        kept=sum(_count(entry, True) for entry in entries),
+        refuted=sum(_count(entry, False) for entry in entries),
+        rendered=sum(entry.rendered for entry in entries),
+        model=respondent.identity,
+        asked=respondent.asked,
+        cached=respondent.cached,
+        failed=respondent.failed,
+        seconds=round(seconds, 1),
+    )
 
 
 def _count(entry: Entry, kept: bool) -> int:

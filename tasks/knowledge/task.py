@@ -8,6 +8,7 @@ from prefect import task
 
 from tasks.settings import KnowledgeSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, in_run, run_logger
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
@@ -47,8 +48,8 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
         started = time.monotonic()
         model, embeddings = chat_model(settings), local_embeddings()
         respondent = Respondent(model, model_identity(model, settings), settings, store.root / "_cache" / "knowledge")
-        statements = store.manifest(recordings).facts["statements"]
-        names = {code: facts["description"] or code for code, facts in statements.items()}
+        statements = store.facts(recordings, RecordingsFacts).statements
+        names = {code: about["description"] or code for code, about in statements.items()}
         entries = write_knowledge(store.read(recordings, "recordings", COLUMNS), names, respondent, settings)
         table = knowledge_table(entries, names, respondent.identity, embeddings)
         staging.write_table("knowledge", 0, table)
@@ -58,7 +59,7 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
         run_logger().info(
             "knowledge: %(entries)d entries; of %(proposed)d claims by %(model)s %(kept)d kept, %(refuted)d refuted; "
             "%(rendered)d entries rendered from evidence; %(asked)d questions asked, %(cached)d answers reused",
-            found,
+            found.model_dump(),
         )
         return Result(rows=len(entries), facts=found)
 

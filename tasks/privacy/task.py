@@ -11,6 +11,7 @@ from tasks.settings import ComputeSettings, PrivacySettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse import schema
 from warehouse.errors import EinthovenError
+from warehouse.storage.facts import AuditFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
@@ -56,7 +57,7 @@ def _audit(staging: Staging, settings: PrivacySettings, cohort: Reference, recor
     from tasks.privacy.attacks.near_copies import near_copy_rows
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
-    facts = store.manifest(recordings).facts
+    facts = store.facts(recordings, RecordingsFacts)
     members, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
     if min(len(validation), len(test)) < FEWEST_NON_MEMBERS or len(members) == 0:
         raise PrivacyError(
@@ -64,13 +65,12 @@ def _audit(staging: Staging, settings: PrivacySettings, cohort: Reference, recor
             f"validation and test, got {len(members)}, {len(validation)} and {len(test)}; ingest more or change folds"
         )
     synthetic = read_cohort(store, cohort)
-    rate_hz = int(facts["sampling_rate_hz"])
     held_out = concatenate([validation, test])
     rows: list[dict[str, object]] = []
     for found in (
-        membership_rows(synthetic, members, validation, test, rate_hz, settings),
-        near_copy_rows(synthetic, members, held_out, rate_hz, settings),
-        disclosure_rows(synthetic, members, concatenate([members, held_out]), facts["statements"], settings),
+        membership_rows(synthetic, members, validation, test, facts.sampling_rate_hz, settings),
+        near_copy_rows(synthetic, members, held_out, facts.sampling_rate_hz, settings),
+        disclosure_rows(synthetic, members, concatenate([members, held_out]), facts.statements, settings),
     ):
         rows += found
         logger.info("audit cohort: %d measurements after %.0f s", len(rows), time.monotonic() - started)
@@ -78,4 +78,4 @@ def _audit(staging: Staging, settings: PrivacySettings, cohort: Reference, recor
     for one in failed:
         logger.warning("audit cohort: %s is beyond its bound", one)
     staging.write_table("audits", 0, pa.Table.from_pylist(rows, schema=schema.audits()))
-    return Result(rows=len(rows), facts={"passed": not failed, "failed": failed})
+    return Result(rows=len(rows), facts=AuditFacts(passed=not failed, failed=failed))

@@ -18,9 +18,10 @@ from models.ecg.measurements import IRREGULAR_RR
 from models.leads import INDEPENDENT_LEADS
 from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
-from tasks.drawing.learning_curves import kept_steps, last_losses, learning_curves
+from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
 from warehouse.release.dataset_card import LIMITS, conditions, generation, interval, number, outcome, summary
+from warehouse.storage.facts import AlignmentFacts, EvaluationFacts, ModelFacts
 from warehouse.storage.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -79,7 +80,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
         training=training_pictures(
-            store.manifest(content.inputs.model).facts,
+            store.facts(content.inputs.model, ModelFacts),
             content.statement_descriptions,
             alignment_history(store, content),
         ),
@@ -250,25 +251,25 @@ def downstream_pictures(rows: list[dict[str, Any]]) -> Iterator[Picture]:
             )
 
 
-def alignment_history(store: Store, content: ReleaseContent) -> list[Mapping[str, Any]]:
+def alignment_history(store: Store, content: ReleaseContent) -> Sequence[Mapping[str, Any]]:
     """Losses of the alignment encoder that evaluated the cohort; empty without one."""
-    named = store.manifest(content.inputs.evaluation).facts.get("alignment")
+    named = store.facts(content.inputs.evaluation, EvaluationFacts).alignment
     encoder = store.find("alignment", named) if named else None
-    return store.manifest(encoder).facts["history"] if encoder else []
+    return store.facts(encoder, AlignmentFacts).history if encoder else []
 
 
 def training_pictures(
-    facts: Mapping[str, Any], descriptions: Mapping[str, str], of_alignment: Sequence[Mapping[str, Any]] = ()
+    facts: ModelFacts, descriptions: Mapping[str, str], of_alignment: Sequence[Mapping[str, Any]] = ()
 ) -> list[Picture]:
     """Loss curves and the simulator's goodness of fit, as far as model and alignment encoder recorded them."""
     pictures = []
-    if curves := learning_curves([*(facts.get("history") or []), *of_alignment]):
+    if curves := learning_curves([*facts.history, *of_alignment]):
         caption = (
             "Losses in training, of single batches, and on validation recordings; below, the terms they consist of."
         )
         alt = f"{caption} Last values, {last_losses(curves)}."
-        pictures.append(Picture(figures.svg(figures.draw_curves(curves, kept_steps(facts))), alt, caption))
-    if fit := facts.get("simulator_fit"):
+        pictures.append(Picture(figures.svg(figures.draw_curves(curves)), alt, caption))
+    if fit := facts.simulator_fit:
         r2 = np.array([[of_lead[lead] for lead in INDEPENDENT_LEADS] for of_lead in fit.values()], dtype=float)
         classes = [descriptions.get(code, code) for code in fit]
         caption = "R² of the simulator's fit to the mean beat, per class and lead."

@@ -15,6 +15,7 @@ from prefect import task
 from tasks.settings import SimulationSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
+from warehouse.storage.facts import SourceFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Staging, Store, write_text, writing
 
@@ -124,7 +125,7 @@ def _build(settings: SimulationSettings, staging: Staging) -> Result:
     marker = MARKER.format(recordings=len(recordings), seed=settings.seed, damaged=len(damaged), list=listed)
     write_text(staging.path / "SIMULATED.md", marker)
     conditions = dict(Counter(recordings["program"]).most_common())
-    return Result(len(recordings), {"simulated": True, "conditions": conditions, "damaged": damaged})
+    return Result(len(recordings), SourceFacts(simulated=True, conditions=conditions, damaged=damaged))
 
 
 def _database(recordings: pd.DataFrame) -> pd.DataFrame:

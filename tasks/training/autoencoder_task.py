@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from prefect import task
@@ -25,6 +24,7 @@ from tasks.training.training_data import (
     save_beats,
     usable_rows,
 )
+from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, TrainingDataFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
@@ -63,32 +63,31 @@ def train_autoencoder(
         facts = _prepare(staging, settings, recordings)
         for stage in settings.autoencoder_stages:
             run_stage(stage, staging, settings, store.path(recordings), staging.path, facts)
-        return _describe(staging.path, settings, facts)
+        return _describe(staging.path, facts)
 
     return commit_once(STAGE, settings.for_autoencoder_digest(), [recordings], store, build)
 
 
-def _prepare(staging: Staging, settings: TrainingSettings, recordings: Reference) -> dict[str, Any]:
+def _prepare(staging: Staging, settings: TrainingSettings, recordings: Reference) -> TrainingDataFacts:
     """Choose recordings and find their beats once; an interrupted run finds them in staging."""
     path = staging.path / FACTS
     if not path.exists():
-        write_text(path, json.dumps(prepare_recordings(staging, settings, recordings)))
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
+        write_text(path, prepare_recordings(staging, settings, recordings).model_dump_json())
+    return TrainingDataFacts.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings: Reference) -> dict[str, Any]:
+def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings: Reference) -> TrainingDataFacts:
     """Choose the recordings of both splits and leave where they beat in the staging folder.
 
     Returns:
-        Facts about the data, as JSON values.
+        Facts about the data.
 
     Raises:
         TrainingError: nothing usable is left in a split.
     """
     store, logger = staging.store, run_logger()
-    folder, source = store.path(recordings), store.manifest(recordings).facts
-    rate_hz, window = int(source["sampling_rate_hz"]), settings.autoencoder.beat_decoder
+    folder, source = store.path(recordings), store.facts(recordings, RecordingsFacts)
+    rate_hz, window = source.sampling_rate_hz, settings.autoencoder.beat_decoder
     rows, excluded = usable_rows(read_metadata(folder))
     lead_scale: list[float] = []
     counts = {}
@@ -110,14 +109,14 @@ def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings:
         logger.info("%s: %d recordings prepared", split, len(beats))
     if excluded:
         logger.info("left out of training: %s", ", ".join(f"{count} {reason}" for reason, count in excluded.items()))
-    return {
-        "sampling_rate_hz": rate_hz,
-        "samples": int(source["samples"]),
-        "simulated": bool(source["simulated"]),
-        "lead_scale_mv": lead_scale,
-        "recordings": counts,
-        "excluded": excluded,
-    }
+    return TrainingDataFacts(
+        sampling_rate_hz=rate_hz,
+        samples=source.samples,
+        simulated=source.simulated,
+        lead_scale_mv=lead_scale,
+        recordings=counts,
+        excluded=excluded,
+    )
 
 
 def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
@@ -126,19 +125,17 @@ def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
     return (squares / (len(signal) * signal.shape[-1])).sqrt().clamp_min(1e-3).float()
 
 
-def _describe(folder: Path, settings: TrainingSettings, facts: dict[str, Any]) -> Result:
+def _describe(folder: Path, facts: TrainingDataFacts) -> Result:
     from models.leads import INDEPENDENT_LEADS
     from tasks.training.networks.autoencoder import reconstruction_error
-    from tasks.training.progress import kept_checkpoint, loss_history
+    from tasks.training.progress import loss_history
 
-    patience = {"autoencoder": settings.autoencoder.patience, "detail": None}
-    described = {
-        **facts,
-        "reconstruction_mae_mv": {
+    described = AutoencoderFacts(
+        **facts.model_dump(),
+        reconstruction_mae_mv={
             split: {lead: round(value, 5) for lead, value in zip(INDEPENDENT_LEADS, values, strict=True)}
             for split, values in reconstruction_error(folder).items()
         },
-        "kept": {stage: kept_checkpoint(folder, stage, patience[stage]) for stage in settings.autoencoder_stages},
-        "history": loss_history(folder),
-    }
+        history=loss_history(folder),
+    )
     return Result(rows=len(list(folder.glob("*.safetensors"))), facts=described)

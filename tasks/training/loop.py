@@ -27,6 +27,7 @@ from tasks.training.early_stopping import EarlyStopping, swap_weights
 from tasks.training.networks.in_order import STAGES
 from tasks.training.networks.network_training import Material, TrainingStage
 from tasks.training.progress import Progress, append_progress
+from warehouse.storage.facts import TrainingDataFacts
 
 STATE_FILE = "state.pt"
 VALIDATION_ROWS = 256
@@ -47,7 +48,9 @@ def train_network(job: dict[str, Any]) -> None:
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
     folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
-    stage = STAGES[job["stage"]](Material(**folders, settings=settings, facts=job["facts"]))
+    stage = STAGES[job["stage"]](
+        Material(**folders, settings=settings, facts=TrainingDataFacts.model_validate(job["facts"]))
+    )
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
     optimiser = torch.optim.AdamW(

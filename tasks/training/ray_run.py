@@ -22,6 +22,7 @@ from tasks.training.loop import train_network
 from tasks.training.networks.in_order import STAGES
 from tasks.training.progress import following, read_progress
 from tasks.training.training_data import TrainingError
+from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.store import Staging
 
 
@@ -45,7 +46,7 @@ def run_stage(
     settings: TrainingSettings,
     recordings: Path,
     autoencoder: Path,
-    facts: dict[str, Any],
+    facts: TrainingDataFacts,
 ) -> None:
     """Train one stage to its end, or go on where an interrupted run left it.
 
@@ -75,7 +76,7 @@ def run_stage(
             "staging": str(staging.path),
             "recordings": str(recordings),
             "autoencoder": str(autoencoder),
-            "facts": facts,
+            "facts": facts.model_dump(mode="json", include=set(TrainingDataFacts.model_fields)),
             "threads": threads,
         },
         scaling_config=ScalingConfig(

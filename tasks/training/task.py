@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,8 +12,12 @@ from tasks.drawing.learning_curves import save_losses, show_losses
 from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
+from warehouse.storage.facts import AutoencoderFacts, ModelFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
+
+if TYPE_CHECKING:
+    from tasks.training.preparation.denoiser_inputs import PreparedConditions
 
 TRAINING = Stage("train generator", makes="model", code_version=9)
 DATA_FACTS = "_facts.json"
@@ -59,10 +62,11 @@ def train_generator(
         from tasks.training.ray_run import run_stage
 
         connect(compute)
-        facts = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+        prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+        facts = store.facts(autoencoder, AutoencoderFacts)
         for stage in settings.generator_stages:
             run_stage(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
-        return _describe(staging, settings, recordings, autoencoder, knowledge, facts)
+        return _describe(staging, settings, recordings, autoencoder, knowledge, prepared)
 
     model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
     show_losses(store, model)
@@ -76,16 +80,16 @@ def _prepare(
     autoencoder: Reference,
     knowledge: Reference,
     knowledge_settings: KnowledgeSettings,
-) -> dict[str, Any]:
+) -> PreparedConditions:
     """Prepare the data once; an interrupted run finds it in staging."""
+    from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepare_training
+
     path = staging.path / DATA_FACTS
     if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    from tasks.training.preparation.denoiser_inputs import prepare_training
-
-    facts = prepare_training(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
-    write_text(path, json.dumps(facts))
-    return facts
+        return PreparedConditions.model_validate_json(path.read_text(encoding="utf-8"))
+    prepared = prepare_training(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+    write_text(path, prepared.model_dump_json())
+    return prepared
 
 
 def _describe(
@@ -94,7 +98,7 @@ def _describe(
     recordings: Reference,
     autoencoder: Reference,
     knowledge: Reference,
-    facts: dict[str, Any],
+    prepared: PreparedConditions,
 ) -> Result:
     """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
     from models.architecture import GeneratorConfig
@@ -103,9 +107,9 @@ def _describe(
     from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
     from tasks.training.networks.autoencoder import latent_statistics
     from tasks.training.networks.network_training import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
-    from tasks.training.progress import kept_checkpoint, loss_history
+    from tasks.training.progress import loss_history
 
-    encoded = staging.store.path(autoencoder)
+    encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)
     mean, std = latent_statistics(encoded)
     physics = settings.diffusion.physics
     config = ModelConfig(
@@ -114,9 +118,9 @@ def _describe(
             beat_decoder=settings.autoencoder.beat_decoder,
             denoiser=settings.diffusion.architecture,
             detail=settings.detail.architecture if settings.detail.enabled else None,
-            sampling_rate_hz=facts["sampling_rate_hz"],
-            samples=facts["samples"],
-            lead_scale_mv=tuple(facts["lead_scale_mv"]),
+            sampling_rate_hz=facts.sampling_rate_hz,
+            samples=facts.samples,
+            lead_scale_mv=tuple(facts.lead_scale_mv),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
             distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
@@ -127,14 +131,14 @@ def _describe(
             simulated_ecg=physics.simulated_ecg,
             levels=settings.diffusion.levels,
             prior=settings.prior.architecture if settings.diffusion.draws_traits else None,
-            rhythms=facts["rhythms"] if physics.phase_channels or physics.simulated_ecg else {},
+            rhythms=prepared.rhythms if physics.phase_channels or physics.simulated_ecg else {},
         ),
-        statements=facts["statements"],
+        statements=prepared.statements,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id,
         recordings_id=recordings.id,
-        simulated=facts["simulated"],
-        wave_classes=facts["wave_classes"],
+        simulated=facts.simulated,
+        wave_classes=prepared.wave_classes,
     )
     for name in (AUTOENCODER_FILE, BEAT_DECODER_FILE, *([DETAIL_FILE] if settings.detail.enabled else [])):
         shutil.copyfile(encoded / name, staging.path / name)
@@ -145,23 +149,15 @@ def _describe(
     save_config(staging.path, config.model_copy(update={"generator": generator_config}))
     generator, fit = load_generator(staging.path), load_fit(staging.path)
     networks = dict(generator.named_children())
-    patience = {"denoiser": settings.diffusion.patience}
-    history = [*facts["history"], *loss_history(staging.path)]
-    described = {
-        **{name: value for name, value in facts.items() if name not in ("statements", "rhythms", "wave_classes")},
-        "parameters": {
-            name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()
-        },
-        "simulator_fit": {
+    history = [*facts.history, *loss_history(staging.path)]
+    described = ModelFacts(
+        **{**facts.model_dump(), "recordings": prepared.recordings, "history": history},
+        parameters={name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()},
+        simulator_fit={
             name: dict(zip(INDEPENDENT_LEADS, (round(value, 4) for value in row), strict=True))
-            for name, row in zip(facts["wave_classes"], fit.r2.tolist(), strict=True)
+            for name, row in zip(prepared.wave_classes, fit.r2.tolist(), strict=True)
         },
-        "losses": {entry["stage"]: entry for entry in history},
-        "kept": {
-            **facts["kept"],
-            **{stage: kept_checkpoint(staging.path, stage, patience.get(stage)) for stage in settings.generator_stages},
-        },
-        "history": history,
-    }
+        losses={str(entry["stage"]): entry for entry in history},
+    )
     save_losses(staging.path, described)
     return Result(rows=len(list(staging.path.glob("*.safetensors"))), facts=described)

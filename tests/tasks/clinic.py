@@ -22,6 +22,7 @@ from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
 from models.simulator.rhythm_series import USUAL
 from tasks.training.model_folder import ModelConfig, save_generator
+from tests.facts import model_facts, recordings_facts
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema
 from warehouse.storage.reference import Reference, digest
@@ -96,15 +97,12 @@ def cohort_table(signal: np.ndarray, statements: list[list[str]], text: list[str
 
 def put_recordings(store: Store, table: pa.Table) -> Reference:
     """Commit recordings."""
-    facts = {
-        "statements": STATEMENTS,
-        "splits": {},
-        "quarantined": {},
-        "source": "clinic",
-        "simulated": True,
-        "samples": table.schema.field("lead_i").type.list_size,
-        "sampling_rate_hz": RATE_HZ,
-    }
+    facts = recordings_facts(
+        statements=STATEMENTS,
+        source="clinic",
+        samples=table.schema.field("lead_i").type.list_size,
+        sampling_rate_hz=RATE_HZ,
+    )
     identifier = digest("recordings", table.num_rows, table["recording_id"].to_pylist(), table["text"].to_pylist())
     with store.stage("recordings", identifier) as staging:
         staging.write_table("recordings", 0, table)
@@ -166,7 +164,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         fit = WaveFit(torch.zeros(2, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(2), torch.zeros(2, 8))
         fit.parameters[..., 0] = 0.0
         save_generator(staging.path, generator, about, fit)
-        facts = {"simulator_fit": {"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)}}
+        facts = model_facts(simulator_fit={"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)})
         model = staging.commit(1, lineage("train", [recordings, knowledge]), facts)
     return model, knowledge
 

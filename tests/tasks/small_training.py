@@ -12,6 +12,7 @@ from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.task import train_generator
+from tests.facts import recordings_facts
 from tests.models.latent_diffusion.test_autoencoder import beating
 from warehouse import schema
 from warehouse.storage.reference import Reference
@@ -81,7 +82,7 @@ def recordings_table(rows: int = 60) -> pa.Table:
 
 def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Reference, Reference]:
     """Recordings and an empty knowledge base, with the same ids in every store."""
-    facts = {"statements": STATEMENTS, "simulated": True, "samples": SAMPLES, "sampling_rate_hz": 100, "source": "test"}
+    facts = recordings_facts(statements=STATEMENTS, samples=SAMPLES)
     lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
     table = recordings_table() if table is None else table
     with store.stage("recordings", "tiny") as staging:

@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from models.leads import INDEPENDENT_LEADS
+from tests.facts import audit_facts, evaluation_facts, recordings_facts
 from warehouse.schema import MEASURED_FEATURES, TABLES, audits, cohorts, evaluations, knowledge, quarantine, recordings
+from warehouse.storage.facts import Facts
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import Lineage, Store
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
@@ -28,7 +30,12 @@ def measured(rows: int) -> dict[str, np.ndarray]:
 
 
 def commit_table(
-    store: Store, kind: Kind, identifier: str, tables: dict[str, pa.Table], inputs: list[Reference], **facts: object
+    store: Store,
+    kind: Kind,
+    identifier: str,
+    tables: dict[str, pa.Table],
+    inputs: list[Reference],
+    facts: Facts | None = None,
 ) -> Reference:
     """Commit tables as one dataset; its rows are those of the first table."""
     with store.stage(kind, identifier) as staging:
@@ -64,7 +71,7 @@ def commit_recordings(
         "recordings": pa.table(columns, schema=recordings(samples, rate_hz)),
         "quarantine": pa.Table.from_pylist(refused, schema=quarantine()),
     }
-    return commit_table(store, "recordings", identifier, tables, [], simulated=simulated)
+    return commit_table(store, "recordings", identifier, tables, [], recordings_facts(simulated=simulated))
 
 
 def commit_cohort(store: Store, identifier: str, source: Reference, rows: int, samples: int = 100) -> Reference:
@@ -119,9 +126,10 @@ def commit_metrics(store: Store, cohort: Reference) -> None:
     metric = {"value": 0.5, "low": 0.4, "high": 0.6, "reference": 0.5, "unit": "", "n": 10, "seed": 1}
     evaluation = {"aspect": "fidelity", "metric": "FID", "subject": "synthetic", **metric}
     audit = {"attack": "membership", "metric": "AUC", **metric, "threshold": 0.6, "passed": True}
-    for kind, table, row, schema in (
-        ("evaluation", "evaluations", evaluation, evaluations()),
-        ("audit", "audits", audit, audits()),
+    for table, row, schema, facts in (
+        ("evaluations", evaluation, evaluations(), evaluation_facts()),
+        ("audits", audit, audits(), audit_facts()),
     ):
         assert table in TABLES
-        commit_table(store, kind, f"{kind}1", {table: pa.Table.from_pylist([row], schema=schema)}, [cohort])  # type: ignore[arg-type]
+        rows = pa.Table.from_pylist([row], schema=schema)
+        commit_table(store, facts.kind, f"{facts.kind}1", {table: rows}, [cohort], facts)

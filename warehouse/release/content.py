@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import FileEntry, Manifest, Store, library_versions
 from warehouse.storage.waveforms import from_lead_columns
@@ -197,7 +198,7 @@ def gather(
                 f"cohort {inputs.cohort.id}: column(s) {', '.join(unexpected)} do not belong in a release"
             )
     recordings = recordings_behind(store, inputs)
-    facts = store.manifest(recordings).facts
+    facts = store.facts(recordings, RecordingsFacts)
     scalars = [name for name in expected.names if name not in LEAD_COLUMNS]
     cohort = store.read(inputs.cohort, "cohorts", scalars)
     return ReleaseContent(
@@ -206,11 +207,9 @@ def gather(
         identifier=identifier,
         inputs=inputs,
         recordings=recordings,
-        source=str(facts.get("source", "unknown")),
-        simulated_source=bool(facts.get("simulated")) or any(cohort["simulated_source"].to_pylist()),
-        statement_descriptions={
-            code: str(about.get("description", code)) for code, about in (facts.get("statements") or {}).items()
-        },
+        source=facts.source,
+        simulated_source=facts.simulated or any(cohort["simulated_source"].to_pylist()),
+        statement_descriptions={code: about["description"] or code for code, about in facts.statements.items()},
         cohort=cohort,
         cohort_folder=folder,
         parts=parts,

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from warehouse.errors import WarehouseError
 from warehouse.schema import cohorts
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -72,8 +73,8 @@ def forbidden_of(store: Store, recordings: Reference) -> Forbidden:
             if any(character.isdigit() for character in name) and len(name) > 3:
                 tokens[name] = "the path of a source record"
     manifest = store.manifest(recordings)
-    statements = manifest.facts.get("statements", {}).values()
-    descriptions = [_normalised(about["description"]) for about in statements if about.get("description")]
+    statements = store.facts(recordings, RecordingsFacts).statements.values()
+    descriptions = [_normalised(about["description"]) for about in statements if about["description"]]
     sources = [one.uri for one in manifest.lineage.inputs if one.kind == "source"]
     return Forbidden(
         tokens=tokens,

@@ -20,6 +20,7 @@ from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
 from warehouse.sources.recorded_leads import RecordedLeads
 from warehouse.sources.source import Source
 from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.storage.facts import StatementFact
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
@@ -72,7 +73,7 @@ class PtbxlSource(Source):
         """
         return self._rows
 
-    def statements(self) -> dict[str, dict[str, str]]:
+    def statements(self) -> dict[str, StatementFact]:
         """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
         return self._statements
 
@@ -93,9 +94,9 @@ class PtbxlSource(Source):
         return read_leads(self.folder / stem)
 
     @cached_property
-    def _statements(self) -> dict[str, dict[str, str]]:
+    def _statements(self) -> dict[str, StatementFact]:
         path = self.folder / STATEMENTS
-        found: dict[str, dict[str, str]] = {}
+        found: dict[str, StatementFact] = {}
         for row in _rows(path, STATEMENT_COLUMNS):
             # The code's column has no name in the official file.
             code = (row.get("") or row.get("code") or "").strip()

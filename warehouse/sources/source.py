@@ -10,6 +10,7 @@ import numpy as np
 
 from warehouse.sources.record import RefusedRecord, SourceRecord
 from warehouse.sources.recorded_leads import RecordedLeads, independent_leads
+from warehouse.storage.facts import StatementFact
 
 
 class Source(ABC):
@@ -43,7 +44,7 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def statements(self) -> dict[str, dict[str, str]]:
+    def statements(self) -> dict[str, StatementFact]:
         """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
 
     @abstractmethod

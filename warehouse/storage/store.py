@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +27,10 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from warehouse.errors import WarehouseError
+from warehouse.storage.facts import Facts, as_json
 from warehouse.storage.reference import Kind, Reference
+
+F = TypeVar("F", bound=Facts)
 
 MANIFEST = "MANIFEST.json"
 RECORDED_LIBRARIES = ("numpy", "torch", "diffusers", "ray", "prefect", "pyarrow", "duckdb", "wfdb", "langchain")
@@ -114,8 +117,14 @@ class Staging:
         with suppress(OSError):
             self.path.rmdir()
 
-    def commit(self, rows: int, lineage: Lineage, facts: dict[str, Any] | None = None) -> Reference:
-        """Describe what is staged and make it visible. Files and folders that start with a dot or `_` are left out."""
+    def commit(self, rows: int, lineage: Lineage, facts: Facts | None = None) -> Reference:
+        """Describe what is staged and make it visible. Files and folders that start with a dot or `_` are left out.
+
+        Raises:
+            ValueError: the facts are of another kind.
+        """
+        if facts is not None and facts.kind != self.kind:
+            raise ValueError(f"facts of a {facts.kind} cannot describe a {self.kind}")
         with writing(self.path):
             for leftover in [p for p in self.path.rglob("*") if p.name.startswith((".", "_"))]:
                 if leftover.is_dir():
@@ -134,7 +143,7 @@ class Staging:
                 tables=table_columns(self.path),
                 files=files,
                 lineage=lineage,
-                facts=facts or {},
+                facts=as_json(facts),
                 created_at=datetime.now(UTC),
             )
             write_text(self.path / MANIFEST, manifest.model_dump_json(indent=2))
@@ -210,6 +219,21 @@ class Store:
         if hashlib.sha256(path.read_bytes()).hexdigest() != reference.sha256:
             raise WarehouseError(f"{path} changed since {reference.kind} {reference.id} was referenced; rebuild it")
         return read_manifest(path)
+
+    def facts(self, reference: Reference, model: type[F]) -> F:
+        """The facts of a dataset, read through the model of its kind.
+
+        Raises:
+            WarehouseError: the dataset is gone or changed, or its facts are those of another version of the code.
+        """
+        try:
+            return model.model_validate(self.manifest(reference).facts)
+        except ValidationError as error:
+            named = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5])
+            raise WarehouseError(
+                f"the facts of {reference.kind} {reference.id} do not fit this version ({named}); remove "
+                f"{self.folder(reference.kind, reference.id)} and run again"
+            ) from None
 
     def path(self, reference: Reference) -> Path:
         """The folder of a committed dataset, after checking that it is the referenced one."""

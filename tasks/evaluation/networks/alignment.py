@@ -23,6 +23,7 @@ from tasks.stage import Result, Stage, commit_once, run_logger
 from tasks.training.progress import Progress, append_progress, following, loss_history
 from warehouse.errors import WarehouseError
 from warehouse.schema import EMBEDDING_SIZE
+from warehouse.storage.facts import AlignmentFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
@@ -64,7 +65,7 @@ def reference_alignment(
 
         from tasks.cluster import connect, result_of
 
-        statement_facts = store.manifest(recordings).facts["statements"]
+        statement_facts = store.facts(recordings, RecordingsFacts).statements
         texts = {
             split: recording_texts(read_recordings(store, recordings, split), statement_facts)
             for split in ("train", "validation")
@@ -79,8 +80,8 @@ def reference_alignment(
         connect(compute)
         job = ray.remote(num_cpus=1, num_gpus=1 if settings.use_gpu else 0)(fit_alignment)
         with following(staging.path, run_logger()):
-            facts = result_of(job.remote(settings, str(store.root), recordings, texts, embedded, str(staging.path)))
-        return Result(rows=1, facts={**facts, "history": loss_history(staging.path)})
+            found = result_of(job.remote(settings, str(store.root), recordings, texts, embedded, str(staging.path)))
+        return Result(rows=1, facts=AlignmentFacts(**found, history=loss_history(staging.path)))
 
     return commit_once(STAGE, shaping, [recordings], store, build)
 
@@ -127,7 +128,7 @@ def fit_alignment(
 
     torch.set_num_threads(1)  # more threads would round differently, and the classifiers train meanwhile
     store, wanted = Store(uri), settings.alignment
-    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
+    rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
     pairs = {
         split: aligned(read_recordings(store, recordings, split).signal, texts[split], embedded[split])
         for split in ("train", "validation")

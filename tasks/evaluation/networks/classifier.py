@@ -18,6 +18,7 @@ from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
+from warehouse.storage.facts import ClassifierFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
@@ -69,8 +70,9 @@ def reference_classifier(
 
         connect(compute)
         job = classifier_job(settings)
-        facts = finished(job.remote(settings, str(store.root), recordings, None, "real", str(staging.path)), "real")
-        return Result(rows=1, facts={name: value for name, value in facts.items() if name != "probabilities"})
+        found = finished(job.remote(settings, str(store.root), recordings, None, "real", str(staging.path)), "real")
+        del found["probabilities"]
+        return Result(rows=1, facts=ClassifierFacts(**found))
 
     return commit_once(STAGE, shaping, [recordings], store, build)
 
@@ -134,7 +136,7 @@ def fit_and_predict(
     signal, labels = np.concatenate([one.signal for one in sets]), np.concatenate([one.labels for one in sets])
     if len(signal) == 0:
         raise EvaluationError(f"{recordings}: no ECG to train on ({trained_on}) has a diagnostic superclass")
-    rate_hz = int(store.manifest(recordings).facts["sampling_rate_hz"])
+    rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
     started = time.monotonic()
     losses: list[float] = []
 

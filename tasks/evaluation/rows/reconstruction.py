@@ -91,7 +91,7 @@ def reconstruction_rows(original: EcgSet, restored: EcgSet, settings: Evaluation
         )
 
 
-def simulator_rows(fit: Mapping[str, Mapping[str, float]], seed: int) -> Iterator[EvaluationRow]:
+def simulator_rows(fit: Mapping[str, Mapping[str, float | None]], seed: int) -> Iterator[EvaluationRow]:
     """R² of the simulator's fit to mean beats, per class and lead, and their median.
 
     Args:
@@ -106,5 +106,5 @@ def simulator_rows(fit: Mapping[str, Mapping[str, float]], seed: int) -> Iterato
         )
     for name, of_lead in fit.items():
         for lead, r2 in of_lead.items():
-            found = Estimate(r2, float("nan"), float("nan"))
+            found = Estimate(float("nan") if r2 is None else r2, float("nan"), float("nan"))
             yield evaluation_row("simulator", "fit R²", f"{name}, lead {lead}", found, None, seed)

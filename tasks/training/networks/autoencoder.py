@@ -50,8 +50,8 @@ class AutoencoderStage(TrainingStage):
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.autoencoder
         self.staging, self.ema_decay, self.patience = material.staging, None, self.settings.patience
-        self.rate_hz: int = material.facts["sampling_rate_hz"]
-        self.lead_scale = torch.tensor(material.facts["lead_scale_mv"])[:, None]
+        self.rate_hz: int = material.facts.sampling_rate_hz
+        self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
         self.beats, self.signals = _recordings(material)
         self.rows = {split: len(data) for split, data in self.beats.items()}
         shape = self.settings.architecture
@@ -136,11 +136,11 @@ class DetailStage(TrainingStage):
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.detail
         self.staging, self.ema_decay = material.staging, self.settings.ema_decay
-        self.lead_scale = torch.tensor(material.facts["lead_scale_mv"])[:, None]
+        self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
         _, self.signals = _recordings(material)
         self.rows = {split: len(signal) for split, signal in self.signals.items()}
         self.decoded = self._decode(material)
-        self.head = DetailHead(self.settings.architecture, material.facts["sampling_rate_hz"])
+        self.head = DetailHead(self.settings.architecture, material.facts.sampling_rate_hz)
         rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
         self.head.spectrum.fit(self._signal("train", rows), self.decoded["train"][rows])
         self.objective = DetailObjective(self.head, self.settings.crop_share)
@@ -154,7 +154,7 @@ class DetailStage(TrainingStage):
         """What the autoencoder makes of every recording, (N, 8, samples) per split, as precisely as in generation."""
         autoencoder = Autoencoder(material.settings.autoencoder.architecture)
         autoencoder.load_state_dict(load_file(material.autoencoder / AUTOENCODER_FILE))
-        latents, samples = load_file(material.autoencoder / LATENTS_FILE), int(material.facts["samples"])
+        latents, samples = load_file(material.autoencoder / LATENTS_FILE), material.facts.samples
         return {
             split: torch.cat([autoencoder.decode(some, samples) for some in latents[split].split(at_once)])
             for split in self.signals

@@ -68,11 +68,12 @@ class DenoiserStage(TrainingStage):
         self.guides = {split: (one - mean[:, None]) / std[:, None] for split, one in guides.items()}
         self.rows = {split: len(one) for split, one in latents.items()}
         self.shifted = (saved["shifted"] - mean[:, None]) / std[:, None]
-        self.starts_s = torch.tensor(
-            shift_starts(len(self.shifted), settings.autoencoder.architecture.downsampling)
-        ) / float(facts["sampling_rate_hz"])
+        self.starts_s = (
+            torch.tensor(shift_starts(len(self.shifted), settings.autoencoder.architecture.downsampling))
+            / facts.sampling_rate_hz
+        )
         shape = settings.autoencoder.architecture
-        self.samples_per_step, self.rate_hz = shape.downsampling, int(facts["sampling_rate_hz"])
+        self.samples_per_step, self.rate_hz = shape.downsampling, facts.sampling_rate_hz
         channels = guide_channel_count(
             self.settings.physics.phase_channels,
             self.settings.physics.simulated_ecg,
@@ -86,10 +87,10 @@ class DenoiserStage(TrainingStage):
         physics = None
         if weights := self.settings.physics.weights():
             beat_shape = settings.autoencoder.beat_decoder
-            beat_decoder = BeatDecoder(beat_shape, shape.latent_channels, shape.downsampling, facts["sampling_rate_hz"])
+            beat_decoder = BeatDecoder(beat_shape, shape.latent_channels, shape.downsampling, facts.sampling_rate_hz)
             beat_decoder.load_state_dict(load_file(material.autoencoder / BEAT_DECODER_FILE))
             equation = BeatEquation(beat_shape, WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
-            physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts["lead_scale_mv"]), weights)
+            physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts.lead_scale_mv), weights)
         self.objective = DiffusionObjective(
             self.denoiser,
             self.settings.timesteps,

@@ -19,6 +19,7 @@ from tasks.settings.training import (
     TrainingSettings,
 )
 from tasks.training.training_data import save_tensors
+from warehouse.storage.facts import TrainingDataFacts
 
 AUTOENCODER_FILE: Final = "autoencoder.safetensors"
 BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
@@ -47,7 +48,7 @@ class Material:
     recordings: Path
     autoencoder: Path
     settings: TrainingSettings
-    facts: dict[str, Any]
+    facts: TrainingDataFacts
 
 
 class TrainingStage(ABC):

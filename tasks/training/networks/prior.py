@@ -26,7 +26,7 @@ class PriorStage(TrainingStage):
         self.traits = {split: load_traits(material.staging, split) for split in SPLITS}
         self.conditions = {split: load_conditions(material.staging, split) for split in SPLITS}
         self.rows = {split: len(traits) for split, traits in self.traits.items()}
-        self.prior = new_prior(settings, material.facts["sampling_rate_hz"])
+        self.prior = new_prior(settings, material.facts.sampling_rate_hz)
         # What has yet to be learned is in none of the fitted parts.
         self.prior.load_state_dict(load_file(components_file(material.staging)), strict=False)
         self.objective = PriorObjective(self.prior, self.diffusion.condition_dropout, self.diffusion.unconditional)

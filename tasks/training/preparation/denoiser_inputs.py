@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import torch
+from pydantic import BaseModel, Field
 
+from models.architecture import RhythmStatistics
 from models.conditioning import NUMBERS
 from models.ecg.beats import beats_on_grid
 from models.latent_diffusion.ode_terms import angular_rate, fit_classes
@@ -33,8 +33,18 @@ from tasks.training.training_data import (
     save_conditions,
     wave_classes,
 )
+from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, StatementFact
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging
+
+
+class PreparedConditions(BaseModel):
+    """What the preparation found out about conditions."""
+
+    recordings: dict[str, int] = Field(description="Recordings with a condition, per split.")
+    statements: dict[str, StatementFact] = Field(description="Statement code to what the source says of it.")
+    rhythms: dict[str, RhythmStatistics] = Field(description="Rhythm to what training patients show of it.")
+    wave_classes: list[str] = Field(description="Simulator classes, that of every recording first.")
 
 
 def prepare_training(
@@ -44,18 +54,15 @@ def prepare_training(
     autoencoder: Reference,
     knowledge: Reference,
     knowledge_settings: KnowledgeSettings,
-) -> dict[str, Any]:
+) -> PreparedConditions:
     """Prepare the conditions of both splits and the simulator fit in the staging folder.
-
-    Returns:
-        Facts of the autoencoder, and about the data as JSON values: statements, wave classes, what rhythms showed.
 
     Raises:
         TrainingError: no recording of a split has a heart rate.
     """
     store, logger = staging.store, run_logger()
-    facts = store.manifest(autoencoder).facts
-    statements = store.manifest(recordings).facts["statements"]
+    facts = store.facts(autoencoder, AutoencoderFacts)
+    statements = store.facts(recordings, RecordingsFacts).statements
     metadata = read_metadata(store.path(recordings))
     beats = {split: load_beats(store.path(autoencoder), split) for split in SPLITS}
     embedder = ConditionEmbedder(
@@ -89,7 +96,7 @@ def prepare_training(
             times_s = [row[np.isfinite(row)] for row in found.r_times.numpy()]
             rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), chosen["patient_key"].to_pylist())
             signal = read_waveforms(store.path(recordings), found.rows.numpy())
-            _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts["sampling_rate_hz"])
+            _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
     traits = None
     if settings.diffusion.draws_traits:
@@ -100,20 +107,14 @@ def prepare_training(
             settings,
             recordings,
             store.path(autoencoder),
-            facts["lead_scale_mv"],
+            facts.lead_scale_mv,
             embedder,
             classes,
             statements,
             traits,
         )
         logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
-    return {
-        **facts,
-        "recordings": counts,
-        "statements": statements,
-        "rhythms": {name: one.model_dump(mode="json") for name, one in rhythms.items()},
-        "wave_classes": classes,
-    }
+    return PreparedConditions(recordings=counts, statements=statements, rhythms=rhythms, wave_classes=classes)
 
 
 def _fit_simulator(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from tasks.training.training_data import (
     read_waveforms,
     save_tensors,
 )
+from warehouse.storage.facts import TrainingDataFacts
 
 AT_ONCE: Final = 128
 
@@ -113,7 +114,7 @@ def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
 
 
 def prepare_traits(
-    staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: dict[str, Any]
+    staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: TrainingDataFacts
 ) -> TraitMaker:
     """Fit the traits of both splits, and leave them and the latents of simulated ECGs in the staging folder.
 
@@ -122,15 +123,15 @@ def prepare_traits(
     """
     network = Autoencoder(settings.autoencoder.architecture)
     network.load_state_dict(load_file(autoencoder / AUTOENCODER_FILE))
-    saved, rate_hz = load_file(autoencoder / LATENTS_FILE), int(facts["sampling_rate_hz"])
+    saved, rate_hz = load_file(autoencoder / LATENTS_FILE), facts.sampling_rate_hz
     maker = TraitMaker(
         prior=new_prior(settings, rate_hz),
         autoencoder=network.eval(),
-        lead_scale=torch.tensor(facts["lead_scale_mv"])[:, None],
+        lead_scale=torch.tensor(facts.lead_scale_mv)[:, None],
         latent_mean=saved["mean"][:, None],
         latent_std=saved["std"][:, None],
         rate_hz=rate_hz,
-        samples=int(facts["samples"]),
+        samples=facts.samples,
     )
     events, levels = maker.prior.events, maker.prior.levels
     guides: dict[str, Tensor] = {}

@@ -13,11 +13,12 @@ from prefect.artifacts import Artifact
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.drawing.learning_curves import PICTURE, save_losses, show_losses
+from tests.facts import model_facts
 from tests.tiny_pipeline import HISTORY
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store
 
-FACTS = {"history": HISTORY, "kept": {"autoencoder": {"step": 90, "validation": 0.5}, "denoiser": {}}}
+FACTS = model_facts(history=HISTORY)
 
 
 def put_model(store: Store) -> Reference:
@@ -27,7 +28,7 @@ def put_model(store: Store) -> Reference:
 
 
 def test_a_model_without_history_gets_no_picture(tmp_path: Path) -> None:
-    save_losses(tmp_path, {"history": []})
+    save_losses(tmp_path, model_facts())
     assert not list(tmp_path.iterdir())
 
 

@@ -14,6 +14,7 @@ from tasks.knowledge.embeddings import local_embeddings
 from tasks.knowledge.local_model import LOCAL_MODEL, LocalChatModel
 from tasks.knowledge.task import build_knowledge
 from tasks.settings import KnowledgeSettings, RetrievalWeights
+from tests.facts import recordings_facts
 from tests.tasks.knowledge.patients import FACTS, recordings_table
 from warehouse.schema import knowledge
 from warehouse.storage.reference import Reference
@@ -31,7 +32,7 @@ def commit_recordings(store: Store, table: pa.Table, identifier: str) -> Referen
     with store.stage("recordings", identifier) as staging:
         staging.write_table("recordings", 0, table)
         lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
-        return staging.commit(table.num_rows, lineage, {"statements": FACTS})
+        return staging.commit(table.num_rows, lineage, recordings_facts(statements=FACTS))
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from warehouse.release.content import ReleaseInputs, recordings_behind
 from warehouse.release.gate import require_releasable
 from warehouse.release.leaks import find_leaks, forbidden_of
 from warehouse.release.releases import find_release, versions
+from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import digest
 from warehouse.storage.store import Store
 
@@ -308,8 +309,8 @@ def test_a_report_that_only_lists_statements_may_be_repeated(store: Store, input
         staging.write_table(
             "recordings", 0, table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts))
         )
-        manifest = store.manifest(recordings)
-        other = staging.commit(table.num_rows, manifest.lineage, manifest.facts)
+        facts = store.facts(recordings, RecordingsFacts)
+        other = staging.commit(table.num_rows, store.manifest(recordings).lineage, facts)
     reports = forbidden_of(store, other).reports
     assert len(reports) == table.num_rows - 1
     assert listed.lower() not in reports

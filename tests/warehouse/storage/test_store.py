@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.facts import audit_facts, recordings_facts
 from warehouse.errors import WarehouseError
+from warehouse.storage.facts import AuditFacts, RecordingsFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Lineage, Store, read_manifest, sha256_of, write_parquet, write_text
 
@@ -26,7 +28,7 @@ def lineage() -> Lineage:
 def commit_rows(store: Store, identifier: str, rows: int) -> Reference:
     with store.stage("recordings", identifier) as staging:
         staging.write_table("recordings", 0, pa.table({"n": list(range(rows))}))
-        return staging.commit(rows, lineage(), {"note": "x"})
+        return staging.commit(rows, lineage(), recordings_facts(source="x"))
 
 
 def test_committed_data_reads_back_and_is_described(tmp_path: Path) -> None:
@@ -39,7 +41,17 @@ def test_committed_data_reads_back_and_is_described(tmp_path: Path) -> None:
     path = store.path(reference) / file.path
     assert (file.bytes, file.sha256) == (path.stat().st_size, sha256_of(path))
     assert manifest.tables == {"recordings": ["n: int64"]}
-    assert manifest.facts == {"note": "x"}
+    assert store.facts(reference, RecordingsFacts) == recordings_facts(source="x")
+
+
+def test_facts_are_those_of_the_kind(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "warehouse"))
+    reference = commit_rows(store, "a1", 3)
+    with pytest.raises(WarehouseError, match=r"facts of recordings a1 do not fit this version \(passed, failed"):
+        store.facts(reference, AuditFacts)
+    with store.stage("recordings", "a2") as staging, pytest.raises(ValueError, match="audit cannot describe"):
+        staging.commit(1, lineage(), audit_facts())
+    assert store.find("recordings", "a2") is None
 
 
 def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ from tasks.training.training_data import (
 from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small
+from warehouse.storage.facts import TrainingDataFacts
 
 CHANNELS = AutoencoderArchitecture().latent_channels
 ROWS, STEPS, SHIFTS, LEVELS = 12, SAMPLES // 8, 8, 4 * CHANNELS
@@ -88,7 +89,9 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     for split in SPLITS:
         told = torch.arange(float(ROWS))[:, None].expand(-1, LEVELS).contiguous()
         save_tensors({"rows": torch.arange(ROWS), "traits": told.clone(), "levels": told}, traits_file(folder, split))
-    facts = {"sampling_rate_hz": 100, "samples": SAMPLES, "lead_scale_mv": [0.2] * 8}
+    facts = TrainingDataFacts(
+        sampling_rate_hz=100, samples=SAMPLES, simulated=True, lead_scale_mv=[0.2] * 8, recordings={}, excluded={}
+    )
     return Material(folder, folder, folder, settings, facts), microvolts.float() / 1000
 
 

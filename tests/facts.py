@@ -1,0 +1,76 @@
+"""Facts of made-up datasets, valid but for what a test changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warehouse.storage.facts import (
+    AlignmentFacts,
+    AuditFacts,
+    CohortFacts,
+    DesignFacts,
+    EvaluationFacts,
+    ModelFacts,
+    RecordingsFacts,
+)
+
+STATEMENT = {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"}
+
+
+def recordings_facts(**changes: Any) -> RecordingsFacts:
+    usual: dict[str, Any] = {
+        "statements": {"NORM": STATEMENT},
+        "splits": {},
+        "quarantined": {},
+        "source": "test",
+        "simulated": True,
+        "samples": 1000,
+        "sampling_rate_hz": 100,
+    }
+    return RecordingsFacts(**{**usual, **changes})
+
+
+def cohort_facts(**changes: Any) -> CohortFacts:
+    usual: dict[str, Any] = {
+        "name": "test",
+        "simulated": True,
+        "sampling_rate_hz": 100,
+        "samples": 1000,
+        "design": DesignFacts(groups=1, training_recordings=10, backed_off=0, backed_off_share=0.0, left_out=0),
+        "quality_flags": {},
+        "flagged": 0,
+        "heart_rate_mae_bpm": 0.5,
+        "heart_rate_measured": 10,
+        "einthoven_residual_mv": 0.0,
+    }
+    return CohortFacts(**{**usual, **changes})
+
+
+def model_facts(**changes: Any) -> ModelFacts:
+    usual: dict[str, Any] = {
+        "sampling_rate_hz": 100,
+        "samples": 1000,
+        "simulated": True,
+        "lead_scale_mv": [0.3] * 8,
+        "recordings": {},
+        "excluded": {},
+        "reconstruction_mae_mv": {},
+        "parameters": {},
+        "simulator_fit": {},
+        "losses": {},
+        "history": [],
+    }
+    return ModelFacts(**{**usual, **changes})
+
+
+def evaluation_facts(**changes: Any) -> EvaluationFacts:
+    return EvaluationFacts(**{"classifier": None, "alignment": None, "missing": [], **changes})
+
+
+def audit_facts(**changes: Any) -> AuditFacts:
+    return AuditFacts(**{"passed": True, "failed": [], **changes})
+
+
+def alignment_facts(**changes: Any) -> AlignmentFacts:
+    usual = {"pairs": {}, "texts": {}, "kept_step": 1, "validation": 1.0, "temperature": 0.07, "seconds": 1.0}
+    return AlignmentFacts(**{**usual, "history": [], **changes})

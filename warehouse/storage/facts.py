@@ -1,0 +1,208 @@
+"""Facts: small results of a stage that are worth reading without its data, one typed model per kind of dataset.
+
+They are the interface between stages beside the tables: a stage writes them through its model (`Staging.commit`), and
+whoever needs them reads them through the same model (`Store.facts`), so that a misspelt or missing fact is an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
+
+from warehouse.storage.reference import Kind
+
+LossRow = dict[str, float | int | str | None]
+"""One report of a training: `stage` (the network), `step`, losses, `learning_rate`, `steps_per_s`."""
+
+
+class Facts(BaseModel):
+    """Base of all facts: immutable, unknown names refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ClassVar[Kind]
+
+
+class StatementFact(TypedDict):
+    """What the source says of a statement."""
+
+    description: str
+    superclass: str
+    kind: str
+
+
+class SourceFacts(Facts):
+    """Of a simulated dataset."""
+
+    kind = "source"
+
+    simulated: bool
+    conditions: dict[str, int] = Field(description="Simulated condition to number of recordings.")
+    damaged: dict[str, str] = Field(description="Records that were damaged on purpose, and how.")
+
+
+class RecordingsFacts(Facts):
+    """Of ingested recordings."""
+
+    kind = "recordings"
+
+    statements: dict[str, StatementFact] = Field(description="Statement code to what the source says of it.")
+    splits: dict[str, int] = Field(description="Recordings per split.")
+    quarantined: dict[str, int] = Field(description="Reason to number of refused records.")
+    source: str = Field(description="Name of the source.")
+    simulated: bool
+    samples: int = Field(description="Samples per lead.")
+    sampling_rate_hz: int
+
+
+class KnowledgeFacts(Facts):
+    """Of a knowledge base."""
+
+    kind = "knowledge"
+
+    entries: int
+    proposed: int = Field(description="Claims that the language model proposed.")
+    kept: int = Field(description="Of these, claims that the recordings support.")
+    refuted: int = Field(description="Of these, claims that they do not.")
+    rendered: int = Field(description="Entries written from the evidence alone.")
+    model: str = Field(description="Language model.")
+    asked: int = Field(description="Questions asked of it.")
+    cached: int = Field(description="Answers of earlier runs that were used again.")
+    failed: int = Field(description="Questions without an answer.")
+    seconds: float
+
+
+class DesignFacts(BaseModel):
+    """Of a cohort's design: how the training recordings became groups that conditions are drawn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    groups: int = Field(description="Groups of enough patients.")
+    training_recordings: int
+    backed_off: int = Field(description="Training recordings whose group gave up part of their description.")
+    backed_off_share: float
+    left_out: int = Field(description="Training recordings that fit no group.")
+
+
+class CohortFacts(Facts):
+    """Of a synthetic cohort."""
+
+    kind = "cohort"
+
+    name: str
+    simulated: bool = Field(description="Whether the model learned from simulated recordings.")
+    sampling_rate_hz: int
+    samples: int = Field(description="Samples per lead.")
+    design: DesignFacts
+    quality_flags: dict[str, int] = Field(description="Quality flag to number of ECGs.")
+    flagged: int = Field(description="ECGs with any quality flag.")
+    heart_rate_mae_bpm: float | None = Field(description="Mean distance of measured from requested heart rates.")
+    heart_rate_measured: int = Field(description="ECGs whose heart rate could be measured.")
+    einthoven_residual_mv: float = Field(description="Largest violation of a limb-lead identity.")
+    records_per_second: float | None = Field(None, description="Of the run that finished the cohort.")
+    generation_seconds: float | None = Field(None, description="Of the run that finished the cohort.")
+
+
+class ClassifierFacts(Facts):
+    """Of the reference classifier."""
+
+    kind = "classifier"
+
+    examples: int = Field(description="Recordings it learned from.")
+    loss: float = Field(description="Mean training loss of the last steps.")
+    seconds: float
+
+
+class AlignmentFacts(Facts):
+    """Of the ECG–text alignment encoder."""
+
+    kind = "alignment"
+
+    pairs: dict[str, int] = Field(description="Split to pairs of ECG and text.")
+    texts: dict[str, int] = Field(description="Split to distinct texts.")
+    kept_step: int = Field(description="Step of the lowest validation loss, whose weights are kept.")
+    validation: float = Field(description="That loss.")
+    temperature: float
+    seconds: float
+    history: list[LossRow]
+
+
+class EvaluationFacts(Facts):
+    """Of an evaluation: its most telling values; a value that could not be measured is null."""
+
+    kind = "evaluation"
+
+    fid: float | None = None
+    fid_real: float | None = None
+    fid_reconstruction: float | None = None
+    discriminator_auc: float | None = None
+    discriminator_auc_real: float | None = None
+    discriminator_auc_reconstruction: float | None = None
+    reconstruction_mae_mv: float | None = None
+    clip_score: float | None = None
+    clip_score_real: float | None = None
+    rclip: float | None = None
+    text_to_ecg_recall_at_5: float | None = None
+    heart_rate_mae_bpm: float | None = None
+    heart_rate_mae_independent_regular_bpm: float | None = None
+    asked_superclass_macro_auc: float | None = None
+    einthoven_residual_mv: float | None = None
+    ode_residual_mv_per_s: float | None = None
+    macro_auc_real: float | None = None
+    macro_auc_real_and_synthetic: float | None = None
+    macro_auc_synthetic: float | None = None
+    classifier: str | None = Field(description="Id of the reference classifier.")
+    alignment: str | None = Field(description="Id of the alignment encoder; null without one.")
+    missing: list[str] = Field(description="Metrics that these recordings cannot give.")
+
+
+class AuditFacts(Facts):
+    """Of a privacy audit."""
+
+    kind = "audit"
+
+    passed: bool = Field(description="Whether every bound holds.")
+    failed: list[str] = Field(description="Measurements beyond their bound.")
+
+
+class TrainingDataFacts(BaseModel):
+    """Of the recordings that networks learn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampling_rate_hz: int
+    samples: int = Field(description="Samples per lead.")
+    simulated: bool
+    lead_scale_mv: list[float] = Field(description="Standard deviation of each independent lead about zero.")
+    recordings: dict[str, int] = Field(description="Usable recordings per split.")
+    excluded: dict[str, int] = Field(description="Reason to number of recordings left out.")
+
+
+class TrainedFacts(Facts, TrainingDataFacts):
+    """Of networks, and of the recordings that they learned from."""
+
+    reconstruction_mae_mv: dict[str, dict[str, float]] = Field(description="Mean absolute error, by split and lead.")
+    history: list[LossRow]
+
+
+class AutoencoderFacts(TrainedFacts):
+    """Of an autoencoder."""
+
+    kind = "autoencoder"
+
+
+class ModelFacts(TrainedFacts):
+    """Of a trained generator: what its autoencoder's facts say, and more."""
+
+    kind = "model"
+
+    parameters: dict[str, int] = Field(description="Network to number of weights.")
+    simulator_fit: dict[str, dict[str, float | None]] = Field(description="Class to lead to R² of the simulator's fit.")
+    losses: dict[str, LossRow] = Field(description="Network to its last report.")
+
+
+def as_json(facts: Facts | None) -> dict[str, Any]:
+    """Facts as JSON values, in the order of their model."""
+    return {} if facts is None else facts.model_dump(mode="json")
