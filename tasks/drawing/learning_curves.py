@@ -32,11 +32,6 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Curves:
     return curves
 
 
-def kept_steps(facts: Mapping[str, Any]) -> dict[str, int]:
-    """Stage to the step whose weights were kept, as far as a model's facts tell it."""
-    return {stage: int(about["step"]) for stage, about in (facts.get("kept") or {}).items() if about}
-
-
 def last_losses(curves: Curves) -> str:
     """The last value of every loss, in words."""
     return "; ".join(
@@ -50,7 +45,7 @@ def save_losses(folder: Path, facts: Mapping[str, Any]) -> None:
     from tasks.drawing import report_figures as figures
 
     if curves := learning_curves(facts.get("history") or []):
-        picture = figures.png_bytes(figures.draw_curves(curves, kept_steps(facts)))
+        picture = figures.png_bytes(figures.draw_curves(curves))
         (folder / PICTURE).write_bytes(picture)
 
 

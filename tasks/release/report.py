@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.leads import INDEPENDENT_LEADS
 from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
-from tasks.drawing.learning_curves import kept_steps, last_losses, learning_curves
+from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
 from warehouse.release.dataset_card import LIMITS, conditions, generation, interval, number, outcome, summary
 from warehouse.storage.store import Store
@@ -267,7 +267,7 @@ def training_pictures(
             "Losses in training, of single batches, and on validation recordings; below, the terms they consist of."
         )
         alt = f"{caption} Last values, {last_losses(curves)}."
-        pictures.append(Picture(figures.svg(figures.draw_curves(curves, kept_steps(facts))), alt, caption))
+        pictures.append(Picture(figures.svg(figures.draw_curves(curves)), alt, caption))
     if fit := facts.get("simulator_fit"):
         r2 = np.array([[of_lead[lead] for lead in INDEPENDENT_LEADS] for of_lead in fit.values()], dtype=float)
         classes = [descriptions.get(code, code) for code in fit]

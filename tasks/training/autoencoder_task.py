@@ -28,7 +28,7 @@ from tasks.training.training_data import (
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=5)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=6)
 FACTS: Final = "_facts.json"
 
 
@@ -39,7 +39,7 @@ def train_autoencoder(
     """Train autoencoder, beat decoder and detail head on the training split of the recordings.
 
     Args:
-        settings: of training; those of diffusion and distillation do not matter.
+        settings: of training; those of prior and diffusion do not matter.
         recordings: what ingestion committed.
         compute: how Ray is used.
         uri: the warehouse.
@@ -47,8 +47,7 @@ def train_autoencoder(
     Returns:
         A reference of kind "autoencoder": weights, beats and latents of the usable recordings, as safetensors. Facts of
         its manifest: `sampling_rate_hz`, `samples`, `simulated`, `lead_scale_mv`, `recordings` per split, `excluded`
-        per quality flag, `parameters` per network, `reconstruction_mae_mv` (split to lead to mV), `kept` and `history`
-        as of a model.
+        per quality flag, `reconstruction_mae_mv` (split to lead to mV), `history` as of a model.
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -63,7 +62,7 @@ def train_autoencoder(
         facts = _prepare(staging, settings, recordings)
         for stage in settings.autoencoder_stages:
             run_stage(stage, staging, settings, store.path(recordings), staging.path, facts)
-        return _describe(staging.path, settings, facts)
+        return _describe(staging.path, facts)
 
     return commit_once(STAGE, settings.for_autoencoder_digest(), [recordings], store, build)
 
@@ -126,19 +125,17 @@ def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
     return (squares / (len(signal) * signal.shape[-1])).sqrt().clamp_min(1e-3).float()
 
 
-def _describe(folder: Path, settings: TrainingSettings, facts: dict[str, Any]) -> Result:
+def _describe(folder: Path, facts: dict[str, Any]) -> Result:
     from models.leads import INDEPENDENT_LEADS
     from tasks.training.networks.autoencoder import reconstruction_error
-    from tasks.training.progress import kept_checkpoint, loss_history
+    from tasks.training.progress import loss_history
 
-    patience = {"autoencoder": settings.autoencoder.patience, "detail": None}
     described = {
         **facts,
         "reconstruction_mae_mv": {
             split: {lead: round(value, 5) for lead, value in zip(INDEPENDENT_LEADS, values, strict=True)}
             for split, values in reconstruction_error(folder).items()
         },
-        "kept": {stage: kept_checkpoint(folder, stage, patience[stage]) for stage in settings.autoencoder_stages},
         "history": loss_history(folder),
     }
     return Result(rows=len(list(folder.glob("*.safetensors"))), facts=described)

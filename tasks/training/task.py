@@ -16,7 +16,7 @@ from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-TRAINING = Stage("train generator", makes="model", code_version=9)
+TRAINING = Stage("train generator", makes="model", code_version=10)
 DATA_FACTS = "_facts.json"
 
 
@@ -30,7 +30,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the prior, the denoiser and, where one is asked for, the student on the training split.
+    """Train the prior and the denoiser on the training split.
 
     Args:
         settings: architectures, objectives, steps.
@@ -44,8 +44,7 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
         are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
-        stage), `history` (loss curves, which `losses.png` shows).
+        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves, which `losses.png` shows).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -103,7 +102,7 @@ def _describe(
     from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
     from tasks.training.networks.autoencoder import latent_statistics
     from tasks.training.networks.network_training import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
-    from tasks.training.progress import kept_checkpoint, loss_history
+    from tasks.training.progress import loss_history
 
     encoded = staging.store.path(autoencoder)
     mean, std = latent_statistics(encoded)
@@ -119,7 +118,6 @@ def _describe(
             lead_scale_mv=tuple(facts["lead_scale_mv"]),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
-            distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,
@@ -145,7 +143,6 @@ def _describe(
     save_config(staging.path, config.model_copy(update={"generator": generator_config}))
     generator, fit = load_generator(staging.path), load_fit(staging.path)
     networks = dict(generator.named_children())
-    patience = {"denoiser": settings.diffusion.patience}
     history = [*facts["history"], *loss_history(staging.path)]
     described = {
         **{name: value for name, value in facts.items() if name not in ("statements", "rhythms", "wave_classes")},
@@ -157,10 +154,6 @@ def _describe(
             for name, row in zip(facts["wave_classes"], fit.r2.tolist(), strict=True)
         },
         "losses": {entry["stage"]: entry for entry in history},
-        "kept": {
-            **facts["kept"],
-            **{stage: kept_checkpoint(staging.path, stage, patience.get(stage)) for stage in settings.generator_stages},
-        },
         "history": history,
     }
     save_losses(staging.path, described)

@@ -17,7 +17,7 @@ from tests.tiny_pipeline import HISTORY
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store
 
-FACTS = {"history": HISTORY, "kept": {"autoencoder": {"step": 90, "validation": 0.5}, "denoiser": {}}}
+FACTS = {"history": HISTORY}
 
 
 def put_model(store: Store) -> Reference:
