@@ -28,7 +28,7 @@ from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, TrainingD
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=5)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=6)
 FACTS: Final = "_facts.json"
 
 
@@ -39,7 +39,7 @@ def train_autoencoder(
     """Train autoencoder, beat decoder and detail head on the training split of the recordings.
 
     Args:
-        settings: of training; those of diffusion and distillation do not matter.
+        settings: of training; those of prior and diffusion do not matter.
         recordings: what ingestion committed.
         compute: how Ray is used.
         uri: the warehouse.
@@ -47,8 +47,7 @@ def train_autoencoder(
     Returns:
         A reference of kind "autoencoder": weights, beats and latents of the usable recordings, as safetensors. Facts of
         its manifest: `sampling_rate_hz`, `samples`, `simulated`, `lead_scale_mv`, `recordings` per split, `excluded`
-        per quality flag, `parameters` per network, `reconstruction_mae_mv` (split to lead to mV), `kept` and `history`
-        as of a model.
+        per quality flag, `reconstruction_mae_mv` (split to lead to mV), `history` as of a model.
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.

@@ -20,7 +20,7 @@ from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.loop import train_network
 from tasks.training.networks.in_order import STAGES
-from tasks.training.progress import following, read_progress
+from tasks.training.progress import following
 from tasks.training.training_data import TrainingError
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.store import Staging
@@ -104,9 +104,6 @@ def run_stage(
                 f"{name} failed after {settings.max_failures} resumption(s): {lines[-1]}; "
                 "run the same command again to go on from the last checkpoint"
             ) from error
-    last = [entry for entry in read_progress(staging.path) if entry.stage == name][-1]
-    if last.step < last.steps:
-        logger.info("%s: stopped after %d of %d steps, validation no longer falls", name, last.step, last.steps)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from warehouse.storage.store import Staging, Store, write_text
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions
 
-TRAINING = Stage("train generator", makes="model", code_version=9)
+TRAINING = Stage("train generator", makes="model", code_version=10)
 DATA_FACTS = "_facts.json"
 
 
@@ -33,7 +33,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the prior, the denoiser and, where one is asked for, the student on the training split.
+    """Train the prior and the denoiser on the training split.
 
     Args:
         settings: architectures, objectives, steps.
@@ -47,8 +47,7 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
         are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
-        stage), `history` (loss curves, which `losses.png` shows).
+        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves, which `losses.png` shows).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -123,7 +122,6 @@ def _describe(
             lead_scale_mv=tuple(facts.lead_scale_mv),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
-            distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,

@@ -32,8 +32,7 @@ class SourceRecord:
     strat_fold: int
     """Patient-disjoint fold."""
     coded_views: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL; diagnoses, medications
-    and procedures where admissions are coded."""
+    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL."""
     files: tuple[tuple[int, str], ...] = ()
     """Sampling rate in Hz and path of the record inside the dataset, without extension."""
 

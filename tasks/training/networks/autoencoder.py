@@ -49,7 +49,7 @@ class AutoencoderStage(TrainingStage):
 
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.autoencoder
-        self.staging, self.ema_decay, self.patience = material.staging, None, self.settings.patience
+        self.staging, self.ema_decay = material.staging, None
         self.rate_hz: int = material.facts.sampling_rate_hz
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
         self.beats, self.signals = _recordings(material)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tasks.training.networks.autoencoder import AutoencoderStage, DetailStage
-from tasks.training.networks.denoiser import DenoiserStage, StudentStage
+from tasks.training.networks.denoiser import DenoiserStage
 from tasks.training.networks.network_training import TrainingStage
 from tasks.training.networks.prior import PriorStage
 
@@ -14,6 +14,5 @@ STAGES: Final[dict[str, type[TrainingStage]]] = {
     "detail": DetailStage,
     "prior": PriorStage,
     "denoiser": DenoiserStage,
-    "student": StudentStage,
 }
 """In the order in which they run."""

@@ -14,7 +14,6 @@ from tasks.settings.training import (
     AutoencoderTraining,
     DetailTraining,
     DiffusionTraining,
-    DistillationTraining,
     PriorTraining,
     TrainingSettings,
 )
@@ -26,7 +25,6 @@ BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
 DETAIL_FILE: Final = "detail.safetensors"
 PRIOR_FILE: Final = "prior.safetensors"
 DENOISER_FILE: Final = "denoiser.safetensors"
-STUDENT_FILE: Final = "student.safetensors"
 WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
 LATENTS_FILE: Final = "latents.safetensors"
 
@@ -59,26 +57,19 @@ class TrainingStage(ABC):
         objective: module whose forward pass takes a batch and returns the loss and its parts.
         learner: the part of the objective that learns.
         ema_decay: decay of the averaged weights, None for no average.
-        patience: checkpoints without a lower validation loss after which the stage ends, None to train all steps.
         rows: recordings per split.
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | DistillationTraining
+    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None
-    patience: int | None = None
     rows: dict[str, int]
     leaves: ClassVar[str]
 
     @abstractmethod
     def __init__(self, material: Material) -> None: ...
-
-    def split_of(self, step: int) -> str:
-        """The split that a step learns from."""
-        del step
-        return "train"
 
     @abstractmethod
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:

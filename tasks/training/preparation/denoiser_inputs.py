@@ -20,7 +20,6 @@ from tasks.stage import run_logger
 from tasks.training.model_folder import save_fit
 from tasks.training.preparation.rhythm_statistics import rhythm_statistics
 from tasks.training.preparation.traits import prepare_traits
-from tasks.training.simulated_latents import SIMULATED, prepare_simulated
 from tasks.training.training_data import (
     SPLITS,
     BeatSplit,
@@ -98,22 +97,8 @@ def prepare_training(
             signal = read_waveforms(store.path(recordings), found.rows.numpy())
             _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
-    traits = None
     if settings.diffusion.draws_traits:
-        traits = prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
-    if settings.diffusion.pretraining_steps:
-        counts[SIMULATED] = prepare_simulated(
-            staging,
-            settings,
-            recordings,
-            store.path(autoencoder),
-            facts.lead_scale_mv,
-            embedder,
-            classes,
-            statements,
-            traits,
-        )
-        logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
+        prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
     return PreparedConditions(recordings=counts, statements=statements, rhythms=rhythms, wave_classes=classes)
 
 

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.ecg.cardiac_phase import padded_times
 from models.latent_diffusion.autoencoder import Autoencoder
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
@@ -86,13 +85,6 @@ class TraitMaker:
         length = self.samples if length is None else length
         return self.autoencoder.encode(signal[..., start : start + length] / self.lead_scale)[0].float()
 
-    def of_recordings(self, signal_mv: np.ndarray, r_peaks: list[np.ndarray]) -> Tensor:
-        """Latents (B, C, T) of simulated ECGs like these (B, 8, samples), as `models.latent_diffusion.generator` shows
-        them."""
-        amplitude, known = own_amplitudes(signal_mv, r_peaks, self.rate_hz)
-        amplitude = events_of(self.prior).nearest(amplitude) * known[:, None, None]
-        return self.encoded(amplitude, padded_times([one / self.rate_hz for one in r_peaks]))
-
     def levels_of(self, latents: Tensor, shown: Tensor | None) -> Tensor:
         """Levels (B, size) of latents (B, C, T) beside those of simulated ECGs, or beside the mean of recordings."""
         assert self.prior.levels is not None
@@ -115,7 +107,7 @@ def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
 
 def prepare_traits(
     staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: TrainingDataFacts
-) -> TraitMaker:
+) -> None:
     """Fit the traits of both splits, and leave them and the latents of simulated ECGs in the staging folder.
 
     Raises:
@@ -161,7 +153,6 @@ def prepare_traits(
     save_tensors(fitted, components_file(staging))
     if guides:
         save_tensors(guides, guides_file(staging))
-    return maker
 
 
 def load_guides(staging: Path) -> dict[str, Tensor]:

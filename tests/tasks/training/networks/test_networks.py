@@ -1,4 +1,4 @@
-"""What the stages of training learn from: latents, pieces, the simulator's guide, group conditions, simulated ECGs."""
+"""What the stages of training learn from: latents, pieces, the simulator's guide, group conditions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,8 @@ from models.simulator.beat_events import EVENTS, simulated_ecg
 from models.simulator.rhythm_series import USUAL
 from tasks.settings.training import TrainingSettings
 from tasks.training.networks.autoencoder import DetailStage, shift_starts
-from tasks.training.networks.denoiser import DenoiserStage, StudentStage
-from tasks.training.networks.network_training import (
-    AUTOENCODER_FILE,
-    DENOISER_FILE,
-    LATENTS_FILE,
-    Material,
-    save_weights,
-)
+from tasks.training.networks.denoiser import DenoiserStage
+from tasks.training.networks.network_training import AUTOENCODER_FILE, LATENTS_FILE, Material, save_weights
 from tasks.training.networks.prior import PriorStage
 from tasks.training.preparation.traits import (
     components_file,
@@ -38,7 +32,6 @@ from tasks.training.preparation.traits import (
     prepare_traits,
     traits_file,
 )
-from tasks.training.simulated_latents import SIMULATED, simulated_file
 from tasks.training.training_data import (
     SPLITS,
     BeatSplit,
@@ -71,7 +64,6 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     latents = {split: torch.randn(ROWS, CHANNELS, STEPS) for split in SPLITS}
     for split in SPLITS:
         save_beats(folder, split, beats)
-    for split in (*SPLITS, SIMULATED):
         save_conditions(folder, split, ConditionSplit(torch.ones(ROWS), zeros, conditions(ROWS), hidden))
     # A latent step is where it is: its number plus a part for the shift.
     shifted = (
@@ -79,11 +71,6 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     )
     saved = {**latents, "shifted": shifted, "mean": torch.zeros(CHANNELS), "std": torch.ones(CHANNELS)}
     save_tensors(saved, folder / LATENTS_FILE)
-    simulated = {
-        name: torch.full((ROWS, CHANNELS, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))
-    }
-    simulated["levels"] = torch.full((ROWS, LEVELS), 0.5)
-    save_tensors({**simulated, "r_times": times}, simulated_file(folder))
     # The simulated ECGs are as long as the recordings and lie elsewhere, so that pieces can be told apart.
     save_tensors({"train": shifted + 1000, "validation": latents["validation"] + 1000}, guides_file(folder))
     for split in SPLITS:
@@ -150,7 +137,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     torch.manual_seed(0)
     save_weights(Autoencoder(settings.autoencoder.architecture), tmp_path / AUTOENCODER_FILE)
     monkeypatch.setattr("tasks.training.preparation.traits.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
-    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
     guides = load_guides(tmp_path)
     config = GeneratorConfig(
         autoencoder=settings.autoencoder.architecture,
@@ -170,7 +157,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     generator = Generator(config)
     generator.autoencoder.load_state_dict(load_file(tmp_path / AUTOENCODER_FILE))
     assert generator.prior is not None
-    generator.prior.load_state_dict(maker.prior.state_dict())
+    generator.prior.load_state_dict(load_file(components_file(tmp_path)), strict=False)
     located = locate_r_peaks(signal.numpy(), 100)
     amplitude = events_of(generator.prior).nearest(own_amplitudes(signal.numpy(), located, 100)[0])
     guide = generator.guide([one / 100 for one in located], amplitude)
@@ -179,8 +166,8 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     made = generator.encode(signal)
     saved = load_file(tmp_path / LATENTS_FILE)
     save_tensors({**saved, "validation": made}, tmp_path / LATENTS_FILE)
-    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
-    generator.prior.load_state_dict(maker.prior.state_dict())
+    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    generator.prior.load_state_dict(load_file(components_file(tmp_path)), strict=False)
     levels = generator.prior.levels
     assert levels is not None
     told = levels.coordinates(levels.of(made - generator.shown(guide)))
@@ -234,16 +221,6 @@ def test_the_denoiser_is_told_the_levels_of_the_recording(tmp_path: Path) -> Non
     assert untold.denoiser.levels is None
 
 
-@pytest.mark.parametrize("simulated_ecg", [True, False])
-def test_the_student_is_told_levels_as_sampling_tells_them(tmp_path: Path, simulated_ecg: bool) -> None:
-    material, _ = prepared(tmp_path, without_physics(simulated_ecg=simulated_ecg))
-    save_weights(DenoiserStage(material).denoiser, tmp_path / DENOISER_FILE)
-    stage = StudentStage(material)
-    batch = stage.batch("train", torch.tensor([1, 2]), torch.device("cpu"))
-    assert batch["levels"].tolist() == [[level] * LEVELS for level in ((1.5, 3.0) if simulated_ecg else (1.0, 2.0))]
-    assert torch.isfinite(stage.objective(**batch)["loss"])
-
-
 def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
     assert shift_starts(1, 8) == [0]
     assert shift_starts(4, 8) == [0, 2, 4, 6]
@@ -271,32 +248,16 @@ def test_without_phase_channels_the_denoiser_sees_latents_only(tmp_path: Path) -
     assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
-def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: Path) -> None:
-    material, _ = prepared(tmp_path, without_physics(pretraining_share=0.03))
-    stage = DenoiserStage(material)
-    assert [stage.split_of(step) for step in range(5)] == [SIMULATED] * 3 + ["train"] * 2
-    assert stage.rows[SIMULATED] == ROWS
-    batch = stage.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))
-    assert (batch["latents"] == 7).all()
-    shown = DenoiserStage(prepared(tmp_path, without_physics(simulated_ecg=True, pretraining_share=0.03))[0])
-    assert (shown.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))["guide"][:, -CHANNELS:] == 9).all()
-    assert DenoiserStage(prepared(tmp_path, without_physics())[0]).split_of(0) == "train"
-
-
 def test_stages_follow_from_the_settings() -> None:
     assert small().autoencoder_stages + small().generator_stages == TRAINED
     assert small(detail={"enabled": False}).autoencoder_stages == ("autoencoder",)
-    # A student that is not trained shapes nothing, whatever its settings.
-    assert small(distillation={"batch_size": 8}).for_digest() == small().for_digest()
-    assert small(distillation={"steps": 5}).for_digest() != small().for_digest()
-    assert small(distillation={"steps": 5}).generator_stages == ("prior", "denoiser", "student")
     assert without_physics().generator_stages == ("prior", "denoiser")
     assert without_physics(levels=False).generator_stages == ("denoiser",)
 
 
 def test_models_that_differ_in_diffusion_share_an_autoencoder() -> None:
     shared = small().for_autoencoder_digest()
-    changed = {"diffusion": {"steps": 7}, "prior": {"steps": 3}, "distillation": {"steps": 5}}
+    changed = {"diffusion": {"steps": 7}, "prior": {"steps": 3}}
     assert small(**changed).for_autoencoder_digest() == shared
     assert small(seed=2).for_autoencoder_digest() != shared
     assert small(detail={"enabled": False}).for_autoencoder_digest() != shared
