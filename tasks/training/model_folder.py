@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import WaveFit
-from tasks.training.networks.network_training import (
+from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
     DENOISER_FILE,
     DETAIL_FILE,
     PRIOR_FILE,
     WAVE_FIT_FILE,
+    save_tensors,
 )
-from tasks.training.training_data import save_tensors
 from warehouse.errors import EinthovenError
 from warehouse.storage.store import write_text
 

@@ -58,13 +58,13 @@ def train_generator(
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
-        from tasks.training.ray_run import run_stage
+        from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
         prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
         facts = store.facts(autoencoder, AutoencoderFacts)
         for stage in settings.generator_stages:
-            run_stage(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
+            train_network_on_ray(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
         return _describe(staging, settings, recordings, autoencoder, knowledge, prepared)
 
     model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
@@ -103,9 +103,9 @@ def _describe(
     from models.architecture import GeneratorConfig
     from models.leads import INDEPENDENT_LEADS
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
+    from tasks.training.data.latents import latent_statistics
+    from tasks.training.data.weight_files import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
     from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
-    from tasks.training.networks.autoencoder import latent_statistics
-    from tasks.training.networks.network_training import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
     from tasks.training.progress import loss_history
 
     encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)

@@ -23,8 +23,8 @@ from models.latent_diffusion.ode_terms import WaveFit
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
 from models.simulator.rhythm_series import USUAL
+from tasks.training.data.weight_files import save_weights
 from tasks.training.model_folder import ModelConfig, networks, save_config, save_fit
-from tasks.training.networks.network_training import save_weights
 from tests.facts import model_facts, recordings_facts
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema

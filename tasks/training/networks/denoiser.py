@@ -14,21 +14,16 @@ from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.diffusion import DiffusionObjective
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics, WaveFit
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
-from tasks.training.networks.autoencoder import shift_starts
-from tasks.training.networks.network_training import (
-    BEAT_DECODER_FILE,
-    DENOISER_FILE,
-    LATENTS_FILE,
-    WAVE_FIT_FILE,
-    Material,
-    TrainingStage,
-    save_weights,
-)
-from tasks.training.preparation.traits import load_guides, load_traits
-from tasks.training.training_data import SPLITS, load_beats, load_conditions
+from tasks.training.data.beats import load_beats
+from tasks.training.data.conditions import load_conditions
+from tasks.training.data.latents import shift_starts
+from tasks.training.data.recordings import LEARNING_SPLITS
+from tasks.training.data.traits import load_guides, load_traits
+from tasks.training.data.weight_files import BEAT_DECODER_FILE, DENOISER_FILE, LATENTS_FILE, WAVE_FIT_FILE, save_weights
+from tasks.training.networks.recipe import Material, Recipe
 
 
-class DenoiserStage(TrainingStage):
+class DenoiserRecipe(Recipe):
     """Stage 4: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
 
     leaves: ClassVar[str] = DENOISER_FILE
@@ -39,13 +34,13 @@ class DenoiserStage(TrainingStage):
         self.staging, self.ema_decay = material.staging, self.settings.ema_decay
         saved = load_file(material.autoencoder / LATENTS_FILE)
         mean, std = saved["mean"], saved["std"]
-        latents = {split: saved[split] for split in SPLITS}
-        self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in SPLITS}
-        self.splits = {split: load_conditions(material.staging, split) for split in SPLITS}
+        latents = {split: saved[split] for split in LEARNING_SPLITS}
+        self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in LEARNING_SPLITS}
+        self.splits = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         guides = load_guides(material.staging) if self.settings.physics.simulated_ecg else {}
         self.levels = {}
         if self.settings.levels:
-            self.levels = {split: load_traits(material.staging, split).levels for split in SPLITS}
+            self.levels = {split: load_traits(material.staging, split).levels for split in LEARNING_SPLITS}
         self.latents = {split: (one - mean[:, None]) / std[:, None] for split, one in latents.items()}
         self.guides = {split: (one - mean[:, None]) / std[:, None] for split, one in guides.items()}
         self.rows = {split: len(one) for split, one in latents.items()}

@@ -17,12 +17,10 @@ from PIL import Image
 from models.latent_diffusion.fitted_solver import FITTED_STEPS
 from tasks.settings import ComputeSettings, KnowledgeSettings
 from tasks.training.autoencoder_task import train_autoencoder
+from tasks.training.data.recordings import TrainingError
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator
 from tasks.training.progress import Progress, read_progress
 from tasks.training.task import train_generator
-from tasks.training.training_data import (
-    TrainingError,
-)
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, STATEMENTS, TRAINED, autoencoder_of, small, train
 from warehouse.storage.reference import Reference

@@ -1,11 +1,11 @@
-"""What the training loop needs to know of a stage, and what stages leave behind."""
+"""How a network is trained: what the training loop needs to know of it, and what it leaves behind."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,9 @@ from tasks.settings.training import (
     PriorTraining,
     TrainingSettings,
 )
-from tasks.training.training_data import save_tensors
+from tasks.training.data.beats import BeatSplit, load_beats
+from tasks.training.data.recordings import LEARNING_SPLITS, read_waveforms
 from warehouse.storage.facts import TrainingDataFacts
-
-AUTOENCODER_FILE: Final = "autoencoder.safetensors"
-BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
-DETAIL_FILE: Final = "detail.safetensors"
-PRIOR_FILE: Final = "prior.safetensors"
-DENOISER_FILE: Final = "denoiser.safetensors"
-WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
-LATENTS_FILE: Final = "latents.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Material:
     facts: TrainingDataFacts
 
 
-class TrainingStage(ABC):
+class Recipe(ABC):
     """What the training loop needs to know of a stage.
 
     Attributes:
@@ -80,6 +73,7 @@ class TrainingStage(ABC):
         """Save what the stage learned; called once, on the first worker, with the final weights in `learner`."""
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Save a network's weights; the file appears whole or not at all."""
-    save_tensors({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, path)
+def beats_and_signals(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Tensor]]:
+    """Beats, and waveforms (N, 8, samples) int16 in µV, of both splits."""
+    beats = {split: load_beats(material.autoencoder, split) for split in LEARNING_SPLITS}
+    return beats, {split: read_waveforms(material.recordings, found.rows.numpy()) for split, found in beats.items()}

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from tasks.settings.training import TrainingSettings
-from tasks.training.networks.in_order import STAGES
-from tasks.training.networks.network_training import Material, TrainingStage
+from tasks.training.networks.recipe import Material, Recipe
+from tasks.training.networks.recipes import RECIPES
 from tasks.training.progress import Progress, append_progress
 from warehouse.storage.facts import TrainingDataFacts
 
@@ -46,7 +46,7 @@ def train_network(job: dict[str, Any]) -> None:
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
     folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
-    stage = STAGES[job["stage"]](
+    stage = RECIPES[job["stage"]](
         Material(**folders, settings=settings, facts=TrainingDataFacts.model_validate(job["facts"]))
     )
     stage.objective.to(device)
@@ -154,7 +154,7 @@ class Average:
 
 
 @torch.no_grad()
-def validate(stage: TrainingStage, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
+def validate(stage: Recipe, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
     """Loss of the averaged weights on the validation split, with the same noise every time."""
     if average:
         average.swap(stage.learner)
@@ -168,7 +168,7 @@ def validate(stage: TrainingStage, average: Average | None, device: torch.device
     return sum(losses) / scored
 
 
-def finish(stage: TrainingStage, average: Average | None, device: torch.device) -> None:
+def finish(stage: Recipe, average: Average | None, device: torch.device) -> None:
     """Let the stage save its result, made of averaged weights if there are any."""
     if average:
         average.swap(stage.learner)
@@ -186,7 +186,7 @@ def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def load_checkpoint(stage: TrainingStage, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
+def load_checkpoint(stage: Recipe, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
     """Restore the latest checkpoint of this run, if there is one.
 
     Returns:
@@ -207,7 +207,7 @@ def load_checkpoint(stage: TrainingStage, optimiser: torch.optim.Optimizer, aver
 
 def save_checkpoint(
     step: int,
-    stage: TrainingStage,
+    stage: Recipe,
     optimiser: torch.optim.Optimizer,
     average: Average | None,
     losses: dict[str, float],
