@@ -20,7 +20,6 @@ BASE: Final[dict[str, Any]] = {
     f"{PHYSICS}.simulator": False,
     f"{PHYSICS}.inter_lead": False,
     "training.diffusion.experience": False,
-    "training.diffusion.pretraining_share": 0.0,
 }
 """Everything that is neither physics nor experience."""
 GUIDE: Final[dict[str, Any]] = {
@@ -39,12 +38,6 @@ ARMS: Final[dict[str, dict[str, Any]]] = {
     "full": {**BASE, **GUIDE, "training.diffusion.experience": True},
     # The model of the full arm, but of its guide the simulated ECGs themselves: what does the denoiser add?
     "full without denoiser": {**BASE, **GUIDE, "training.diffusion.experience": True, "cohort.sampler_steps": 0},
-    "full, pre-trained": {
-        **BASE,
-        **GUIDE,
-        "training.diffusion.experience": True,
-        "training.diffusion.pretraining_share": 0.4,
-    },
 }
 """Trained arm to the settings that make it. Everything else is the profile's: steps, batch size, autoencoder."""
 NAMES: Final = (SIMULATOR_ALONE, *ARMS)

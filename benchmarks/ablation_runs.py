@@ -19,6 +19,7 @@ from benchmarks.ablation_arms import SIMULATOR_ALONE, Planned
 from benchmarks.ablation_speed import training_speeds
 from benchmarks.ablation_table import COLUMNS, SAMPLING_SPEED, TRAINING_SPEED, Figure, Run
 from benchmarks.record import Machine, today
+from benchmarks.simulator_alone.conditions import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
 from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
 from flows.train import train_model
@@ -29,7 +30,6 @@ from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
 from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
 from tasks.evaluation.task import STAGE as EVALUATION
 from tasks.generation.cohort_table import cohort_table, part_note, summarise
-from tasks.generation.simulator_baseline import CANDIDATES, VARIATION, VERSION, recorded_beats, simulate_conditions
 from tasks.generation.task import DESIGN_COLUMNS, TABLE
 from tasks.generation.task import STAGE as GENERATION
 from tasks.knowledge.task import RETRIEVAL

@@ -35,7 +35,6 @@ from models.conditioning import ConditionTensors
 from models.evaluation.classifier import classify
 from models.evaluation.fidelity import fit_principal_components, frechet_distance
 from models.evaluation.metrics import Estimate, percentile_interval
-from models.latent_diffusion.distillation import PASSES
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.row_groups import in_groups
 from tasks.conditions.cohort_design import design_cohort, row_seed
@@ -66,7 +65,6 @@ class Way:
     """A way to sample the model: its steps and guidance, and what is asked of it.
 
     Attributes:
-        fast: let the distilled student do it.
         times_faster: target of its speed over the published shape.
         dearer: target of its FID over that of `MANY_STEPS` steps.
     """
@@ -76,17 +74,14 @@ class Way:
     guidance: float
     times_faster: float
     dearer: float
-    fast: bool = False
 
 
-def ways_to_sample(settings: Settings, distilled_guidance: float | None) -> list[Way]:
-    """The default, and a fast setting: the student where the model has one, otherwise fewer steps."""
+def ways_to_sample(settings: Settings) -> list[Way]:
+    """The default, and a fast setting of fewer steps."""
     cohort = settings.cohort
     return [
         Way("default", cohort.sampler_steps, cohort.guidance, times_faster=100.0, dearer=1.02),
-        Way("fast", FAST_STEPS, 1.0, times_faster=300.0, dearer=1.05)
-        if distilled_guidance is None
-        else Way("fast, student", PASSES, distilled_guidance, times_faster=300.0, dearer=1.05, fast=True),
+        Way("fast", FAST_STEPS, 1.0, times_faster=300.0, dearer=1.05),
     ]
 
 
@@ -143,7 +138,6 @@ class Trained:
             seeds,
             steps=way.steps,
             guidance=way.guidance,
-            fast=way.fast,
             detail_steps=self.detail_steps,
             trait_guidance=self.trait_guidance,
         ).numpy()
@@ -159,7 +153,7 @@ def main(words: Sequence[str] | None = None) -> None:
     torch.set_num_threads(threads := len(os.sched_getaffinity(0)))
     timed_rows = 64 * threads
     trained = load_trained(settings, given.model, compared_rows)
-    ways = ways_to_sample(settings, trained.generator.config.distilled_guidance)
+    ways = ways_to_sample(settings)
     say = Console(stderr=True).print
     say("measuring the machine's peak, and what batch suits the published shape")
     peaks = {name: peak_flops(name) for name in PRECISIONS}

@@ -129,9 +129,6 @@ class GeneratorConfig(Architecture):
     latent_mean: tuple[float, ...] = Field(description="Mean of each latent channel over training data.")
     latent_std: tuple[float, ...] = Field(description="Standard deviation of each latent channel over training data.")
     detail: DetailArchitecture | None = Field(None, description="Detail head's shape; null for a model without one.")
-    distilled_guidance: float | None = Field(
-        None, description="Guidance scale that the student has learned; null for a model without a student."
-    )
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")

@@ -97,7 +97,7 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "coded_views",
                 pa.list_(CODED_VIEW),
-                "What else the source codes of the patient: axis, infarction_stage; diagnoses, medications, procedures",
+                "What else the source codes of the patient, by view: axis and infarction_stage in PTB-XL",
             ),
             column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
         ],

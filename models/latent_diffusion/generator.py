@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -19,8 +18,8 @@ from models.latent_diffusion.beat_variation import beat_windows, factor_back, st
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.detail_head import DetailHead
 from models.latent_diffusion.diffusion import Denoise, initial_noise, solve
-from models.latent_diffusion.distillation import PASSES, guided, leap
 from models.latent_diffusion.fitted_solver import fit_rules, solve_by
+from models.latent_diffusion.guidance import guided
 from models.latent_diffusion.residual_levels import Levels, told
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.latent_diffusion.sampling_correction import CORRECTED_ON, Correction, Sampling, Solved
@@ -60,9 +59,7 @@ class Generator(nn.Module):
             step_hz = config.sampling_rate_hz / config.autoencoder.downsampling
             levels = Levels(latent_channels, step_hz) if config.levels else None
             self.prior = TraitPrior(config.prior, config.simulated_ecg, levels)
-        network = partial(Denoiser, config.denoiser, latent_channels, channels, levels.size if levels else 0)
-        self.denoiser = network()
-        self.student = None if config.distilled_guidance is None else network()
+        self.denoiser = Denoiser(config.denoiser, latent_channels, channels, levels.size if levels else 0)
         self.detail = DetailHead(config.detail, config.sampling_rate_hz) if config.detail else None
         self.register_buffer("lead_scale", torch.tensor(config.lead_scale_mv)[:, None], persistent=False)
         self.register_buffer("latent_mean", torch.tensor(config.latent_mean)[:, None], persistent=False)
@@ -101,7 +98,6 @@ class Generator(nn.Module):
         seeds: Sequence[int],
         steps: int = 4,
         guidance: float = 1.0,
-        fast: bool = False,
         detail_steps: int = 2,
         trait_guidance: float = 1.25,
     ) -> Tensor:
@@ -126,8 +122,6 @@ class Generator(nn.Module):
                 the simulator shows the denoiser, decoded from its latent and with detail, which tells what the denoiser
                 adds.
             guidance: classifier-free guidance scale; 1 for none.
-            fast: let the student do it, in its own two network passes whatever `steps` are; `guidance` must be what it
-                learned.
             detail_steps: solver steps of the detail head.
             trait_guidance: guidance scale of the prior, by which beats and levels drawn are typical of the condition.
 
@@ -135,17 +129,9 @@ class Generator(nn.Module):
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
 
         Raises:
-            ValueError: seeds and conditions differ in number, there is no student for this guidance, or no simulated
-                ECG for 0 steps.
+            ValueError: seeds and conditions differ in number, or there is no simulated ECG for 0 steps.
         """
-        if fast and guidance != self.config.distilled_guidance:
-            learned = self.config.distilled_guidance
-            raise ValueError(
-                f"this model's student has learned guidance {learned:g}, not {guidance:g}"
-                if learned is not None
-                else "this model has no student; train it with training.distillation.steps above 0"
-            )
-        way = Sampling(PASSES if fast else steps, guidance, trait_guidance, fast)
+        way = Sampling(steps, guidance, trait_guidance)
         if way.steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
@@ -250,13 +236,9 @@ class Generator(nn.Module):
         way: Sampling,
     ) -> Tensor:
         """Latents (B, C, T) as the solver leaves them."""
-        # The student's one branch has the guidance in it.
-        network, scale = (self.student or self.denoiser, 1.0) if way.fast else (self.denoiser, way.guidance)
         levels = told(levels, self.config.simulated_ecg)
-        denoise = guided(self._for_sampling(network), condition, guide, levels, scale)
+        denoise = guided(self._for_sampling(self.denoiser), condition, guide, levels, way.guidance)
         noise, timesteps = initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps
-        if way.fast:
-            return leap(denoise, noise, timesteps)
         # Fitted to trajectories without guidance.
         rule = self._rules.get(way.steps) if way.guidance == 1.0 else None
         return solve_by(rule, denoise, noise, timesteps) if rule else solve(denoise, noise, timesteps, way.steps)
@@ -277,7 +259,7 @@ class Generator(nn.Module):
     def _correction(self, way: Sampling) -> Correction:
         """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the
         same."""
-        networks = (self.student if way.fast else self.denoiser, self.prior, self.autoencoder, self.detail)
+        networks = (self.denoiser, self.prior, self.autoencoder, self.detail)
         # Without a condition, the guidance of traits does nothing.
         way = replace(way, trait_guidance=1.0)
         key = (way, *map(_state, networks))
@@ -328,34 +310,6 @@ class Generator(nn.Module):
             self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
         )
 
-    @torch.inference_mode()
-    def add_detail(self, signal_mv: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Give decoded signals the noise and fine detail that the autoencoder smooths away.
-
-        `sample` does so already; this is for signals that come from elsewhere, such as reconstructions.
-
-        Args:
-            signal_mv: (B, 8, samples) in mV, from `decode` or `reconstruct`.
-            seeds: B seeds; each row's detail is a function of its signal and its seed.
-
-        Returns:
-            (B, 8, samples) float32 in mV on the CPU.
-
-        Raises:
-            ValueError: the model has no detail head, or seeds and signals differ in number.
-        """
-        if self.detail is None:
-            raise ValueError("this model was trained without a detail head (training.detail.enabled)")
-        if len(seeds) != len(signal_mv):
-            raise ValueError(f"{len(signal_mv)} signals need as many seeds, got {len(seeds)}")
-        if not seeds:
-            return torch.empty(0, *signal_mv.shape[1:])
-
-        def made(rows: list[int]) -> Tensor:
-            return self._detailed(signal_mv[rows].to(self.device), [int(seeds[row]) for row in rows])
-
-        return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
-
     def _detailed(
         self, signal_mv: Tensor, seeds: list[int], steps: int = 2, unlike_recordings: Tensor | None = None
     ) -> Tensor:
@@ -368,10 +322,6 @@ class Generator(nn.Module):
     def reconstruct(self, signal_mv: Tensor) -> Tensor:
         """Encode and decode: what the autoencoder alone loses. (B, 8, samples) in mV to the same, on the CPU."""
         return self.decode(self.encode(signal_mv)).cpu()
-
-    def decode_beat(self, latents: Tensor) -> Tensor:
-        """Standardised latents (B, channels, T) to the canonical beat (B, 8, beat samples) in mV on the beat grid."""
-        return self.beat_decoder(latents * self.latent_std + self.latent_mean).beat * self.lead_scale
 
 
 def _state(network: nn.Module | None) -> tuple[tuple[int, int, torch.device], ...]:

@@ -21,13 +21,11 @@ class Sampling:
         steps: denoising steps.
         guidance: scale of classifier-free guidance of the denoiser; 1 for none.
         trait_guidance: that of the prior.
-        fast: let the student do it.
     """
 
     steps: int
     guidance: float
     trait_guidance: float
-    fast: bool
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models.architecture import PriorArchitecture
 from models.conditioning import ConditionEncoder, ConditionTensors
 from models.latent_diffusion.denoiser import time_features
+from models.latent_diffusion.guidance import extrapolate
 from models.latent_diffusion.residual_levels import Levels
 from models.simulator.beat_components import EventComponents
 
@@ -128,7 +129,7 @@ class TraitPrior(nn.Module):
             if not guides:
                 return velocity
             of_condition, of_anybody = velocity.chunk(2)
-            return of_anybody + guidance * (of_condition - of_anybody)
+            return extrapolate(of_condition, of_anybody, guidance)
 
         times = torch.linspace(1, 0, self.steps + 1).tolist()
         for now, then in itertools.pairwise(times):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models.ecg.median_beats import BEFORE_R_S, GRID_HZ, median_beats
 from models.simulator.beat_sum import BeatWaves, sum_of_beats
-from models.simulator.recording_fitting import COARSER, alone
+from models.simulator.isolated_beats import COARSER, isolated
 
 P_EXPONENT, QRS_EXPONENT, T_EXPONENT = 0.2, 0.0, 1.0 / 3.0
 """Power of RR (in seconds) that place and width follow, as in `models.simulator.hearts`."""
@@ -53,12 +53,10 @@ class EventFit:
     Attributes:
         rows: (n,) index of each recording among those given; recordings with fewer than two beats are left out.
         amplitude: (n, 8, events) mV.
-        error_mv: (n, 8) mean absolute difference from the median beat.
     """
 
     rows: Tensor
     amplitude: Tensor
-    error_mv: Tensor
 
 
 def event_shapes(seconds: Tensor, rr_s: Tensor) -> Tensor:
@@ -78,20 +76,16 @@ def fit_events(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) ->
     """
     beats = median_beats(signal, r_peaks, rate_hz)
     seconds = torch.from_numpy(np.arange(beats.beat.shape[-1])[::COARSER] / GRID_HZ - BEFORE_R_S).float()
-    leads = signal.shape[1]
-    amplitudes, errors = [torch.empty(0, leads, len(EVENTS))], [torch.empty(0, leads)]
+    amplitudes = [torch.empty(0, signal.shape[1], len(EVENTS))]
     for at in range(0, len(beats.rows), AT_ONCE):
         rows = slice(at, at + AT_ONCE)
         rr_s = torch.from_numpy(beats.rr_s[rows]).float()
-        beat, weight = alone(torch.from_numpy(np.ascontiguousarray(beats.beat[rows, :, ::COARSER])), seconds, rr_s)
+        beat, weight = isolated(torch.from_numpy(np.ascontiguousarray(beats.beat[rows, :, ::COARSER])), seconds, rr_s)
         shapes = event_shapes(seconds, rr_s)
         weighted = shapes * weight
         gram = weighted @ shapes.mT + RIDGE * torch.eye(len(EVENTS))
-        amplitude = torch.linalg.solve(gram, weighted @ beat.mT).mT
-        inside = (weight == 1.0).float()
-        amplitudes.append(amplitude)
-        errors.append(((amplitude @ shapes - beat).abs() * inside).sum(-1) / inside.sum(-1))
-    return EventFit(torch.from_numpy(beats.rows), torch.cat(amplitudes), torch.cat(errors))
+        amplitudes.append(torch.linalg.solve(gram, weighted @ beat.mT).mT)
+    return EventFit(torch.from_numpy(beats.rows), torch.cat(amplitudes))
 
 
 def simulated_ecg(amplitude: Tensor, r_times_s: Tensor, rate_hz: float, samples: int) -> Tensor:

@@ -83,10 +83,6 @@ class Hearts:
         """The hearts of some recordings."""
         return Hearts(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def without_artefacts(self) -> Hearts:
-        """The same hearts, recorded without baseline wander or noise."""
-        return replace(self, wander_mv=torch.zeros_like(self.wander_mv), noise_mv=torch.zeros_like(self.noise_mv))
-
 
 def draw_anatomy(age_years: Tensor, sex: Tensor, generator: torch.Generator) -> Anatomy:
     """Draw patients.

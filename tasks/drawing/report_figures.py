@@ -217,14 +217,11 @@ def draw_bars(title: str, rows: Sequence[Mapping[str, float | str | None]]) -> F
     return figure
 
 
-def draw_curves(
-    curves: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]], kept: Mapping[str, int] | None = None
-) -> Figure:
+def draw_curves(curves: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]]) -> Figure:
     """Training curves, a column per stage: training and validation loss above, the terms of the loss below.
 
     Args:
         curves: stage to loss name to (steps, values); "loss" and "validation" are the totals.
-        kept: stage to the step whose weights were kept.
     """
     totals = ("loss", "validation")
     terms = any(set(losses) - set(totals) for losses in curves.values())
@@ -234,9 +231,6 @@ def draw_curves(
         for column, (stage, losses) in enumerate(curves.items()):
             above = {name: losses[name] for name in totals if name in losses}
             _curves(grid[0, column], above, {"loss": "training"})
-            if step := (kept or {}).get(stage):
-                grid[0, column].axvline(step, color=INK, linewidth=1, linestyle=":", label=f"kept: step {step:,}")
-                grid[0, column].legend(fontsize=7.5)
             grid[0, column].set_title(stage)
             if terms:
                 below = {name: each for name, each in losses.items() if name not in totals}

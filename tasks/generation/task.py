@@ -58,8 +58,7 @@ def generate_ecgs(
         The reference of a `cohorts` dataset.
 
     Raises:
-        GenerationError: no group of patients is large enough, the model has no student for the fast sampler, or its
-            output is not finite.
+        GenerationError: no group of patients is large enough, or the model's output is not finite.
     """
     store = Store(uri)
     shaping = {
@@ -86,8 +85,6 @@ def _generate(
 
     logger = run_logger()
     store = staging.store
-    if settings.fast:
-        _require_student(store, model, settings.guidance)
     source = store.facts(recordings, RecordingsFacts)
     known = store.read(recordings, "recordings", DESIGN_COLUMNS)
     design = design_cohort(known.filter(pc.equal(known["split"], "train")), settings, source.statements)
@@ -137,22 +134,6 @@ def _generate(
         **summarise([staging.note(TABLE, part) for part in range(parts)]),
     )
     return Result(rows=settings.size, facts=facts)
-
-
-def _require_student(store: Store, model: Reference, guidance: float) -> None:
-    """Refuse the fast sampler where the model cannot do it."""
-    from tasks.training.model_folder import load_config
-
-    learned = load_config(store.path(model)).generator.distilled_guidance
-    if learned is None:
-        raise GenerationError(
-            f"cohort.fast needs a student, and {model} has none; set training.distillation.steps, or cohort.fast=false"
-        )
-    if learned != guidance:
-        raise GenerationError(
-            f"the student of {model} has learned guidance {learned:g}; set cohort.guidance={learned:g}, "
-            f"or cohort.fast=false for {guidance:g}"
-        )
 
 
 def _run_actors(
@@ -273,7 +254,6 @@ class PartWriter:
                 seeds[batch],
                 steps=self.settings.sampler_steps,
                 guidance=self.settings.guidance,
-                fast=self.settings.fast,
                 detail_steps=self.settings.detail_steps,
                 trait_guidance=self.settings.trait_guidance,
             )

@@ -49,15 +49,13 @@ def profile(evidence: Evidence, shared: ReportLines, settings: KnowledgeSettings
     Args:
         shared: report lines that enough patients share.
     """
-    weights = settings.views.model_dump()
     coded = [
         f"coded {view.replace('_', ' ')} {code} in {share:.0%}"
         for view, code, share in evidence.typical_codes(FREQUENT)
-        if weights.get(view, 0.0) > 0
     ]
     if not settings.report_lines:
         return coded
-    typical = evidence.typical_patients(weights, max(settings.typical_patients, settings.min_patients))
+    typical = evidence.typical_patients(max(settings.typical_patients, settings.min_patients))
     lines = [line for line, _ in shared.distinctive(typical, settings.report_lines)]
     return [*coded, *(f"reports often say: {line}" for line in lines)]
 

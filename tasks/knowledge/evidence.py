@@ -6,7 +6,6 @@ that the reports of enough patients share (`tasks.knowledge.report_lines`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -185,9 +184,9 @@ class Evidence:
         """Numbers of the group's patients."""
         return np.unique(self.training.patients[self.member])
 
-    def typical_patients(self, weights: Mapping[str, float], most: int) -> np.ndarray:
+    def typical_patients(self, most: int) -> np.ndarray:
         """Numbers of the patients whose profiles are most like the group's."""
-        return self.training.profiles.most_typical(self.patient_numbers, weights, most)
+        return self.training.profiles.most_typical(self.patient_numbers, most)
 
     def typical_codes(self, min_share: float) -> list[tuple[str, str, float]]:
         """View, code and share of what at least `min_share` of the patients are coded with, statements left out."""

@@ -1,9 +1,10 @@
 """Patient profiles: the codes that each view of the data gives a patient, and which patients are alike.
 
-    τ(p, q) = Σ_v λ_v · |C_v(p) ∩ C_v(q)| / |C_v(p) ∪ C_v(q)|
+    τ(p, q) = Σ_v |C_v(p) ∩ C_v(q)| / |C_v(p) ∪ C_v(q)|
 
-SE-Diff (arXiv 2511.09895) takes three views of coded admissions: diagnoses, medications, procedures. PTB-XL has its
-own: statements, heart axis and infarction stage. A view that a source lacks contributes nothing.
+SE-Diff (arXiv 2511.09895) takes three views of coded admissions, diagnoses, medications and procedures, with a weight
+each. PTB-XL has its own, which count alike: statements, heart axis and infarction stage. A view that a source lacks
+contributes nothing.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ class Profiles:
             for patient, codes_here in zip(patients, sets, strict=True):
                 held[patient, [number[code] for code in codes_here]] = 1
 
-    def similarity(self, left: np.ndarray, right: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
+    def similarity(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """(len(left), len(right)) similarities τ of patients, given by number."""
         total = np.zeros((len(left), len(right)), dtype=np.float32)
-        for view, held in self._held.items():
+        for held in self._held.values():
             shared = held[left] @ held[right].T
             union = held[left].sum(axis=1)[:, None] + held[right].sum(axis=1)[None, :] - shared
-            total += weights.get(view, 0.0) * np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+            total += np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
         return total
 
-    def most_typical(self, group: np.ndarray, weights: Mapping[str, float], top_k: int) -> np.ndarray:
+    def most_typical(self, group: np.ndarray, top_k: int) -> np.ndarray:
         """The `top_k` patients of a group that are most like the group's patients on average."""
         group = np.sort(group)
         sample = group[np.linspace(0, len(group) - 1, min(COMPARED, len(group))).round().astype(int)]
-        closeness = self.similarity(group, sample, weights).mean(axis=1)
+        closeness = self.similarity(group, sample).mean(axis=1)
         return group[np.argsort(-closeness, kind="stable")[:top_k]]
 
     def shares(self, view: str, group: np.ndarray) -> list[tuple[str, float]]:

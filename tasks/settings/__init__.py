@@ -93,17 +93,6 @@ class RetrievalWeights(Section):
     demographics: float = Field(0.1, ge=0, description="Weight of the match of sex and age band.")
 
 
-class ViewWeights(Section):
-    """Weight λ of each view of a patient's codes in the similarity of patients; a missing view counts nothing."""
-
-    statements: float = Field(1.0, ge=0, description="Weight of the SCP-ECG statements.")
-    axis: float = Field(1.0, ge=0, description="Weight of the coded heart axis.")
-    infarction_stage: float = Field(1.0, ge=0, description="Weight of the coded stage of infarction.")
-    diagnoses: float = Field(1.0, ge=0, description="Weight of an admission's coded diagnoses.")
-    medications: float = Field(1.0, ge=0, description="Weight of an admission's medications.")
-    procedures: float = Field(1.0, ge=0, description="Weight of an admission's coded procedures.")
-
-
 class KnowledgeSettings(Section):
     """The clinical knowledge base: evidence, language model, audit, retrieval."""
 
@@ -126,7 +115,6 @@ class KnowledgeSettings(Section):
     by_sex_and_age: bool = Field(
         True, description="Also an entry per condition, sex and age band with enough patients."
     )
-    views: ViewWeights = Field(default_factory=ViewWeights, description="Weights of the views of a patient's codes.")
     typical_patients: int = Field(
         50, ge=5, description="Patients most like their condition's others, whose reports the model is told about."
     )
@@ -179,11 +167,6 @@ class CohortSettings(Section):
         ge=1,
         description="Guidance scale by which the beat and the levels drawn for an ECG are typical of its condition; 1 "
         "for none.",
-    )
-    fast: bool = Field(
-        False,
-        description="Let the distilled student sample, in two network passes whatever sampler_steps is; guidance "
-        "must be what it learned.",
     )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(

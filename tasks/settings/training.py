@@ -72,12 +72,6 @@ class AutoencoderTraining(Section):
     steps: int = Field(1000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
-        "lowest are kept; null to train all steps and keep the last.",
-    )
     kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
     beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
     spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
@@ -103,12 +97,6 @@ class DiffusionTraining(Section):
     steps: int = Field(2000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="Checkpoints without a lower validation loss after which training stops, and the weights of the "
-        "lowest are kept; null to train all steps and keep the last.",
-    )
     ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
     condition_dropout: float = Field(
         0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
@@ -125,10 +113,6 @@ class DiffusionTraining(Section):
         "A cohort asks for groups only.",
     )
     group_patients: int = Field(5, ge=1, description="Training patients that make such a group; as in the cohort.")
-    pretraining_share: float = Field(
-        0.0, ge=0, lt=1, description="Share of the steps, the first ones, that learn from simulated ECGs; 0 for none."
-    )
-    pretraining_ecgs: int = Field(4096, ge=1, description="Simulated ECGs that pre-training draws from.")
     timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
     levels: bool = Field(
@@ -142,11 +126,6 @@ class DiffusionTraining(Section):
     def draws_traits(self) -> bool:
         """Whether generation draws a beat or levels, for which there has to be a prior."""
         return self.physics.simulated_ecg or self.levels
-
-    @property
-    def pretraining_steps(self) -> int:
-        """Steps that learn from simulated ECGs."""
-        return round(self.pretraining_share * self.steps)
 
 
 class DetailTraining(Section):
@@ -171,16 +150,6 @@ class PriorTraining(Section):
     ema_decay: float = Field(0.98, gt=0, lt=1, description="Decay of the averaged weights that generate.")
 
 
-class DistillationTraining(Section):
-    """Stage 5, off by default: a student that samples in two network passes."""
-
-    steps: int = Field(0, ge=0, description="Optimiser steps; 0 trains no student.")
-    batch_size: int = Field(32, ge=1, description="Trajectories per step, over all workers.")
-    learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
-    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
-    guidance: float = Field(1.0, ge=1, description="Guidance scale that the student learns; 1 for none.")
-
-
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
@@ -188,7 +157,6 @@ class TrainingSettings(Section):
     workers: int = Field(1, ge=1, description="Data-parallel workers.")
     use_gpu: bool = Field(False, description="One GPU per worker.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the forward pass.")
-    compile: bool = Field(False, description="Use torch.compile; slower on small CPU runs.")
     checkpoint_every_steps: int = operational(250, ge=1, description="Optimiser steps between checkpoints.")
     report_every_steps: int = operational(50, ge=1, description="Optimiser steps between reported losses.")
     max_failures: int = operational(
@@ -201,7 +169,6 @@ class TrainingSettings(Section):
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
     prior: PriorTraining = Field(default_factory=PriorTraining, description="Stage 3.")
-    distillation: DistillationTraining = Field(default_factory=DistillationTraining, description="Stage 5.")
 
     @property
     def autoencoder_stages(self) -> tuple[str, ...]:
@@ -211,26 +178,11 @@ class TrainingSettings(Section):
     @property
     def generator_stages(self) -> tuple[str, ...]:
         """Stages that learn what conditions mean, in order."""
-        prior = ("prior",) if self.diffusion.draws_traits else ()
-        student = ("student",) if self.distillation.steps else ()
-        return (*prior, "denoiser", *student)
-
-    def for_digest(self) -> dict[str, Any]:
-        """As of every section, without the settings of a student that is not trained; with early stopping, which counts
-        in checkpoints, their distance shapes the result."""
-        kept = super().for_digest()
-        if not self.distillation.steps:
-            del kept["distillation"]
-        if self.autoencoder.patience or self.diffusion.patience:
-            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
-        return kept
+        return ("prior", "denoiser") if self.diffusion.draws_traits else ("denoiser",)
 
     def for_autoencoder_digest(self) -> dict[str, Any]:
         """What of this shapes the autoencoder and the detail head."""
-        kept = super().for_digest()
-        if self.autoencoder.patience:
-            kept["checkpoint_every_steps"] = self.checkpoint_every_steps
-        return {name: value for name, value in kept.items() if name not in ("diffusion", "prior", "distillation")}
+        return {name: value for name, value in self.for_digest().items() if name not in ("diffusion", "prior")}
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
@@ -239,7 +191,6 @@ class TrainingSettings(Section):
             "diffusion": self.diffusion.batch_size,
             "detail": self.detail.batch_size,
             "prior": self.prior.batch_size,
-            "distillation": self.distillation.batch_size,
         }
         for name, size in sizes.items():
             if size % self.workers:

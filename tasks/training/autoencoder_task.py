@@ -14,21 +14,13 @@ from models.ecg.cardiac_phase import padded_times
 from tasks.settings import ComputeSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
-from tasks.training.training_data import (
-    BeatSplit,
-    TrainingError,
-    located_r_peaks,
-    padded_r_peaks,
-    read_metadata,
-    read_waveforms,
-    save_beats,
-    usable_rows,
-)
+from tasks.training.data.beats import BeatSplit, located_r_peaks, padded_r_peaks, save_beats
+from tasks.training.data.recordings import TrainingError, read_metadata, read_waveforms, usable_rows
 from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, TrainingDataFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=5)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=6)
 FACTS: Final = "_facts.json"
 
 
@@ -39,7 +31,7 @@ def train_autoencoder(
     """Train autoencoder, beat decoder and detail head on the training split of the recordings.
 
     Args:
-        settings: of training; those of diffusion and distillation do not matter.
+        settings: of training; those of prior and diffusion do not matter.
         recordings: what ingestion committed.
         compute: how Ray is used.
         uri: the warehouse.
@@ -47,8 +39,7 @@ def train_autoencoder(
     Returns:
         A reference of kind "autoencoder": weights, beats and latents of the usable recordings, as safetensors. Facts of
         its manifest: `sampling_rate_hz`, `samples`, `simulated`, `lead_scale_mv`, `recordings` per split, `excluded`
-        per quality flag, `parameters` per network, `reconstruction_mae_mv` (split to lead to mV), `kept` and `history`
-        as of a model.
+        per quality flag, `reconstruction_mae_mv` (split to lead to mV), `history` as of a model.
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -57,12 +48,12 @@ def train_autoencoder(
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
-        from tasks.training.ray_run import run_stage
+        from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
         facts = _prepare(staging, settings, recordings)
         for stage in settings.autoencoder_stages:
-            run_stage(stage, staging, settings, store.path(recordings), staging.path, facts)
+            train_network_on_ray(stage, staging, settings, store.path(recordings), staging.path, facts)
         return _describe(staging.path, facts)
 
     return commit_once(STAGE, settings.for_autoencoder_digest(), [recordings], store, build)
@@ -127,7 +118,7 @@ def _lead_scale(signal: Tensor, at_once: int = 1024) -> Tensor:
 
 def _describe(folder: Path, facts: TrainingDataFacts) -> Result:
     from models.leads import INDEPENDENT_LEADS
-    from tasks.training.networks.autoencoder import reconstruction_error
+    from tasks.training.data.latents import reconstruction_error
     from tasks.training.progress import loss_history
 
     described = AutoencoderFacts(

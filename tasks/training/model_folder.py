@@ -14,22 +14,20 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import WaveFit
-from tasks.training.networks.network_training import (
+from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
     DENOISER_FILE,
     DETAIL_FILE,
     PRIOR_FILE,
-    STUDENT_FILE,
     WAVE_FIT_FILE,
-    save_weights,
+    save_tensors,
 )
-from tasks.training.training_data import save_tensors
 from warehouse.errors import EinthovenError
 from warehouse.storage.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 6
+FORMAT_VERSION: Final = 7
 
 
 class ModelFolderError(EinthovenError):
@@ -49,23 +47,6 @@ class ModelConfig(BaseModel):
     recordings_id: str = Field(description="Recordings it was trained on.")
     simulated: bool = Field(description="True when it learned from simulated recordings.")
     wave_classes: list[str] = Field(description="Classes of the simulator fit, in the order of its tensors.")
-
-
-def save_generator(folder: Path, generator: Generator, config: ModelConfig, fit: WaveFit | None = None) -> None:
-    """Write a model folder. Training writes the weights as it goes; this is for generators that exist in memory.
-
-    Args:
-        folder: made if missing.
-        generator: its weights.
-        config: must hold the generator's own configuration.
-        fit: simulator parameters per class, if there are any.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, network in _networks(generator).items():
-        save_weights(network, folder / name)
-    if fit is not None:
-        save_fit(folder, fit)
-    save_config(folder, config)
 
 
 def save_config(folder: Path, config: ModelConfig) -> None:
@@ -109,7 +90,7 @@ def load_generator(folder: str | Path) -> Generator:
         ModelFolderError: a file is missing or damaged, or does not fit the configuration.
     """
     generator = Generator(load_config(folder).generator)
-    for name, network in _networks(generator).items():
+    for name, network in networks(generator).items():
         path = Path(folder) / name
         try:
             network.load_state_dict(_read(path))
@@ -128,19 +109,18 @@ def load_fit(folder: str | Path) -> WaveFit:
     return WaveFit(**_read(Path(folder) / WAVE_FIT_FILE))
 
 
-def _networks(generator: Generator) -> Mapping[str, nn.Module]:
-    networks: dict[str, nn.Module] = {
+def networks(generator: Generator) -> Mapping[str, nn.Module]:
+    """File of its weights to each network that a generator has."""
+    found: dict[str, nn.Module] = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,
         DENOISER_FILE: generator.denoiser,
     }
     if generator.detail is not None:
-        networks[DETAIL_FILE] = generator.detail
+        found[DETAIL_FILE] = generator.detail
     if generator.prior is not None:
-        networks[PRIOR_FILE] = generator.prior
-    if generator.student is not None:
-        networks[STUDENT_FILE] = generator.student
-    return networks
+        found[PRIOR_FILE] = generator.prior
+    return found
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stage: str = Field(description="autoencoder, denoiser, detail, student or alignment.")
+    stage: str = Field(description="autoencoder, detail, prior, denoiser or alignment.")
     step: int = Field(description="Optimiser steps done.")
     steps: int = Field(description="Optimiser steps in all.")
     losses: dict[str, float] = Field(
@@ -79,16 +79,6 @@ def loss_history(staging: Path, points: int = 200) -> list[dict[str, Any]]:
             if (len(entries) - 1 - index) % stride == 0 or "validation" in entry.losses
         ]
     return history
-
-
-def kept_checkpoint(staging: Path, stage: str, patience: int | None) -> dict[str, float]:
-    """Step and validation loss of the weights that a finished stage kept: the last; with patience, the best."""
-    looks = {entry.step: entry.losses for entry in read_progress(staging) if entry.stage == stage}
-    validated = {step: losses["validation"] for step, losses in sorted(looks.items()) if "validation" in losses}
-    if not validated:
-        return {}
-    step = min(validated, key=lambda one: validated[one]) if patience else max(validated)
-    return {"step": step, "validation": validated[step]}
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from warehouse.storage.store import Staging, Store, write_text
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions
 
-TRAINING = Stage("train generator", makes="model", code_version=9)
+TRAINING = Stage("train generator", makes="model", code_version=10)
 DATA_FACTS = "_facts.json"
 
 
@@ -33,7 +33,7 @@ def train_generator(
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the prior, the denoiser and, where one is asked for, the student on the training split.
+    """Train the prior and the denoiser on the training split.
 
     Args:
         settings: architectures, objectives, steps.
@@ -47,8 +47,7 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
         are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `kept` (step and validation loss of the weights kept, per
-        stage), `history` (loss curves, which `losses.png` shows).
+        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves, which `losses.png` shows).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -59,13 +58,13 @@ def train_generator(
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
-        from tasks.training.ray_run import run_stage
+        from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
         prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
         facts = store.facts(autoencoder, AutoencoderFacts)
         for stage in settings.generator_stages:
-            run_stage(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
+            train_network_on_ray(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
         return _describe(staging, settings, recordings, autoencoder, knowledge, prepared)
 
     model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
@@ -104,9 +103,9 @@ def _describe(
     from models.architecture import GeneratorConfig
     from models.leads import INDEPENDENT_LEADS
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
+    from tasks.training.data.latents import latent_statistics
+    from tasks.training.data.weight_files import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
     from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
-    from tasks.training.networks.autoencoder import latent_statistics
-    from tasks.training.networks.network_training import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
     from tasks.training.progress import loss_history
 
     encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)
@@ -123,7 +122,6 @@ def _describe(
             lead_scale_mv=tuple(facts.lead_scale_mv),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
-            distilled_guidance=settings.distillation.guidance if settings.distillation.steps else None,
             timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -21,7 +23,8 @@ from models.latent_diffusion.ode_terms import WaveFit
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
 from models.simulator.rhythm_series import USUAL
-from tasks.training.model_folder import ModelConfig, save_generator
+from tasks.training.data.weight_files import save_weights
+from tasks.training.model_folder import ModelConfig, networks, save_config, save_fit
 from tests.facts import model_facts, recordings_facts
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema
@@ -163,10 +166,18 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         # A simulator without waves: the ODE residual is the slope of the beat itself.
         fit = WaveFit(torch.zeros(2, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(2), torch.zeros(2, 8))
         fit.parameters[..., 0] = 0.0
-        save_generator(staging.path, generator, about, fit)
+        save_generator(staging.path, generator)
+        save_config(staging.path, about)
+        save_fit(staging.path, fit)
         facts = model_facts(simulator_fit={"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)})
         model = staging.commit(1, lineage("train", [recordings, knowledge]), facts)
     return model, knowledge
+
+
+def save_generator(folder: Path, generator: Generator) -> None:
+    """Write the weights of a generator that exists in memory, as training leaves them."""
+    for name, network in networks(generator).items():
+        save_weights(network, folder / name)
 
 
 def lineage(stage: str, inputs: list[Reference]) -> Lineage:

@@ -107,9 +107,3 @@ def autoencoder_of(store: Store, model: Reference) -> Reference:
     """The autoencoder that a model was trained on."""
     (named,) = [one for one in store.manifest(model).lineage.inputs if one.kind == "autoencoder"]
     return named
-
-
-def impatient(**changes: Any) -> TrainingSettings:
-    """An autoencoder that learns too fast, so that its validation loss soon rises again."""
-    stage = {**SMALL["autoencoder"], "learning_rate": 0.02, "steps": 300, "patience": 3}
-    return small(checkpoint_every_steps=5, autoencoder=stage, diffusion={**SMALL["diffusion"], "steps": 2}, **changes)

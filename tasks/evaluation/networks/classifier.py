@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from prefect import task
 
 from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.settings import ComputeSettings, EvaluationSettings
-from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
+from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.storage.facts import ClassifierFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
@@ -38,9 +37,8 @@ class EvaluationError(EinthovenError):
     """A cohort cannot be evaluated with the recordings at hand."""
 
 
-@task(name="train reference classifier", **RUN_BY_PREFECT)
-def train_reference_classifier(
-    settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, uri: str
+def reference_classifier(
+    settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, store: Store
 ) -> Reference:
     """Train the reference classifier on the real training split, or find it.
 
@@ -48,7 +46,6 @@ def train_reference_classifier(
         settings: shape and training of the classifier.
         recordings: a `recordings` dataset.
         compute: how Ray is used.
-        uri: the warehouse.
 
     Returns:
         The reference of a dataset that holds `model.safetensors` and `config.json`.
@@ -56,13 +53,6 @@ def train_reference_classifier(
     Raises:
         EvaluationError: the training split has no recording with a diagnostic superclass.
     """
-    return reference_classifier(settings, recordings, compute, Store(uri))
-
-
-def reference_classifier(
-    settings: EvaluationSettings, recordings: Reference, compute: ComputeSettings, store: Store
-) -> Reference:
-    """As `train_reference_classifier`, inside another task."""
     shaping = {name: value for name, value in settings.for_digest().items() if name in SHAPING}
 
     def build(staging: Staging) -> Result:

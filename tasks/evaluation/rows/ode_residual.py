@@ -26,7 +26,8 @@ from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
-from tasks.training.training_data import known_wave_classes, padded_r_peaks
+from tasks.training.data.beats import padded_r_peaks
+from tasks.training.data.simulator_classes import known_wave_classes
 
 METRIC = "ODE residual"
 UNIT = "mV/s"

@@ -1,58 +1,39 @@
-"""Training on waveforms: the autoencoder with the beat decoder, and the detail head for what they smooth away.
-
-Neither sees a condition, so that generators that differ in what they are told share both.
-"""
+"""Training of the autoencoder with the beat decoder. Neither sees a condition, so generators share both."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from models.ecg.beats import beat_samples, beats_on_grid
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
-from models.latent_diffusion.detail_head import DetailHead, DetailObjective
-from tasks.training.networks.network_training import (
+from tasks.training.data.beats import beat_places, random_pieces
+from tasks.training.data.latents import shift_starts, shifted_length
+from tasks.training.data.recordings import millivolts
+from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
-    DETAIL_FILE,
     LATENTS_FILE,
-    Material,
-    TrainingStage,
+    save_tensors,
     save_weights,
 )
-from tasks.training.training_data import (
-    SPLITS,
-    BeatSplit,
-    beat_windows,
-    load_beats,
-    millivolts,
-    random_crops,
-    read_waveforms,
-    save_tensors,
-)
-
-SPECTRUM_RECORDINGS: Final = 4096
-"""At most this many recordings, evenly chosen, are what the detail head's spectrum is fitted to; all have to fit into
-memory several times."""
+from tasks.training.networks.recipe import Material, Recipe, beats_and_signals
 
 
-class AutoencoderStage(TrainingStage):
+class AutoencoderRecipe(Recipe):
     """Stage 1: autoencoder and beat decoder on waveforms. Leaves their weights and the latents of all recordings."""
 
     leaves: ClassVar[str] = LATENTS_FILE
 
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.autoencoder
-        self.staging, self.ema_decay, self.patience = material.staging, None, self.settings.patience
+        self.staging, self.ema_decay = material.staging, None
         self.rate_hz: int = material.facts.sampling_rate_hz
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
-        self.beats, self.signals = _recordings(material)
+        self.beats, self.signals = beats_and_signals(material)
         self.rows = {split: len(data) for split, data in self.beats.items()}
         shape = self.settings.architecture
         self.autoencoder = Autoencoder(shape)
@@ -76,13 +57,13 @@ class AutoencoderStage(TrainingStage):
         before, after = beat_samples(self.settings.beat_decoder, self.rate_hz)
         if split == "train":
             length = max(round(self.settings.crop_share * signal.shape[-1]), before + after)
-            signal, r_peaks = random_crops(signal, r_peaks, length, before, after)
+            signal, r_peaks = random_pieces(signal, r_peaks, length, before, after)
             signal = signal * (self.settings.gain_spread * torch.randn(len(rows), 1, 1, device=device)).exp()
         return {
             "signal": signal,
             "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz, self.settings.beat_decoder),
             "first_r": r_peaks[:, 0],
-            "windows": beat_windows(r_peaks, before),
+            "windows": beat_places(r_peaks, before),
         }
 
     def finish(self, device: torch.device) -> None:
@@ -122,77 +103,3 @@ class AutoencoderStage(TrainingStage):
             errors += (restored - signal).abs().mean(dim=2).sum(dim=0)
             encoded.append(mean.float().cpu())
         return torch.cat(encoded), (errors / len(rows)).cpu()
-
-
-class DetailStage(TrainingStage):
-    """Stage 2: the detail head on recordings and what the autoencoder makes of them. Leaves its averaged weights.
-
-    It learns from reconstructions of training recordings, which the autoencoder has seen, and serves signals that it
-    has not. That is right as long as the autoencoder reconstructs both alike; the facts of a model tell both errors.
-    """
-
-    leaves: ClassVar[str] = DETAIL_FILE
-
-    def __init__(self, material: Material) -> None:
-        self.schedule = self.settings = material.settings.detail
-        self.staging, self.ema_decay = material.staging, self.settings.ema_decay
-        self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
-        _, self.signals = _recordings(material)
-        self.rows = {split: len(signal) for split, signal in self.signals.items()}
-        self.decoded = self._decode(material)
-        self.head = DetailHead(self.settings.architecture, material.facts.sampling_rate_hz)
-        rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
-        self.head.spectrum.fit(self._signal("train", rows), self.decoded["train"][rows])
-        self.objective = DetailObjective(self.head, self.settings.crop_share)
-        self.learner = self.head
-
-    def _signal(self, split: str, rows: Tensor) -> Tensor:
-        return millivolts(self.signals[split], rows) / self.lead_scale
-
-    @torch.inference_mode()
-    def _decode(self, material: Material, at_once: int = 128) -> dict[str, Tensor]:
-        """What the autoencoder makes of every recording, (N, 8, samples) per split, as precisely as in generation."""
-        autoencoder = Autoencoder(material.settings.autoencoder.architecture)
-        autoencoder.load_state_dict(load_file(material.autoencoder / AUTOENCODER_FILE))
-        latents, samples = load_file(material.autoencoder / LATENTS_FILE), material.facts.samples
-        return {
-            split: torch.cat([autoencoder.decode(some, samples) for some in latents[split].split(at_once)])
-            for split in self.signals
-        }
-
-    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Recordings and their reconstructions in lead standard deviations."""
-        return {"signal": self._signal(split, rows).to(device), "decoded": self.decoded[split][rows].to(device)}
-
-    def finish(self, device: torch.device) -> None:
-        """Save the detail head."""
-        save_weights(self.head, self.staging / DETAIL_FILE)
-
-
-def _recordings(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Tensor]]:
-    """Beats, and waveforms (N, 8, samples) int16 in µV, of both splits."""
-    beats = {split: load_beats(material.autoencoder, split) for split in SPLITS}
-    return beats, {split: read_waveforms(material.recordings, found.rows.numpy()) for split, found in beats.items()}
-
-
-def shift_starts(shifts: int, downsampling: int) -> list[int]:
-    """Samples at which shifted encodings begin, spread over one latent step, the first at 0."""
-    return [shift * downsampling // shifts for shift in range(min(shifts, downsampling))]
-
-
-def shifted_length(samples: int, starts: list[int], downsampling: int) -> int:
-    """Samples of every shifted piece of a recording: whole latent steps that all shifts leave room for."""
-    length = samples - starts[-1]
-    return length if starts[-1] == 0 else length - length % downsampling
-
-
-def reconstruction_error(folder: Path) -> dict[str, list[float]]:
-    """Mean absolute error of the autoencoder's reconstructions per split and lead, in mV."""
-    with safe_open(folder / LATENTS_FILE, framework="pt") as saved:
-        return {split: saved.get_tensor(f"{split}_mae_mv").tolist() for split in SPLITS}
-
-
-def latent_statistics(folder: Path) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each latent channel over the training split."""
-    with safe_open(folder / LATENTS_FILE, framework="pt") as saved:
-        return saved.get_tensor("mean").tolist(), saved.get_tensor("std").tolist()

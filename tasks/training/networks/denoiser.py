@@ -1,8 +1,7 @@
-"""Training on latents: the denoiser, and the student that samples in two passes."""
+"""Training of the denoiser on latents."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
@@ -13,31 +12,19 @@ from models.ecg.cardiac_phase import phase_channels, times_within
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.diffusion import DiffusionObjective
-from models.latent_diffusion.distillation import DistillationObjective
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics, WaveFit
-from models.latent_diffusion.residual_levels import told
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
-from tasks.training.networks.autoencoder import shift_starts
-from tasks.training.networks.network_training import (
-    BEAT_DECODER_FILE,
-    DENOISER_FILE,
-    LATENTS_FILE,
-    STUDENT_FILE,
-    WAVE_FIT_FILE,
-    Material,
-    TrainingStage,
-    save_weights,
-)
-from tasks.training.preparation.traits import load_guides, load_traits
-from tasks.training.simulated_latents import SIMULATED, load_simulated
-from tasks.training.training_data import SPLITS, load_beats, load_conditions
+from tasks.training.data.beats import load_beats
+from tasks.training.data.conditions import load_conditions
+from tasks.training.data.latents import shift_starts
+from tasks.training.data.recordings import LEARNING_SPLITS
+from tasks.training.data.traits import load_guides, load_traits
+from tasks.training.data.weight_files import BEAT_DECODER_FILE, DENOISER_FILE, LATENTS_FILE, WAVE_FIT_FILE, save_weights
+from tasks.training.networks.recipe import Material, Recipe
 
 
-class DenoiserStage(TrainingStage):
-    """Stage 4: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights.
-
-    It may begin on simulated ECGs, of which there are as many as one likes, and go on with recordings.
-    """
+class DenoiserRecipe(Recipe):
+    """Stage 4: the denoiser on standardised latents, with the physics terms. Leaves its averaged weights."""
 
     leaves: ClassVar[str] = DENOISER_FILE
 
@@ -45,25 +32,15 @@ class DenoiserStage(TrainingStage):
         settings, facts = material.settings, material.facts
         self.schedule = self.settings = settings.diffusion
         self.staging, self.ema_decay = material.staging, self.settings.ema_decay
-        self.patience = self.settings.patience
         saved = load_file(material.autoencoder / LATENTS_FILE)
         mean, std = saved["mean"], saved["std"]
-        latents = {split: saved[split] for split in SPLITS}
-        self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in SPLITS}
-        self.splits = {split: load_conditions(material.staging, split) for split in SPLITS}
+        latents = {split: saved[split] for split in LEARNING_SPLITS}
+        self.r_times = {split: load_beats(material.autoencoder, split).r_times for split in LEARNING_SPLITS}
+        self.splits = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         guides = load_guides(material.staging) if self.settings.physics.simulated_ecg else {}
         self.levels = {}
         if self.settings.levels:
-            self.levels = {split: load_traits(material.staging, split).levels for split in SPLITS}
-        self.pretraining_steps = self.settings.pretraining_steps
-        if self.pretraining_steps:
-            simulated = load_simulated(material.staging)
-            latents[SIMULATED], self.r_times[SIMULATED] = simulated["latents"], simulated["r_times"]
-            if guides:
-                guides[SIMULATED] = simulated["guides"]
-            if self.levels:
-                self.levels[SIMULATED] = simulated["levels"]
-            self.splits[SIMULATED] = load_conditions(material.staging, SIMULATED)
+            self.levels = {split: load_traits(material.staging, split).levels for split in LEARNING_SPLITS}
         self.latents = {split: (one - mean[:, None]) / std[:, None] for split, one in latents.items()}
         self.guides = {split: (one - mean[:, None]) / std[:, None] for split, one in guides.items()}
         self.rows = {split: len(one) for split, one in latents.items()}
@@ -98,10 +75,6 @@ class DenoiserStage(TrainingStage):
             self.settings.unconditional,
             physics,
         )
-
-    def split_of(self, step: int) -> str:
-        """Simulated ECGs first, if pre-training is on."""
-        return SIMULATED if step < self.pretraining_steps else "train"
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, simulator classes, heart rates, the simulator's guide and levels."""
@@ -146,39 +119,3 @@ class DenoiserStage(TrainingStage):
     def finish(self, device: torch.device) -> None:
         """Save the denoiser."""
         save_weights(self.denoiser, self.staging / DENOISER_FILE)
-
-
-class StudentStage(DenoiserStage):
-    """Stage 5: a copy of the denoiser learns where its trajectories lead. Leaves its averaged weights.
-
-    Trajectories begin at new noise, under the conditions, guides and levels of the denoiser's batches.
-    """
-
-    leaves = STUDENT_FILE
-
-    def __init__(self, material: Material) -> None:
-        super().__init__(material)
-        distillation = material.settings.distillation
-        self.schedule, self.ema_decay, self.pretraining_steps = distillation, distillation.ema_decay, 0
-        self.patience = None
-        teacher, trained = self.denoiser, load_file(material.staging / DENOISER_FILE)
-        self.learner = copy.deepcopy(teacher)
-        for network in (teacher, self.learner):
-            network.load_state_dict(trained)
-        self.objective = DistillationObjective(
-            self.learner,
-            teacher,
-            self.settings.timesteps,
-            distillation.guidance,
-            self.settings.condition_dropout,
-        )
-
-    def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
-        """Latents with their conditions, the simulator's guide and levels, as sampling tells them."""
-        whole = super().batch(split, rows, device)
-        whole["levels"] = told(whole["levels"], self.settings.physics.simulated_ecg)
-        return {name: whole[name] for name in ("latents", "condition", "guide", "levels")}
-
-    def finish(self, device: torch.device) -> None:
-        """Save the student."""
-        save_weights(self.learner, self.staging / STUDENT_FILE)

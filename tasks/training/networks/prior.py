@@ -9,12 +9,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.latent_diffusion.trait_prior import PriorObjective
-from tasks.training.networks.network_training import PRIOR_FILE, Material, TrainingStage, save_weights
-from tasks.training.preparation.traits import components_file, load_traits, new_prior
-from tasks.training.training_data import SPLITS, load_conditions
+from tasks.training.data.conditions import load_conditions
+from tasks.training.data.recordings import LEARNING_SPLITS
+from tasks.training.data.traits import components_file, load_traits, new_prior
+from tasks.training.data.weight_files import PRIOR_FILE, save_weights
+from tasks.training.networks.recipe import Material, Recipe
 
 
-class PriorStage(TrainingStage):
+class PriorRecipe(Recipe):
     """Stage 3: the prior on recordings' traits and their conditions. Leaves its averaged weights."""
 
     leaves: ClassVar[str] = PRIOR_FILE
@@ -23,8 +25,8 @@ class PriorStage(TrainingStage):
         settings = material.settings
         self.schedule, self.diffusion = settings.prior, settings.diffusion
         self.staging, self.ema_decay = material.staging, settings.prior.ema_decay
-        self.traits = {split: load_traits(material.staging, split) for split in SPLITS}
-        self.conditions = {split: load_conditions(material.staging, split) for split in SPLITS}
+        self.traits = {split: load_traits(material.staging, split) for split in LEARNING_SPLITS}
+        self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         self.rows = {split: len(traits) for split, traits in self.traits.items()}
         self.prior = new_prior(settings, material.facts.sampling_rate_hz)
         # What has yet to be learned is in none of the fitted parts.

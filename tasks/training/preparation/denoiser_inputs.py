@@ -17,22 +17,13 @@ from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import KnowledgeSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
+from tasks.training.data.beats import BeatSplit, load_beats
+from tasks.training.data.conditions import ConditionSplit, save_conditions
+from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, millivolts, read_metadata, read_waveforms
+from tasks.training.data.simulator_classes import wave_classes
 from tasks.training.model_folder import save_fit
 from tasks.training.preparation.rhythm_statistics import rhythm_statistics
 from tasks.training.preparation.traits import prepare_traits
-from tasks.training.simulated_latents import SIMULATED, prepare_simulated
-from tasks.training.training_data import (
-    SPLITS,
-    BeatSplit,
-    ConditionSplit,
-    TrainingError,
-    load_beats,
-    millivolts,
-    read_metadata,
-    read_waveforms,
-    save_conditions,
-    wave_classes,
-)
 from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, StatementFact
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging
@@ -64,7 +55,7 @@ def prepare_training(
     facts = store.facts(autoencoder, AutoencoderFacts)
     statements = store.facts(recordings, RecordingsFacts).statements
     metadata = read_metadata(store.path(recordings))
-    beats = {split: load_beats(store.path(autoencoder), split) for split in SPLITS}
+    beats = {split: load_beats(store.path(autoencoder), split) for split in LEARNING_SPLITS}
     embedder = ConditionEmbedder(
         local_embeddings(),
         store.read(knowledge, "knowledge") if knowledge.rows else None,
@@ -98,22 +89,8 @@ def prepare_training(
             signal = read_waveforms(store.path(recordings), found.rows.numpy())
             _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
-    traits = None
     if settings.diffusion.draws_traits:
-        traits = prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
-    if settings.diffusion.pretraining_steps:
-        counts[SIMULATED] = prepare_simulated(
-            staging,
-            settings,
-            recordings,
-            store.path(autoencoder),
-            facts.lead_scale_mv,
-            embedder,
-            classes,
-            statements,
-            traits,
-        )
-        logger.info("pre-training: %d simulated ECGs prepared", counts[SIMULATED])
+        prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
     return PreparedConditions(recordings=counts, statements=statements, rhythms=rhythms, wave_classes=classes)
 
 

@@ -16,47 +16,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.ecg.cardiac_phase import padded_times
 from models.latent_diffusion.autoencoder import Autoencoder
-from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.latent_diffusion.trait_prior import TraitPrior
 from models.simulator.beat_components import EventComponents
 from models.simulator.beat_events import simulated_ecg
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
-from tasks.training.networks.autoencoder import shift_starts, shifted_length
-from tasks.training.networks.network_training import AUTOENCODER_FILE, LATENTS_FILE
-from tasks.training.training_data import (
-    SPLITS,
-    BeatSplit,
-    TrainingError,
-    load_beats,
-    millivolts,
-    read_waveforms,
-    save_tensors,
-)
+from tasks.training.data.beats import BeatSplit, load_beats
+from tasks.training.data.latents import shift_starts, shifted_length
+from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, millivolts, read_waveforms
+from tasks.training.data.traits import components_file, guides_file, new_prior, traits_file
+from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors
 from warehouse.storage.facts import TrainingDataFacts
 
 AT_ONCE: Final = 128
-
-
-@dataclass(frozen=True)
-class TraitSplit:
-    """Traits of a split's recordings.
-
-    Attributes:
-        rows: (n,) index into the split; recordings without two beats have no usual one, and are left out.
-        traits: (n, traits) as `models.latent_diffusion.trait_prior.TraitPrior` has them.
-        levels: (N, size) coordinates of all recordings of the split; no columns where there are no levels.
-    """
-
-    rows: Tensor
-    traits: Tensor
-    levels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -86,13 +60,6 @@ class TraitMaker:
         length = self.samples if length is None else length
         return self.autoencoder.encode(signal[..., start : start + length] / self.lead_scale)[0].float()
 
-    def of_recordings(self, signal_mv: np.ndarray, r_peaks: list[np.ndarray]) -> Tensor:
-        """Latents (B, C, T) of simulated ECGs like these (B, 8, samples), as `models.latent_diffusion.generator` shows
-        them."""
-        amplitude, known = own_amplitudes(signal_mv, r_peaks, self.rate_hz)
-        amplitude = events_of(self.prior).nearest(amplitude) * known[:, None, None]
-        return self.encoded(amplitude, padded_times([one / self.rate_hz for one in r_peaks]))
-
     def levels_of(self, latents: Tensor, shown: Tensor | None) -> Tensor:
         """Levels (B, size) of latents (B, C, T) beside those of simulated ECGs, or beside the mean of recordings."""
         assert self.prior.levels is not None
@@ -106,16 +73,9 @@ def events_of(prior: TraitPrior) -> EventComponents:
     return prior.events
 
 
-def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
-    """A prior as training settings want it, not fitted to anything yet."""
-    shape, simulated_ecg = settings.autoencoder.architecture, settings.diffusion.physics.simulated_ecg
-    levels = Levels(shape.latent_channels, rate_hz / shape.downsampling) if settings.diffusion.levels else None
-    return TraitPrior(settings.prior.architecture, simulated_ecg, levels)
-
-
 def prepare_traits(
     staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: TrainingDataFacts
-) -> TraitMaker:
+) -> None:
     """Fit the traits of both splits, and leave them and the latents of simulated ECGs in the staging folder.
 
     Raises:
@@ -135,7 +95,7 @@ def prepare_traits(
     )
     events, levels = maker.prior.events, maker.prior.levels
     guides: dict[str, Tensor] = {}
-    for split in SPLITS:
+    for split in LEARNING_SPLITS:
         beats, learns = load_beats(autoencoder, split), split == "train"
         known, shown, traits = torch.ones(len(beats), dtype=torch.bool), None, []
         if events is not None:
@@ -161,32 +121,6 @@ def prepare_traits(
     save_tensors(fitted, components_file(staging))
     if guides:
         save_tensors(guides, guides_file(staging))
-    return maker
-
-
-def load_guides(staging: Path) -> dict[str, Tensor]:
-    """Latents of simulated ECGs: (shifts, N, C, T) of the training split, (N, C, T) of the validation split."""
-    return load_file(guides_file(staging))
-
-
-def load_traits(staging: Path, split: str) -> TraitSplit:
-    """Traits of a split."""
-    return TraitSplit(**load_file(traits_file(staging, split)))
-
-
-def components_file(staging: Path) -> Path:
-    """Where the fitted parts of a `TraitPrior` are kept while a generator is trained."""
-    return staging / "_training" / "trait_components.safetensors"
-
-
-def traits_file(staging: Path, split: str) -> Path:
-    """Where `TraitSplit` are kept while a generator is trained."""
-    return staging / "_training" / f"traits_{split}.safetensors"
-
-
-def guides_file(staging: Path) -> Path:
-    """Where latents of simulated ECGs are kept while a generator is trained."""
-    return staging / "_training" / "guides.safetensors"
 
 
 def _usual_beats(signal: Tensor, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
@@ -203,7 +137,7 @@ def _usual_beats(signal: Tensor, beats: BeatSplit, rate_hz: int) -> tuple[Tensor
 def _at_shifts(
     maker: TraitMaker, settings: TrainingSettings, coordinates: Tensor, known: Tensor, r_times: Tensor
 ) -> Tensor:
-    """Latents (shifts, N, C, T) of pieces as `AutoencoderStage` encodes them, each with beats that are off anew."""
+    """Latents (shifts, N, C, T) of pieces as `AutoencoderRecipe` encodes them, each with beats that are off anew."""
     downsampling = settings.autoencoder.architecture.downsampling
     starts = shift_starts(settings.autoencoder.shifts, downsampling)
     length = shifted_length(maker.samples, starts, downsampling)

@@ -25,6 +25,7 @@ from models.latent_diffusion.denoiser import Context, Denoiser
 from models.latent_diffusion.detail_head import DetailHead
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.residual_levels import EXAGGERATED, Levels
+from models.latent_diffusion.row_groups import in_groups
 from models.latent_diffusion.sampling_correction import Correction, Sampling
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.simulator.beat_events import simulated_ecg
@@ -58,7 +59,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     )
     torch.manual_seed(0)
     network = Generator(config)
-    for part in (network.denoiser, network.detail, network.student, network.prior):
+    for part in (network.denoiser, network.detail, network.prior):
         for weight in part.parameters() if part else ():
             if not weight.any():
                 torch.nn.init.normal_(weight, std=0.05)
@@ -238,39 +239,23 @@ def test_the_guide_needs_the_numbers_of_every_rhythm() -> None:
 def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    network, plain = generator(rows_at_once=4), generator(detail=None, rows_at_once=4)
-    plain.load_state_dict(network.state_dict(), strict=False)
-    condition, seeds = conditions(6), [1, 2, 3, 4, 5, 6]
+    plain, condition, seeds = generator(detail=None, rows_at_once=4), conditions(6), [1, 2, 3, 4, 5, 6]
+    plain.load_state_dict(generator().state_dict(), strict=False)
     decoded = plain.sample(condition, seeds, steps=2)
-    usual = network.sample(condition, seeds, steps=2)
+    usual = generator(rows_at_once=4).sample(condition, seeds, steps=2)
     # Generated signals are unlike recordings on average, which is no part of what they lack; otherwise all is the same.
-    assert not torch.equal(network.add_detail(decoded, seeds), usual)
     monkeypatch.setattr(DetailHead, "unlike_recordings", lambda *_: torch.zeros(()))
     network = generator(rows_at_once=4)
     sampled = network.sample(condition, seeds, steps=2)
-    assert not torch.equal(sampled, decoded)
-    assert torch.equal(network.add_detail(decoded, seeds), sampled)
-    assert torch.equal(network.add_detail(decoded[[4, 1]], [5, 2]), sampled[[4, 1]])
-    assert network.add_detail(decoded[:0], []).shape == (0, 8, 1000)
-    with pytest.raises(ValueError, match="6 signals need as many seeds"):
-        network.add_detail(decoded, [1])
-    with pytest.raises(ValueError, match=r"training\.detail\.enabled"):
-        plain.add_detail(decoded, seeds)
+    assert not torch.equal(sampled, decoded) and not torch.equal(sampled, usual)
 
+    def with_detail(order: list[int]) -> torch.Tensor:
+        signal, own = decoded[order], [seeds[row] for row in order]
+        made = lambda rows: network._detailed(signal[rows], [own[row] for row in rows])  # noqa: E731
+        return in_groups(made, len(order), 4, "cpu")
 
-def test_fast_sampling_is_the_student_alone_and_only_at_what_it_learned() -> None:
-    network, condition = generator(distilled_guidance=3.0, rows_at_once=4), conditions(6)
-    seeds = [1, 2, 3, 4, 5, 6]
-    fast = network.sample(condition, seeds, steps=2, guidance=3.0, fast=True)
-    assert not torch.equal(fast, network.sample(condition, seeds, steps=2, guidance=3.0))
-    # Its passes are its own, whatever the steps.
-    copy = network.sample(condition, seeds, steps=7, guidance=3.0, fast=True)
-    assert torch.equal(copy, fast)
-    assert torch.equal(copy[[4]], network.sample(condition[[4]], [5], steps=2, guidance=3.0, fast=True))
-    with pytest.raises(ValueError, match="learned guidance 3, not 2"):
-        network.sample(condition, seeds, steps=2, guidance=2.0, fast=True)
-    with pytest.raises(ValueError, match="no student"):
-        generator().sample(condition, seeds, steps=2, fast=True)
+    assert torch.equal(with_detail(list(range(6))), sampled)
+    assert torch.equal(with_detail([4, 1]), sampled[[4, 1]])
 
 
 def test_model_without_experience_ignores_knowledge() -> None:
@@ -286,13 +271,12 @@ def test_no_rows_and_too_few_seeds() -> None:
         network.sample(condition, [1], steps=2)
 
 
-def test_latents_and_beats_have_the_promised_shapes_and_units() -> None:
+def test_latents_have_the_promised_shapes_and_units() -> None:
     network = generator(samples=500)
     signal = torch.randn(3, 8, 500) * network.lead_scale
     latents = network.encode(signal)
     assert latents.shape == (3, *network.latent_shape) == (3, CHANNELS, 63)
     assert network.decode(latents).shape == network.reconstruct(signal).shape == (3, 8, 500)
-    assert network.decode_beat(latents).shape == (3, 8, 300)
 
 
 def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +308,7 @@ def test_what_is_made_louder_differs_no_more_from_beat_to_beat(monkeypatch: pyte
     monkeypatch.setattr(Levels, "correction", lambda self, difference, drawn: torch.full((self.size,), 0.4))
     # An untrained decoder makes all latents equally loud.
     monkeypatch.setattr(Generator, "decode", lambda self, latents: latents[:, :8].repeat_interleave(8, dim=2))
-    way, seeds = Sampling(steps=2, guidance=1.0, trait_guidance=1.0, fast=False), list(range(8))
+    way, seeds = Sampling(steps=2, guidance=1.0, trait_guidance=1.0), list(range(8))
     correction = network._correction(way)
     assert correction.steadier < 0.95
     solved = network._solved(conditions(8), seeds, way)

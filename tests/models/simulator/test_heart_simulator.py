@@ -32,6 +32,12 @@ def hearts_of(names: list[str], seed: int, rate: torch.Tensor | None = None) -> 
     return draw_hearts([PROGRAMS[name] for name in names], anatomy, generator, rate), generator
 
 
+def without_artefacts(hearts: Hearts) -> Hearts:
+    """The same hearts, recorded without baseline wander or noise."""
+    silent = torch.zeros_like(hearts.wander_mv)
+    return replace(hearts, wander_mv=silent, noise_mv=silent)
+
+
 class Cohort:
     """EACH recordings of every condition, simulated and measured."""
 
@@ -119,7 +125,7 @@ def test_atrial_fibrillation_is_irregular_and_has_no_p_wave(cohort: Cohort) -> N
 def test_fibrillation_waves_are_4_to_9_hz() -> None:
     hearts, generator = hearts_of(["atrial fibrillation"] * 8, seed=5)
     still = replace(
-        hearts.without_artefacts(), amplitude=torch.zeros_like(hearts.amplitude), fibrillation_mv=torch.full((8,), 0.08)
+        without_artefacts(hearts), amplitude=torch.zeros_like(hearts.amplitude), fibrillation_mv=torch.full((8,), 0.08)
     )
     v1 = simulate(still, generator)[:, INDEPENDENT_LEADS.index("V1")]
     spectrum = torch.fft.rfft(v1 - v1.mean(-1, keepdim=True)).abs()
@@ -147,7 +153,7 @@ def test_left_bundle_branch_block_has_its_shape(cohort: Cohort) -> None:
 
 def test_right_bundle_branch_block_has_its_shape() -> None:
     hearts, generator = hearts_of(["right bundle branch block"] * 30, seed=8)
-    signal = simulate(hearts.without_artefacts(), generator, rate_hz=500).numpy()
+    signal = simulate(without_artefacts(hearts), generator, rate_hz=500).numpy()
     from models.ecg.measurements import detect_r_peaks
 
     late_v1, late_i, late_v6, initial_v1 = [], [], [], []
@@ -193,7 +199,7 @@ def test_st_depression_is_lateral(cohort: Cohort) -> None:
 
 def test_left_ventricular_hypertrophy_meets_sokolow_lyon() -> None:
     hearts, generator = hearts_of(["left ventricular hypertrophy"] * 40 + ["normal sinus rhythm"] * 40, seed=9)
-    signal = simulate(hearts.without_artefacts(), generator).numpy()
+    signal = simulate(without_artefacts(hearts), generator).numpy()
     signal = signal - np.median(signal, axis=-1, keepdims=True)
     index = -signal[:, INDEPENDENT_LEADS.index("V1")].min(-1) + signal[:, INDEPENDENT_LEADS.index("V5")].max(-1)
     assert (index[:40] >= 3.5).mean() >= 0.75
@@ -255,7 +261,7 @@ def test_the_simulator_solves_ecgsyns_equation() -> None:
 
 def test_amplitudes_are_millivolts_and_times_are_seconds() -> None:
     hearts, generator = hearts_of(["left bundle branch block"], seed=3)
-    hearts = hearts.without_artefacts()
+    hearts = without_artefacts(hearts)
     beats = draw_beats(hearts.heart_rate_bpm, hearts.rr_variability, 10.0, generator)
     coarse, fine = dipole_signal(hearts, beats, 100.0, 1000), dipole_signal(hearts, beats, 500.0, 5000)
     torch.testing.assert_close(fine[..., ::5], coarse, rtol=0, atol=1e-3)  # sample k is at k / rate seconds
@@ -279,7 +285,7 @@ def test_a_heart_is_drawn_alike_whatever_is_drawn_beside_it() -> None:
     anatomy = draw_anatomy(torch.full((2,), 50.0), torch.zeros(2), torch.Generator().manual_seed(1))
     for other in PROGRAMS:
         pair = [PROGRAMS["atrial fibrillation"], PROGRAMS[other]]
-        hearts = draw_hearts(pair, anatomy, torch.Generator().manual_seed(2)).without_artefacts()
+        hearts = without_artefacts(draw_hearts(pair, anatomy, torch.Generator().manual_seed(2)))
         beats = Beats(
             torch.tensor([[1.0]] * 2),
             torch.ones(2, 1),
@@ -307,7 +313,7 @@ def test_gradients_reach_every_parameter_of_a_heart() -> None:
 def test_gradients_reach_the_heart() -> None:
     hearts, _ = hearts_of(["normal sinus rhythm", "premature ventricular complexes"], seed=2)
     double = {name: value.double() for name, value in vars(hearts).items() if value.is_floating_point()}
-    hearts = replace(hearts.without_artefacts(), **{**double, "wander_mv": torch.zeros(2), "noise_mv": torch.zeros(2)})
+    hearts = replace(without_artefacts(hearts), **{**double, "wander_mv": torch.zeros(2), "noise_mv": torch.zeros(2)})
 
     def run(amplitude: torch.Tensor, centre_s: torch.Tensor, width_s: torch.Tensor) -> torch.Tensor:
         moved = replace(hearts, amplitude=amplitude, centre_s=centre_s, width_s=width_s)

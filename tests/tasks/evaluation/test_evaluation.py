@@ -9,7 +9,7 @@ import pytest
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from models.leads import INDEPENDENT_LEADS
 from tasks.evaluation.networks.alignment import load_alignment, reference_alignment
-from tasks.evaluation.networks.classifier import EvaluationError, load_classifier, train_reference_classifier
+from tasks.evaluation.networks.classifier import EvaluationError, load_classifier, reference_classifier
 from tasks.evaluation.task import evaluate_ecgs
 from tasks.settings import AlignmentSettings, ComputeSettings, EvaluationSettings
 from tests.tasks.clinic import cohort_table, people, put_cohort, put_model, put_recordings, recordings_table
@@ -190,7 +190,7 @@ def test_the_reference_classifier_is_trained_once_for_all_cohorts(
     store: Store, recordings: Reference, good: tuple[dict, Rows], bad: tuple[dict, Rows]
 ) -> None:
     assert good[0]["classifier"] == bad[0]["classifier"]
-    found = train_reference_classifier.fn(SETTINGS, recordings, ComputeSettings(), str(store.root))
+    found = reference_classifier(SETTINGS, recordings, ComputeSettings(), store)
     assert found.id == good[0]["classifier"]
     assert load_classifier(store.path(found)).architecture == SETTINGS.classifier
     assert "probabilities" not in store.manifest(found).facts

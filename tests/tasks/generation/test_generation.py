@@ -123,12 +123,6 @@ def test_what_is_already_there_is_not_generated_again(
     assert generate(store, inputs, SETTINGS.model_copy(update={"workers": 2, "batch_size": 1})) == cohort
 
 
-def test_the_fast_sampler_needs_a_student(store: Store, inputs: tuple[Reference, Reference, Reference]) -> None:
-    with pytest.raises(GenerationError, match=r"cohort\.fast needs a student") as refused:
-        generate(store, inputs, SETTINGS.model_copy(update={"fast": True}))
-    assert "\n" not in str(refused.value)
-
-
 def test_too_small_groups_are_refused_with_the_setting_to_change(
     store: Store, inputs: tuple[Reference, Reference, Reference]
 ) -> None:
@@ -147,8 +141,8 @@ def test_a_model_that_diverges_is_refused_in_one_line(
     store = Store(str(tmp_path))
     recordings = put_recordings(store, recordings_table(60))
 
-    def save_broken(folder: Path, generator: torch.nn.Module, *about: object) -> None:
-        saved(folder, generator, *about)
+    def save_broken(folder: Path, generator: torch.nn.Module) -> None:
+        saved(folder, generator)
         path = folder / "autoencoder.safetensors"
         save_file({name: tensor * torch.nan for name, tensor in load_file(path).items()}, path)
 

@@ -19,9 +19,9 @@ import pytest
 from pydantic import ValidationError
 
 from models.leads import STANDARD_LEADS
+from tasks.ingestion import task as ingestion
 from tasks.ingestion.recording_parts import Window, write_part
 from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
-from tasks.ingestion.task import task as ingestion
 from tasks.settings import ComputeSettings, IngestionSettings, SimulationSettings, SourceSettings
 from tasks.simulation.task import simulate_dataset
 from tasks.stage import retry_if_transient, stage_id

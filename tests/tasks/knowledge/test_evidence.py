@@ -45,10 +45,9 @@ def test_who_is_typical_does_not_depend_on_how_a_warehouse_hides_names(training:
     elsewhere = TrainingRecordings(
         table.set_column(table.schema.get_field_index("patient_key"), "patient_key", pa.array(hidden))
     )
-    weights = {"statements": 1.0}
     # All of a group have the same statements, so that only their order tells them apart.
-    ours = Evidence(Group("AFIB"), training).typical_patients(weights, most=5)
-    theirs = Evidence(Group("AFIB"), elsewhere).typical_patients(weights, most=5)
+    ours = Evidence(Group("AFIB"), training).typical_patients(most=5)
+    theirs = Evidence(Group("AFIB"), elsewhere).typical_patients(most=5)
     assert (
         np.isin(training.patients, ours).nonzero()[0].tolist()
         == np.isin(elsewhere.patients, theirs).nonzero()[0].tolist()

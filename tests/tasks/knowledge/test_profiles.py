@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from tasks.knowledge.describing import profile
 from tasks.knowledge.evidence import Evidence, Group, TrainingRecordings
 from tasks.knowledge.profiles import Profiles
 from tasks.knowledge.report_lines import ReportLines
-from tasks.settings import KnowledgeSettings, ViewWeights
+from tasks.settings import KnowledgeSettings
 from tests.tasks.knowledge.patients import recordings_table
 
 ADMISSIONS = {
@@ -20,20 +19,19 @@ ADMISSIONS = {
 PATIENTS = np.array([0, 0, 1, 2, 3])
 
 
-def test_similarity_is_the_weighted_sum_of_jaccards() -> None:
+def test_similarity_is_the_sum_of_jaccards() -> None:
     profiles = Profiles(PATIENTS, ADMISSIONS)
-    weights = {"diagnoses": 2.0, "medications": 0.5, "procedures": 3.0}
     # Patient 0 holds I48, I10 and I50 over both recordings: 2 of 3 diagnoses shared with patient 1, 1 of 2 medications.
-    found = profiles.similarity(np.array([0, 2]), np.array([1, 2]), weights)
-    np.testing.assert_allclose(found, [[2 * 2 / 3 + 0.5 * 1 / 2, 0], [0, 2 + 0.5 + 3]], atol=1e-6)
+    found = profiles.similarity(np.array([0, 2]), np.array([1, 2]))
+    np.testing.assert_allclose(found, [[2 / 3 + 1 / 2, 0], [0, 3]], atol=1e-6)
 
 
 def test_the_most_typical_patients_are_most_like_the_others() -> None:
     views = {"statements": [["A", "B"]] * 5 + [["A"], ["A", "C", "D"]]}
     profiles = Profiles(np.arange(7), views)
-    assert profiles.most_typical(np.arange(7), {"statements": 1.0}, 5).tolist() == [0, 1, 2, 3, 4]
+    assert profiles.most_typical(np.arange(7), 5).tolist() == [0, 1, 2, 3, 4]
     large = Profiles(np.arange(3000), {"statements": [["A", f"S{row % 7}"] for row in range(3000)]})
-    assert len(large.most_typical(np.arange(3000), {"statements": 1.0}, 50)) == 50
+    assert len(large.most_typical(np.arange(3000), 50)) == 50
 
 
 def test_shares_are_of_patients() -> None:
@@ -65,8 +63,7 @@ def test_the_model_is_told_how_patients_are_coded_and_what_their_reports_share()
         "coded axis LAD in 75%",
         "reports often say: left bundle branch block",
     ]
-    silent = KnowledgeSettings(report_lines=0, views=ViewWeights(axis=0))
-    assert told(silent) == []
+    assert told(KnowledgeSettings(report_lines=0)) == ["coded axis LAD in 75%"]
     # 24 patients share the line, fewer than a stricter bound asks for.
     assert told(KnowledgeSettings(min_patients=25)) == ["coded axis LAD in 75%"]
 
@@ -75,10 +72,4 @@ def test_a_source_without_coded_views_has_only_its_statements() -> None:
     training = TrainingRecordings(recordings_table())
     assert set(training.profiles.codes) == {"statements"}
     assert Evidence(Group("CLBBB"), training).typical_codes(0.3) == []
-    assert len(Evidence(Group("SR"), training).typical_patients({"statements": 1.0}, 10)) == 10
-
-
-@pytest.mark.parametrize("weight", [-0.1, "much"])
-def test_weights_of_views_are_numbers_from_zero(weight: object) -> None:
-    with pytest.raises(ValueError, match="axis"):
-        ViewWeights.model_validate({"axis": weight})
+    assert len(Evidence(Group("SR"), training).typical_patients(10)) == 10

@@ -148,9 +148,9 @@ def test_learning_curves_keep_losses_per_stage() -> None:
 def test_curves_have_a_column_per_stage_with_totals_above_and_terms_below() -> None:
     steps = [1.0, 2.0, 3.0]
     stage = {"loss": (steps, [3.0, 2.0, 1.0]), "validation": ([2.0], [2.5]), "kl": (steps, [0.1, 0.2, 0.3])}
-    figure = draw_curves({"autoencoder": stage, "alignment": {"loss": stage["loss"]}}, {"autoencoder": 2})
+    figure = draw_curves({"autoencoder": stage, "alignment": {"loss": stage["loss"]}})
     above, _, below, empty = figure.axes
-    assert [line.get_label() for line in above.lines] == ["training", "validation", "kept: step 2"]
+    assert [line.get_label() for line in above.lines] == ["training", "validation"]
     assert [line.get_label() for line in below.lines] == ["kl"]
     assert not empty.get_visible()
     assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["autoencoder", "alignment"]

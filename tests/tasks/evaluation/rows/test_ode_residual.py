@@ -16,8 +16,8 @@ from models.simulator.ecgsyn import gaussian_waves
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.ode_residual import FittedEquation, load_equation, residual_with
 from tasks.settings import EvaluationSettings
+from tasks.training.data.simulator_classes import known_wave_classes
 from tasks.training.model_folder import load_config, save_config
-from tasks.training.training_data import known_wave_classes
 from tests.models.synthetic_hearts import RATE_HZ
 from tests.tasks.clinic import STATEMENTS, cohort_table, put_model, put_recordings, recordings_table
 from warehouse.storage.store import Store

@@ -1,4 +1,4 @@
-"""What the stages of training learn from: latents, pieces, the simulator's guide, group conditions, simulated ECGs."""
+"""What the stages of training learn from: latents, pieces, the simulator's guide, group conditions."""
 
 from __future__ import annotations
 
@@ -18,37 +18,17 @@ from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.simulator.beat_events import EVENTS, simulated_ecg
 from models.simulator.rhythm_series import USUAL
 from tasks.settings.training import TrainingSettings
-from tasks.training.networks.autoencoder import DetailStage, shift_starts
-from tasks.training.networks.denoiser import DenoiserStage, StudentStage
-from tasks.training.networks.network_training import (
-    AUTOENCODER_FILE,
-    DENOISER_FILE,
-    LATENTS_FILE,
-    Material,
-    save_weights,
-)
-from tasks.training.networks.prior import PriorStage
-from tasks.training.preparation.traits import (
-    components_file,
-    events_of,
-    guides_file,
-    load_guides,
-    load_traits,
-    new_prior,
-    prepare_traits,
-    traits_file,
-)
-from tasks.training.simulated_latents import SIMULATED, simulated_file
-from tasks.training.training_data import (
-    SPLITS,
-    BeatSplit,
-    ConditionSplit,
-    located_r_peaks,
-    padded_r_peaks,
-    save_beats,
-    save_conditions,
-    save_tensors,
-)
+from tasks.training.data.beats import BeatSplit, located_r_peaks, padded_r_peaks, save_beats
+from tasks.training.data.conditions import ConditionSplit, save_conditions
+from tasks.training.data.latents import shift_starts
+from tasks.training.data.recordings import LEARNING_SPLITS
+from tasks.training.data.traits import components_file, guides_file, load_guides, load_traits, new_prior, traits_file
+from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors, save_weights
+from tasks.training.networks.denoiser import DenoiserRecipe
+from tasks.training.networks.detail_head import DetailRecipe
+from tasks.training.networks.prior import PriorRecipe
+from tasks.training.networks.recipe import Material
+from tasks.training.preparation.traits import events_of, prepare_traits
 from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small
@@ -68,10 +48,9 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     beats = BeatSplit(torch.arange(ROWS), r_peaks, times)
     zeros, hidden = torch.zeros(ROWS, dtype=torch.int64), conditions(ROWS).hidden()
     torch.manual_seed(4)
-    latents = {split: torch.randn(ROWS, CHANNELS, STEPS) for split in SPLITS}
-    for split in SPLITS:
+    latents = {split: torch.randn(ROWS, CHANNELS, STEPS) for split in LEARNING_SPLITS}
+    for split in LEARNING_SPLITS:
         save_beats(folder, split, beats)
-    for split in (*SPLITS, SIMULATED):
         save_conditions(folder, split, ConditionSplit(torch.ones(ROWS), zeros, conditions(ROWS), hidden))
     # A latent step is where it is: its number plus a part for the shift.
     shifted = (
@@ -79,14 +58,9 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     )
     saved = {**latents, "shifted": shifted, "mean": torch.zeros(CHANNELS), "std": torch.ones(CHANNELS)}
     save_tensors(saved, folder / LATENTS_FILE)
-    simulated = {
-        name: torch.full((ROWS, CHANNELS, STEPS), value) for name, value in (("latents", 7.0), ("guides", 9.0))
-    }
-    simulated["levels"] = torch.full((ROWS, LEVELS), 0.5)
-    save_tensors({**simulated, "r_times": times}, simulated_file(folder))
     # The simulated ECGs are as long as the recordings and lie elsewhere, so that pieces can be told apart.
     save_tensors({"train": shifted + 1000, "validation": latents["validation"] + 1000}, guides_file(folder))
-    for split in SPLITS:
+    for split in LEARNING_SPLITS:
         told = torch.arange(float(ROWS))[:, None].expand(-1, LEVELS).contiguous()
         save_tensors({"rows": torch.arange(ROWS), "traits": told.clone(), "levels": told}, traits_file(folder, split))
     facts = TrainingDataFacts(
@@ -103,7 +77,7 @@ def without_physics(phase_channels: bool = True, simulated_ecg: bool = False, **
 
 def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> None:
     material, signal = prepared(tmp_path, without_physics())
-    stage, rows = DenoiserStage(material), torch.tensor([3, 7])
+    stage, rows = DenoiserRecipe(material), torch.tensor([3, 7])
     batch = stage.batch("validation", rows, torch.device("cpu"))
     for row, phase in zip(rows, batch["guide"], strict=True):
         # As Generator makes them, one row at a time from R peaks in seconds.
@@ -117,7 +91,7 @@ def test_phase_channels_in_training_are_those_of_generation(tmp_path: Path) -> N
 
 def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path) -> None:
     material, signal = prepared(tmp_path, without_physics(crop_share=0.6))
-    stage = DenoiserStage(material)
+    stage = DenoiserRecipe(material)
     torch.manual_seed(2)
     rows = torch.arange(ROWS)
     batch = stage.batch("train", rows, torch.device("cpu"))
@@ -134,12 +108,12 @@ def test_pieces_of_latents_and_their_phase_are_of_the_same_place(tmp_path: Path)
 
 def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: Path) -> None:
     material, _ = prepared(tmp_path, without_physics(simulated_ecg=True, crop_share=0.6))
-    stage = DenoiserStage(material)
-    for split in SPLITS:
+    stage = DenoiserRecipe(material)
+    for split in LEARNING_SPLITS:
         batch = stage.batch(split, torch.arange(ROWS), torch.device("cpu"))
         assert torch.allclose(batch["guide"][:, -CHANNELS:], batch["latents"] + 1000, atol=1e-2)
         assert torch.isfinite(stage.objective(**batch)["loss"])
-    alone = DenoiserStage(prepared(tmp_path, without_physics(False, simulated_ecg=True))[0])
+    alone = DenoiserRecipe(prepared(tmp_path, without_physics(False, simulated_ecg=True))[0])
     assert alone.batch("train", torch.tensor([0]), torch.device("cpu"))["guide"].shape[1] == CHANNELS
     assert alone.denoiser.stem.weight.shape[1] == 2 * CHANNELS
 
@@ -150,7 +124,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     torch.manual_seed(0)
     save_weights(Autoencoder(settings.autoencoder.architecture), tmp_path / AUTOENCODER_FILE)
     monkeypatch.setattr("tasks.training.preparation.traits.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
-    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
     guides = load_guides(tmp_path)
     config = GeneratorConfig(
         autoencoder=settings.autoencoder.architecture,
@@ -170,7 +144,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     generator = Generator(config)
     generator.autoencoder.load_state_dict(load_file(tmp_path / AUTOENCODER_FILE))
     assert generator.prior is not None
-    generator.prior.load_state_dict(maker.prior.state_dict())
+    generator.prior.load_state_dict(load_file(components_file(tmp_path)), strict=False)
     located = locate_r_peaks(signal.numpy(), 100)
     amplitude = events_of(generator.prior).nearest(own_amplitudes(signal.numpy(), located, 100)[0])
     guide = generator.guide([one / 100 for one in located], amplitude)
@@ -179,8 +153,8 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     made = generator.encode(signal)
     saved = load_file(tmp_path / LATENTS_FILE)
     save_tensors({**saved, "validation": made}, tmp_path / LATENTS_FILE)
-    maker = prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
-    generator.prior.load_state_dict(maker.prior.state_dict())
+    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    generator.prior.load_state_dict(load_file(components_file(tmp_path)), strict=False)
     levels = generator.prior.levels
     assert levels is not None
     told = levels.coordinates(levels.of(made - generator.shown(guide)))
@@ -208,11 +182,11 @@ def test_the_prior_learns_traits_with_the_conditions_of_their_recordings(tmp_pat
     save_tensors(parts, components_file(tmp_path))
     # The first recording has no usual beat.
     rows = torch.arange(1, ROWS)
-    for split in SPLITS:
+    for split in LEARNING_SPLITS:
         traits = rows[:, None].expand(-1, sum(fitted.sizes)).float()
         save_tensors({"rows": rows, "traits": traits, "levels": torch.zeros(ROWS, 1)}, traits_file(tmp_path, split))
-    stage = PriorStage(material)
-    assert stage.rows == dict.fromkeys(SPLITS, ROWS - 1)
+    stage = PriorRecipe(material)
+    assert stage.rows == dict.fromkeys(LEARNING_SPLITS, ROWS - 1)
     batch = stage.batch("train", torch.tensor([0, 4]), torch.device("cpu"))
     assert batch["traits"][:, 0].tolist() == [1.0, 5.0]
     expected = stage.conditions["train"].condition[torch.tensor([1, 5])].without_knowledge()
@@ -225,30 +199,20 @@ def test_the_prior_learns_traits_with_the_conditions_of_their_recordings(tmp_pat
 
 def test_the_denoiser_is_told_the_levels_of_the_recording(tmp_path: Path) -> None:
     material, _ = prepared(tmp_path, without_physics())
-    stage = DenoiserStage(material)
+    stage = DenoiserRecipe(material)
     batch = stage.batch("train", torch.tensor([3, 7]), torch.device("cpu"))
     assert batch["levels"].tolist() == [[3.0] * LEVELS, [7.0] * LEVELS]
     assert torch.isfinite(stage.objective(**batch)["loss"])
-    untold = DenoiserStage(prepared(tmp_path, without_physics(levels=False))[0])
+    untold = DenoiserRecipe(prepared(tmp_path, without_physics(levels=False))[0])
     assert untold.batch("train", torch.tensor([3]), torch.device("cpu"))["levels"] is None
     assert untold.denoiser.levels is None
-
-
-@pytest.mark.parametrize("simulated_ecg", [True, False])
-def test_the_student_is_told_levels_as_sampling_tells_them(tmp_path: Path, simulated_ecg: bool) -> None:
-    material, _ = prepared(tmp_path, without_physics(simulated_ecg=simulated_ecg))
-    save_weights(DenoiserStage(material).denoiser, tmp_path / DENOISER_FILE)
-    stage = StudentStage(material)
-    batch = stage.batch("train", torch.tensor([1, 2]), torch.device("cpu"))
-    assert batch["levels"].tolist() == [[level] * LEVELS for level in ((1.5, 3.0) if simulated_ecg else (1.0, 2.0))]
-    assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
 def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
     assert shift_starts(1, 8) == [0]
     assert shift_starts(4, 8) == [0, 2, 4, 6]
     material, _ = prepared(tmp_path, without_physics(crop_share=1.0))
-    batch = DenoiserStage(material).batch("train", torch.tensor([0, 1]), torch.device("cpu"))
+    batch = DenoiserRecipe(material).batch("train", torch.tensor([0, 1]), torch.device("cpu"))
     assert batch["latents"].shape[-1] == STEPS - 1
 
 
@@ -256,7 +220,7 @@ def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
 def test_recordings_are_shown_with_their_groups_condition_at_the_asked_share(tmp_path: Path, share: float) -> None:
     material, _ = prepared(tmp_path, without_physics(group_share=share))
     torch.manual_seed(1)
-    batch = DenoiserStage(material).batch("train", torch.arange(ROWS).repeat(40), torch.device("cpu"))
+    batch = DenoiserRecipe(material).batch("train", torch.arange(ROWS).repeat(40), torch.device("cpu"))
     # In these recordings the group's condition hides everything.
     shown = batch["condition"].present.any(dim=1).float().mean()
     assert float(shown) == pytest.approx(1 - share, abs=0.06)
@@ -264,39 +228,23 @@ def test_recordings_are_shown_with_their_groups_condition_at_the_asked_share(tmp
 
 def test_without_phase_channels_the_denoiser_sees_latents_only(tmp_path: Path) -> None:
     material, _ = prepared(tmp_path, without_physics(phase_channels=False))
-    stage = DenoiserStage(material)
+    stage = DenoiserRecipe(material)
     batch = stage.batch("train", torch.tensor([0, 1]), torch.device("cpu"))
     assert batch["guide"] is None
     assert stage.denoiser.stem.weight.shape[1] == CHANNELS
     assert torch.isfinite(stage.objective(**batch)["loss"])
 
 
-def test_pre_training_begins_on_simulated_ecgs_and_ends_on_recordings(tmp_path: Path) -> None:
-    material, _ = prepared(tmp_path, without_physics(pretraining_share=0.03))
-    stage = DenoiserStage(material)
-    assert [stage.split_of(step) for step in range(5)] == [SIMULATED] * 3 + ["train"] * 2
-    assert stage.rows[SIMULATED] == ROWS
-    batch = stage.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))
-    assert (batch["latents"] == 7).all()
-    shown = DenoiserStage(prepared(tmp_path, without_physics(simulated_ecg=True, pretraining_share=0.03))[0])
-    assert (shown.batch(SIMULATED, torch.tensor([0, 1]), torch.device("cpu"))["guide"][:, -CHANNELS:] == 9).all()
-    assert DenoiserStage(prepared(tmp_path, without_physics())[0]).split_of(0) == "train"
-
-
 def test_stages_follow_from_the_settings() -> None:
     assert small().autoencoder_stages + small().generator_stages == TRAINED
     assert small(detail={"enabled": False}).autoencoder_stages == ("autoencoder",)
-    # A student that is not trained shapes nothing, whatever its settings.
-    assert small(distillation={"batch_size": 8}).for_digest() == small().for_digest()
-    assert small(distillation={"steps": 5}).for_digest() != small().for_digest()
-    assert small(distillation={"steps": 5}).generator_stages == ("prior", "denoiser", "student")
     assert without_physics().generator_stages == ("prior", "denoiser")
     assert without_physics(levels=False).generator_stages == ("denoiser",)
 
 
 def test_models_that_differ_in_diffusion_share_an_autoencoder() -> None:
     shared = small().for_autoencoder_digest()
-    changed = {"diffusion": {"steps": 7}, "prior": {"steps": 3}, "distillation": {"steps": 5}}
+    changed = {"diffusion": {"steps": 7}, "prior": {"steps": 3}}
     assert small(**changed).for_autoencoder_digest() == shared
     assert small(seed=2).for_autoencoder_digest() != shared
     assert small(detail={"enabled": False}).for_autoencoder_digest() != shared
@@ -308,8 +256,8 @@ def test_detail_learns_from_what_generation_will_decode(tmp_path: Path, monkeypa
     autoencoder = Autoencoder(material.settings.autoencoder.architecture)
     save_weights(autoencoder, tmp_path / AUTOENCODER_FILE)
     signal, _ = beating(ROWS, SAMPLES)
-    monkeypatch.setattr("tasks.training.networks.autoencoder.read_waveforms", lambda *_: (200 * signal).to(torch.int16))
-    stage = DetailStage(material)
+    monkeypatch.setattr("tasks.training.networks.recipe.read_waveforms", lambda *_: (200 * signal).to(torch.int16))
+    stage = DetailRecipe(material)
     batch = stage.batch("train", torch.tensor([2, 5]), torch.device("cpu"))
     assert torch.allclose(batch["signal"], signal[[2, 5]], atol=0.01)
     latents = load_file(tmp_path / LATENTS_FILE)["train"][[2, 5]]

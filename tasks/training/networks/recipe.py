@@ -1,11 +1,11 @@
-"""What the training loop needs to know of a stage, and what stages leave behind."""
+"""How a network is trained: what the training loop needs to know of it, and what it leaves behind."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +14,12 @@ from tasks.settings.training import (
     AutoencoderTraining,
     DetailTraining,
     DiffusionTraining,
-    DistillationTraining,
     PriorTraining,
     TrainingSettings,
 )
-from tasks.training.training_data import save_tensors
+from tasks.training.data.beats import BeatSplit, load_beats
+from tasks.training.data.recordings import LEARNING_SPLITS, read_waveforms
 from warehouse.storage.facts import TrainingDataFacts
-
-AUTOENCODER_FILE: Final = "autoencoder.safetensors"
-BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
-DETAIL_FILE: Final = "detail.safetensors"
-PRIOR_FILE: Final = "prior.safetensors"
-DENOISER_FILE: Final = "denoiser.safetensors"
-STUDENT_FILE: Final = "student.safetensors"
-WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
-LATENTS_FILE: Final = "latents.safetensors"
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class Material:
     facts: TrainingDataFacts
 
 
-class TrainingStage(ABC):
+class Recipe(ABC):
     """What the training loop needs to know of a stage.
 
     Attributes:
@@ -59,26 +50,19 @@ class TrainingStage(ABC):
         objective: module whose forward pass takes a batch and returns the loss and its parts.
         learner: the part of the objective that learns.
         ema_decay: decay of the averaged weights, None for no average.
-        patience: checkpoints without a lower validation loss after which the stage ends, None to train all steps.
         rows: recordings per split.
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | DistillationTraining
+    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None
-    patience: int | None = None
     rows: dict[str, int]
     leaves: ClassVar[str]
 
     @abstractmethod
     def __init__(self, material: Material) -> None: ...
-
-    def split_of(self, step: int) -> str:
-        """The split that a step learns from."""
-        del step
-        return "train"
 
     @abstractmethod
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
@@ -89,6 +73,7 @@ class TrainingStage(ABC):
         """Save what the stage learned; called once, on the first worker, with the final weights in `learner`."""
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Save a network's weights; the file appears whole or not at all."""
-    save_tensors({name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}, path)
+def beats_and_signals(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Tensor]]:
+    """Beats, and waveforms (N, 8, samples) int16 in µV, of both splits."""
+    beats = {split: load_beats(material.autoencoder, split) for split in LEARNING_SPLITS}
+    return beats, {split: read_waveforms(material.recordings, found.rows.numpy()) for split, found in beats.items()}

@@ -11,7 +11,6 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from tasks.settings.training import TrainingSettings
-from tasks.training.early_stopping import EarlyStopping, swap_weights
-from tasks.training.networks.in_order import STAGES
-from tasks.training.networks.network_training import Material, TrainingStage
+from tasks.training.networks.recipe import Material, Recipe
+from tasks.training.networks.recipes import RECIPES
 from tasks.training.progress import Progress, append_progress
 from warehouse.storage.facts import TrainingDataFacts
 
@@ -35,7 +33,7 @@ VALIDATION_ROWS = 256
 
 
 def train_network(job: dict[str, Any]) -> None:
-    """Train one stage to its last step, or until early stopping ends it.
+    """Train one stage to its last step.
 
     Args:
         job: stage (name), settings (of training, as JSON values), staging, recordings and autoencoder (folders), facts
@@ -48,7 +46,7 @@ def train_network(job: dict[str, Any]) -> None:
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
     folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
-    stage = STAGES[job["stage"]](
+    stage = RECIPES[job["stage"]](
         Material(**folders, settings=settings, facts=TrainingDataFacts.model_validate(job["facts"]))
     )
     stage.objective.to(device)
@@ -59,12 +57,7 @@ def train_network(job: dict[str, Any]) -> None:
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.99),
     )
-    stopping = EarlyStopping(stage.patience) if stage.patience else None
-    start = load_checkpoint(stage, optimiser, average, stopping, device)
-    if stopping and stopping.is_over:
-        return  # killed after its last checkpoint, which is written when the result is saved
-    if settings.compile:
-        stage.objective.compile(dynamic=True)
+    start = load_checkpoint(stage, optimiser, average)
     objective = ray.train.torch.prepare_model(stage.objective)
     began = time.monotonic()
 
@@ -72,11 +65,10 @@ def train_network(job: dict[str, Any]) -> None:
         rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate, settings.warmup_share)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        split = stage.split_of(step)
-        rows = batch_rows(settings.seed, step, stage.rows[split], stage.schedule.batch_size)[rank::workers]
+        rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
         with autocast(device, settings):
-            losses = objective(**stage.batch(split, torch.from_numpy(rows), device))
+            losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)
@@ -101,21 +93,14 @@ def train_network(job: dict[str, Any]) -> None:
             steps_per_s=(done - start) / (time.monotonic() - began),
             worker_pid=os.getpid(),
         )
-        ended = last
         if checkpoint_due:
-            entry.losses["validation"] = agreed(validate(stage, average, device, settings), device)
-            weights = average.weights if average else None
-            if stopping:
-                stopping.look(done, entry.losses["validation"], weights or list(stage.learner.parameters()))
-                ended, weights = last or stopping.is_over, stopping.weights or weights
-            if ended and rank == 0:
-                finish(stage, weights, device)
+            entry.losses["validation"] = validate(stage, average, device, settings)
+        if last and rank == 0:
+            finish(stage, average, device)
         if rank == 0:
             append_progress(Path(job["staging"]), entry)
         if checkpoint_due:
-            save_checkpoint(done, stage, optimiser, average, stopping, entry.losses, first=rank == 0)
-        if ended:
-            return
+            save_checkpoint(done, stage, optimiser, average, entry.losses, first=rank == 0)
 
 
 def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
@@ -162,11 +147,14 @@ class Average:
 
     def swap(self, network: nn.Module) -> None:
         """Exchange the network's weights with the average; twice is as before."""
-        swap_weights(network, self.weights)
+        for parameter, other in zip(network.parameters(), self.weights, strict=True):
+            now = parameter.detach().clone()
+            parameter.data.copy_(other)
+            other.copy_(now)
 
 
 @torch.no_grad()
-def validate(stage: TrainingStage, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
+def validate(stage: Recipe, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
     """Loss of the averaged weights on the validation split, with the same noise every time."""
     if average:
         average.swap(stage.learner)
@@ -180,22 +168,13 @@ def validate(stage: TrainingStage, average: Average | None, device: torch.device
     return sum(losses) / scored
 
 
-def finish(stage: TrainingStage, weights: Sequence[Tensor] | None, device: torch.device) -> None:
-    """Let the stage save its result, made of other weights than the learner's if there are any: averaged or best."""
-    if weights:
-        swap_weights(stage.learner, weights)
+def finish(stage: Recipe, average: Average | None, device: torch.device) -> None:
+    """Let the stage save its result, made of averaged weights if there are any."""
+    if average:
+        average.swap(stage.learner)
     stage.finish(device)
-    if weights:
-        swap_weights(stage.learner, weights)
-
-
-def agreed(value: float, device: torch.device) -> float:
-    """The first worker's value on all workers, so that all of them stop or none."""
-    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
-        return value
-    shared = torch.tensor(value, dtype=torch.float64, device=device)
-    torch.distributed.broadcast(shared, src=0)
-    return float(shared)
+    if average:
+        average.swap(stage.learner)
 
 
 def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
@@ -207,13 +186,7 @@ def mean_over_workers(losses: dict[str, Tensor]) -> dict[str, float]:
     return dict(zip(losses, values.tolist(), strict=True))
 
 
-def load_checkpoint(
-    stage: TrainingStage,
-    optimiser: torch.optim.Optimizer,
-    average: Average | None,
-    stopping: EarlyStopping | None,
-    device: torch.device,
-) -> int:
+def load_checkpoint(stage: Recipe, optimiser: torch.optim.Optimizer, average: Average | None) -> int:
     """Restore the latest checkpoint of this run, if there is one.
 
     Returns:
@@ -229,17 +202,14 @@ def load_checkpoint(
     if average:
         for kept, saved in zip(average.weights, state["average"], strict=True):
             kept.copy_(saved)
-    if stopping:
-        stopping.load(state["stopping"], device)
     return int(state["step"])
 
 
 def save_checkpoint(
     step: int,
-    stage: TrainingStage,
+    stage: Recipe,
     optimiser: torch.optim.Optimizer,
     average: Average | None,
-    stopping: EarlyStopping | None,
     losses: dict[str, float],
     first: bool,
 ) -> None:
@@ -254,7 +224,6 @@ def save_checkpoint(
             "learner": stage.learner.state_dict(),
             "optimiser": optimiser.state_dict(),
             "average": average.weights if average else [],
-            "stopping": stopping.state() if stopping else {},
         }
         torch.save(state, Path(folder) / STATE_FILE)
         (Path(folder) / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")

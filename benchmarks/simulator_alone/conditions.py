@@ -1,4 +1,4 @@
-"""The simulator alone, without a network: recorded beats in new rhythms. A baseline, and labelled data to train on.
+"""ECGs of the simulator alone for conditions: recorded beats in new rhythms.
 
 Every model of cohorts must beat it on fidelity (science notes §7). It is never released: it shows the waves of single
 patients, of whom a diffusion model has learned the distribution.
@@ -6,8 +6,8 @@ patients, of whom a diffusion model has learned the distribution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.simulator_alone.beat_library import BeatLibrary, fit_library, simulate_from
 from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.ecg.r_peaks import locate_r_peaks
-from models.simulator.beat_library import BeatLibrary, fit_library, simulate_from
 from tasks.conditions.condition import Condition, StatementFacts, conditions_of
 from tasks.generation.cohort_table import superclasses_of
 from warehouse.errors import EinthovenError
@@ -86,21 +86,6 @@ class RecordedBeats:
         return np.argsort(-score, kind="stable")[:CANDIDATES]
 
 
-@dataclass(frozen=True)
-class SimulatedBatch:
-    """Labelled ECGs.
-
-    Attributes:
-        signal_mv: (batch, 8, samples) float32, mV.
-        conditions: what each shows; the text is written from the statements.
-        r_peaks: ascending samples of the R peaks inside each recording.
-    """
-
-    signal_mv: np.ndarray
-    conditions: list[Condition]
-    r_peaks: list[np.ndarray]
-
-
 def recorded_beats(store: Store, recordings: Reference, steps: int = 150) -> RecordedBeats:
     """Fit the usable training recordings, or find the fit in the warehouse's cache; about 30 ms per recording.
 
@@ -160,7 +145,7 @@ def simulate_conditions(
         candidates = torch.from_numpy(beats.candidates(condition))
         drawn = candidates[torch.randint(len(candidates), (2,), generator=generator)]
         rate = condition.heart_rate_bpm or 60.0 / float(beats.fits.rr_s[drawn[0]])
-        found, _ = simulate_from(
+        found = simulate_from(
             beats.fits,
             drawn[:1],
             drawn[1:],
@@ -172,45 +157,6 @@ def simulate_conditions(
         )
         signal[row] = found[0].numpy()
     return signal
-
-
-def simulated_batches(
-    beats: RecordedBeats,
-    batch_size: int,
-    seed: int,
-    variation: float = VARIATION,
-    rate_spread: float = 0.06,
-) -> Iterator[SimulatedBatch]:
-    """Labelled ECGs without end; batch k depends on seed and k only.
-
-    Each shows the statements, age and sex of the training recording whose beats it has, at a heart rate near that
-    recording's, so that a statement on the rate stays true.
-
-    Args:
-        batch_size: ECGs per batch.
-        seed: of everything drawn.
-        variation: standard deviation of the log factors on P, QRS and T.
-        rate_spread: standard deviation of the log factor on the heart rate.
-    """
-    number = 0
-    while True:
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
-        entries = torch.randint(len(beats.fits), (2, batch_size), generator=generator)
-        factor = torch.exp(rate_spread * torch.randn(batch_size, generator=generator))
-        rate = (60.0 / beats.fits.rr_s[entries[0]] * factor).clamp(SLOWEST_BPM, FASTEST_BPM)
-        signal, drawn = simulate_from(
-            beats.fits, entries[0], entries[1], rate, beats.rate_hz, beats.samples, generator, variation
-        )
-        peaks = torch.round(drawn.r_time_s * beats.rate_hz).long().numpy()
-        yield SimulatedBatch(
-            signal_mv=signal.numpy(),
-            conditions=[
-                replace(beats.conditions[entry], heart_rate_bpm=float(bpm))
-                for entry, bpm in zip(entries[0].tolist(), rate.tolist(), strict=True)
-            ],
-            r_peaks=[row[(row >= 0) & (row < beats.samples)] for row in peaks],
-        )
-        number += 1
 
 
 def _save(library: BeatLibrary, path: Path) -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from models.ecg.beats import whole_beats
-from tasks.training.training_data import TrainingError, random_crops, usable_rows, wave_classes
+from tasks.training.data.beats import random_pieces
+from tasks.training.data.recordings import TrainingError, usable_rows
+from tasks.training.data.simulator_classes import wave_classes
 from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.tasks.small_training import SAMPLES, recordings_table
 
@@ -48,7 +50,7 @@ def test_crops_keep_signal_and_r_peaks_together() -> None:
     for row, found in enumerate(peaks):
         whole = whole_beats(found, SAMPLES, 20, 40)[: 1 if row < 10 else None]
         r_peaks[row, : len(whole)] = torch.from_numpy(whole)
-    pieces, inside = random_crops(signal, r_peaks, 200, 20, 40)
+    pieces, inside = random_pieces(signal, r_peaks, 200, 20, 40)
     assert pieces.shape == (40, 8, 200)
     for row in range(40):
         found = inside[row][inside[row] >= 0]
@@ -57,6 +59,6 @@ def test_crops_keep_signal_and_r_peaks_together() -> None:
         assert ((found >= 20) & (found <= 160)).all()
         for peak in found:
             assert pieces[row, 5, peak - 5 : peak + 6].argmax() == 5
-    whole_pieces, unchanged = random_crops(signal, r_peaks, SAMPLES, 20, 40)
+    whole_pieces, unchanged = random_pieces(signal, r_peaks, SAMPLES, 20, 40)
     assert torch.equal(whole_pieces, signal)
     assert torch.equal(unchanged, r_peaks)

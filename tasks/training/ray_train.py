@@ -18,10 +18,10 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
-from tasks.training.loop import train_network
-from tasks.training.networks.in_order import STAGES
-from tasks.training.progress import following, read_progress
-from tasks.training.training_data import TrainingError
+from tasks.training.data.recordings import TrainingError
+from tasks.training.networks.recipes import RECIPES
+from tasks.training.progress import following
+from tasks.training.training_loop import train_network
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.store import Staging
 
@@ -40,7 +40,7 @@ class Trainer(TorchTrainer):
         return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
 
 
-def run_stage(
+def train_network_on_ray(
     name: str,
     staging: Staging,
     settings: TrainingSettings,
@@ -51,7 +51,7 @@ def run_stage(
     """Train one stage to its end, or go on where an interrupted run left it.
 
     Args:
-        name: a key of `tasks.training.networks.in_order.STAGES`.
+        name: a key of `tasks.training.networks.recipes.RECIPES`.
         staging: holds the prepared data and receives checkpoints, progress and weights; all nodes must see it.
         settings: of training.
         recordings: folder of the recordings.
@@ -62,7 +62,7 @@ def run_stage(
         TrainingError: training failed more often than `max_failures`.
     """
     logger = run_logger()
-    if (staging.path / STAGES[name].leaves).exists():
+    if (staging.path / RECIPES[name].leaves).exists():
         logger.info("%s: an earlier run finished it", name)
         return
     if not os.environ.get("RAY_ADDRESS"):
@@ -104,9 +104,6 @@ def run_stage(
                 f"{name} failed after {settings.max_failures} resumption(s): {lines[-1]}; "
                 "run the same command again to go on from the last checkpoint"
             ) from error
-    last = [entry for entry in read_progress(staging.path) if entry.stage == name][-1]
-    if last.step < last.steps:
-        logger.info("%s: stopped after %d of %d steps, validation no longer falls", name, last.step, last.steps)
 
 
 @contextmanager

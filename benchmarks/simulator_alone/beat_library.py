@@ -2,8 +2,8 @@
 
 A library keeps, per training recording, the Gaussian waves of its usual beat and what else it holds: wander, noise,
 fibrillation waves. `simulate_from` sets the beats on new RR series and adds the noise of some recording, moved in time.
-Waves and noise are single patients', so its ECGs are a baseline to measure a generative model against, and examples to
-train one on; they are never released.
+Waves and noise are single patients', so its ECGs are a baseline to measure a generative model against and are never
+released.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.simulator_alone.record_fitting import QRS_S, beat_waves, fit_records, left_over, usual_beats
 from models.simulator.beat_sum import sum_of_beats
 from models.simulator.heart_simulator import BREATHING, CHUNK
-from models.simulator.recording_fitting import QRS_S, beat_waves, fit_records, left_over, usual_beats
-from models.simulator.rhythms import Beats, draw_beats
+from models.simulator.rhythms import draw_beats
 
 P_BEFORE_S, T_AFTER_S = -0.075, 0.085
 """A wave centred before the first belongs to P, after the second to ST and T; those between are QRS."""
@@ -119,7 +119,7 @@ def simulate_from(
     samples: int,
     generator: torch.Generator,
     variation: float = 0.0,
-) -> tuple[Tensor, Beats]:
+) -> Tensor:
     """Simulate ECGs with recorded beats.
 
     Args:
@@ -132,7 +132,7 @@ def simulate_from(
         variation: standard deviation of the log factor on each of P, QRS and T; 0 keeps recorded beats.
 
     Returns:
-        (batch, 8, samples) mV, and the beats, whose R peaks may lie outside the recording.
+        (batch, 8, samples) mV.
 
     Raises:
         ValueError: the library is of recordings of another length.
@@ -156,7 +156,7 @@ def simulate_from(
     begins = torch.randint(samples, (len(noise_of), 1, 1), generator=generator)
     place = ((begins + torch.arange(samples)) % samples).expand(-1, library.noise.shape[1], -1)
     signal = torch.cat(parts) + library.noise[noise_of].gather(2, place)
-    return torch.fft.irfft(torch.fft.rfft(signal) * library.response[beats_of, None], n=samples), beats
+    return torch.fft.irfft(torch.fft.rfft(signal) * library.response[beats_of, None], n=samples)
 
 
 def _restored(rest: Tensor, r_peaks: list[np.ndarray], rate_hz: float) -> Tensor:

@@ -1,7 +1,6 @@
 """Waves of single recordings: each lead's median beat as a sum of Gaussians, and what is left when they are taken away.
 
-`models.simulator.wave_fitting` fits classes, for the physics terms; this fits every recording, thousands at a time, for
-the simulator that is a baseline by itself (`models.simulator.beat_library`).
+`models.simulator.wave_fitting` fits classes, for the physics terms; this fits every recording, thousands at a time.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import median_filter
 from torch import Tensor
 
 from models.ecg.median_beats import BEFORE_R_S, GRID_HZ, median_beats
 from models.simulator.beat_sum import BeatWaves, sum_of_beats
+from models.simulator.isolated_beats import COARSER, isolated
 
 START_CENTRE_S = (-0.170, -0.028, 0.0, 0.028, 0.120, 0.210, 0.290)
 """Where P, Q, R, S, the ST segment and the two halves of T start from, at an RR interval of 1 s."""
@@ -25,14 +24,7 @@ START_EXPONENT = (0.2, 0.0, 0.0, 0.0, 0.4, 0.4, 0.4)
 FARTHEST = 3.0
 """Starting widths that a wave may move by."""
 NARROWEST_S, WIDEST_S = 0.006, 0.12
-COARSER = 4
-"""Every fourth point of the 500 Hz grid of median beats is fitted: they were recorded at 100 Hz."""
 RIDGE = 0.01
-OUTSIDE = 0.2
-"""Weight of silence outside the beat's own stretch, which keeps waves from reaching into the next beat."""
-EDGE_S = 0.03
-EARLIEST_S, LATEST_S = 0.36, 0.17
-"""How long before an R peak its P wave may begin."""
 CHUNK = 64
 QRS_S = 0.06
 """Half of the stretch around an R peak that says nothing about noise: beats differ most there."""
@@ -86,42 +78,11 @@ def fit_records(
         rows = slice(at, at + CHUNK)
         beat = torch.from_numpy(np.ascontiguousarray(beats.beat[rows, :, ::COARSER])).float()
         rr_s = torch.from_numpy(beats.rr_s[rows]).float()
-        parts.append(_fit(*alone(beat, seconds, rr_s), seconds, rr_s, steps, learning_rate))
+        parts.append(_fit(*isolated(beat, seconds, rr_s), seconds, rr_s, steps, learning_rate))
     amplitude, centre, width, error = (torch.cat(each) for each in zip(*parts, strict=True))
     return RecordFit(
         torch.from_numpy(beats.rows), amplitude, centre, width, torch.from_numpy(beats.rr_s).float(), error
     )
-
-
-def alone(beat: Tensor, seconds: Tensor, rr_s: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut beats out of their neighbours: (batch, 8, samples) beats that begin and end at 0, and weights."""
-    last = _quietest(beat, seconds, rr_s)
-    first = (last - rr_s).clamp_min(-EARLIEST_S)
-    inside = (seconds >= first[:, None]) & (seconds <= last[:, None])
-
-    def level(ends: Tensor) -> Tensor:
-        near = ((seconds - ends[:, None]).abs() <= EDGE_S).float()[:, None]
-        return (beat * near).sum(-1) / near.sum(-1).clamp_min(1.0)
-
-    at_first, at_last = level(first + EDGE_S), level(last - EDGE_S)
-    share = (seconds - first[:, None]) / (last - first)[:, None]
-    line = at_first[..., None] + (at_last - at_first)[..., None] * share[:, None]
-    cut = torch.where(inside[:, None], beat - line, 0.0)
-    return cut, torch.where(inside, 1.0, OUTSIDE)[:, None]
-
-
-def _quietest(beat: Tensor, seconds: Tensor, rr_s: Tensor) -> Tensor:
-    """Where between T and the next P the leads change least, (batch,) seconds after the R peak."""
-    step = float(seconds[1] - seconds[0])
-    slope = beat.diff(dim=-1).abs()
-    slope = F.pad((slope / slope.mean(-1, keepdim=True).clamp_min(1e-4)).mean(dim=1), (0, 1), mode="replicate")
-    reach = round(EDGE_S / step)
-    slope = F.avg_pool1d(slope[:, None], 2 * reach + 1, 1, reach)[:, 0]
-    nearest, farthest = (rr_s - EARLIEST_S).clamp_min(0.2), (rr_s - LATEST_S).clamp_min(0.22)
-    between = (seconds >= nearest[:, None]) & (seconds <= farthest[:, None])
-    # A slow heart's next P wave lies beyond the median beat, which then ends in silence.
-    between[:, -1] |= ~between.any(dim=1)
-    return seconds[torch.where(between, slope, torch.inf).argmin(dim=1)]
 
 
 def _fit(

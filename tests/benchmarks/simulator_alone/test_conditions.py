@@ -1,22 +1,20 @@
-"""The simulator alone: ECGs for conditions, each from its own seed, and labelled batches."""
+"""The simulator alone: ECGs for conditions, each from its own seed."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from models.ecg.measurements import measure
-from tasks.conditions.condition import Condition
-from tasks.generation.simulator_baseline import (
+from benchmarks.simulator_alone.conditions import (
     RecordedBeats,
     SimulatorBaselineError,
     recorded_beats,
     simulate_conditions,
-    simulated_batches,
 )
+from models.ecg.measurements import measure
+from tasks.conditions.condition import Condition
 from tests.tasks.clinic import put_recordings, recordings_table
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -94,17 +92,3 @@ def test_candidates_share_statements_then_sex_and_age(beats: RecordedBeats) -> N
     assert found[0].sex == "female" and found[0].age_years == 65.0
     unknown = replace(LARGE, statements=("AFIB",))
     assert len(beats.candidates(unknown)) == 8  # there is always somebody to resemble
-
-
-def test_batches_are_labelled_and_repeatable(beats: RecordedBeats) -> None:
-    first, second = itertools.islice(simulated_batches(beats, batch_size=16, seed=3), 2)
-    again = list(itertools.islice(simulated_batches(beats, batch_size=16, seed=3), 2))[1]
-    assert first.signal_mv.shape == (16, 8, 1000) and first.signal_mv.dtype == np.float32
-    assert np.array_equal(second.signal_mv, again.signal_mv) and second.conditions == again.conditions
-    assert not np.array_equal(first.signal_mv, second.signal_mv)
-    measured = measure(first.signal_mv, 100)["heart_rate_bpm"]
-    asked = np.array([one.heart_rate_bpm for one in first.conditions])
-    assert np.mean(np.abs(measured - asked) <= 1.5) >= 0.85
-    for peaks, rate in zip(first.r_peaks, asked, strict=True):
-        assert abs(len(peaks) - rate / 6) <= 2 and (np.diff(peaks) > 0).all()
-        assert peaks.min() >= 0 and peaks.max() < 1000

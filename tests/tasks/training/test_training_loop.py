@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.training.early_stopping import EarlyStopping
-from tasks.training.loop import Average, batch_rows, finish, learning_rate
-from tasks.training.progress import Progress, append_progress, kept_checkpoint, loss_history
-from tests.tasks.small_training import impatient, small
+from tasks.training.progress import Progress, append_progress, loss_history
+from tasks.training.training_loop import Average, batch_rows, finish, learning_rate
 
 
 def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() -> None:
@@ -63,22 +61,7 @@ def test_history_counts_a_repeated_step_once_and_ignores_a_cut_off_line(tmp_path
     assert [(entry["step"], entry["loss"]) for entry in loss_history(tmp_path)] == [(1, 3.0), (2, 1.5), (3, 1.0)]
 
 
-def test_early_stopping_keeps_the_best_weights_through_a_checkpoint() -> None:
-    stopping, weights = EarlyStopping(patience=2), [torch.zeros(3)]
-    for step, loss in ((10, 3.0), (20, 1.0), (30, float("nan"))):
-        weights[0].fill_(step)
-        stopping.look(step, loss, weights)
-        assert not stopping.is_over
-    resumed = EarlyStopping(patience=2)
-    resumed.load(stopping.state(), torch.device("cpu"))
-    weights[0].fill_(40)
-    resumed.look(40, 1.0, weights)  # equal is not lower
-    assert resumed.is_over
-    assert (resumed.step, resumed.validation) == (20, 1.0)
-    assert resumed.weights[0].tolist() == [20.0] * 3
-
-
-def test_the_kept_weights_are_what_a_stage_saves_and_training_goes_on_with_its_own() -> None:
+def test_the_average_is_what_a_stage_saves_and_training_goes_on_with_its_own() -> None:
     class Stage:
         learner = torch.nn.Linear(1, 1, bias=False)
         saved: float | None = None
@@ -89,26 +72,10 @@ def test_the_kept_weights_are_what_a_stage_saves_and_training_goes_on_with_its_o
     stage = Stage()
     with torch.no_grad():
         stage.learner.weight.fill_(5.0)
-    finish(stage, [torch.full((1, 1), 2.0)], torch.device("cpu"))  # type: ignore[arg-type]
+    average = Average(stage.learner, 0.5)
+    average.weights[0].fill_(2.0)
+    finish(stage, average, torch.device("cpu"))  # type: ignore[arg-type]
     assert stage.saved == 2.0
     assert float(stage.learner.weight.detach()) == 5.0
     finish(stage, None, torch.device("cpu"))  # type: ignore[arg-type]
     assert stage.saved == 5.0
-
-
-def test_checkpoint_distance_shapes_a_model_only_if_it_may_stop_early() -> None:
-    often = {"checkpoint_every_steps": 5}
-    assert small().for_digest() == small(**often).for_digest()
-    assert impatient().for_digest() != small(**{**impatient().model_dump(), "checkpoint_every_steps": 6}).for_digest()
-
-
-def test_kept_checkpoint_is_the_last_or_with_patience_the_best(tmp_path: Path) -> None:
-    for step, validation in ((5, 2.0), (10, 1.0), (15, float("nan")), (20, 1.5)):
-        losses = {"loss": 1.0, "validation": validation}
-        entry = Progress(
-            stage="denoiser", step=step, steps=99, losses=losses, learning_rate=0.1, steps_per_s=1.0, worker_pid=1
-        )
-        append_progress(tmp_path, entry)
-    assert kept_checkpoint(tmp_path, "denoiser", None) == {"step": 20, "validation": 1.5}
-    assert kept_checkpoint(tmp_path, "denoiser", 2) == {"step": 10, "validation": 1.0}
-    assert kept_checkpoint(tmp_path, "autoencoder", 2) == {}

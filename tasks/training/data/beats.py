@@ -1,0 +1,103 @@
+"""Where the recordings of a split beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.architecture import BeatDecoderArchitecture
+from models.ecg.beats import beat_samples, whole_beats
+from models.ecg.r_peaks import locate_r_peaks
+from tasks.training.data.weight_files import save_tensors
+
+
+@dataclass(frozen=True)
+class BeatSplit:
+    """The usable recordings of a split and where they beat.
+
+    Attributes:
+        rows: (N,) row numbers in the recordings table, ascending.
+        r_peaks: (N, P) samples of the R peaks whose beat lies inside the recording, padded with −1; at least one each.
+        r_times: (N, Q) seconds of all R peaks from the first sample, between samples where need be, padded with NaN.
+    """
+
+    rows: Tensor
+    r_peaks: Tensor
+    r_times: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def located_r_peaks(signal: Tensor, rate_hz: int, at_once: int = 256) -> list[np.ndarray]:
+    """All R peaks of each recording in samples, between samples where need be.
+
+    Args:
+        signal: (N, 8, samples) int16 in µV.
+    """
+    located: list[np.ndarray] = []
+    for chunk in signal.split(at_once):
+        located += locate_r_peaks(chunk.numpy().astype(np.float32) / 1000, rate_hz)
+    return located
+
+
+def padded_r_peaks(located: list[np.ndarray], samples: int, rate_hz: int, window: BeatDecoderArchitecture) -> Tensor:
+    """(N, P) sample of each R peak whose whole beat lies inside the recording, padded with −1."""
+    before, after = beat_samples(window, rate_hz)
+    peaks = [whole_beats(np.rint(found), samples, before, after) for found in located]
+    padded = torch.full((len(peaks), max(1, max(map(len, peaks)))), -1, dtype=torch.int64)
+    for row, found in enumerate(peaks):
+        padded[row, : len(found)] = torch.from_numpy(found)
+    return padded
+
+
+def beats_file(folder: Path, split: str) -> Path:
+    """Where a `BeatSplit` is kept."""
+    return folder / f"beats_{split}.safetensors"
+
+
+def save_beats(folder: Path, split: str, beats: BeatSplit) -> None:
+    """Save where the recordings of a split beat."""
+    save_tensors({"rows": beats.rows, "r_peaks": beats.r_peaks, "r_times": beats.r_times}, beats_file(folder, split))
+
+
+def load_beats(folder: Path, split: str) -> BeatSplit:
+    """Read where the recordings of a split beat."""
+    return BeatSplit(**load_file(beats_file(folder, split)))
+
+
+def beat_places(r_peaks: Tensor, before: int) -> Tensor:
+    """(N, 2) row and first sample of every beat of a batch, from its padded (B, P) R peaks."""
+    row, column = torch.nonzero(r_peaks >= 0, as_tuple=True)
+    return torch.stack([row, r_peaks[row, column] - before], dim=1)
+
+
+def random_pieces(signal: Tensor, r_peaks: Tensor, length: int, before: int, after: int) -> tuple[Tensor, Tensor]:
+    """A random piece of each recording, so that few recordings teach more.
+
+    Args:
+        signal: (B, 8, samples).
+        r_peaks: (B, P) padded with −1, at least one per row.
+        length: samples per piece, at least `before + after`.
+        before, after: samples of a beat before its R peak, and from it on.
+
+    Returns:
+        Pieces (B, 8, length), and (B, P) the R peaks whose beat lies inside the piece, at least one, padded with −1.
+    """
+    last = signal.shape[-1] - length
+    start = torch.randint(0, last + 1, (len(signal), 1), device=signal.device)
+
+    def inside() -> Tensor:
+        return (r_peaks >= start + before) & (r_peaks + after <= start + length)
+
+    start = torch.where(inside().any(dim=1, keepdim=True), start, (r_peaks[:, :1] - before).clamp(max=last))
+    beyond = signal.shape[-1]
+    shifted = torch.where(inside(), r_peaks - start, beyond).sort(dim=1).values
+    places = start + torch.arange(length, device=signal.device)
+    pieces = signal.gather(2, places[:, None].expand(-1, signal.shape[1], -1))
+    return pieces, torch.where(shifted < beyond, shifted, -1)
