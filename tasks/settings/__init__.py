@@ -241,7 +241,6 @@ class ReleaseSettings(Section):
 class Settings(Section):
     """A profile: everything a run needs."""
 
-    profile: str = operational("custom", description="Name of the profile it was read from.")
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings, description="Where data is kept.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="How Ray is used.")
     source: SourceSettings = Field(description="Where real recordings come from.")
