@@ -12,7 +12,7 @@ import pytest
 
 from flows.profiles import load_settings
 from tests.flows.conftest import BIN, ROOT, SMALL, PrefectServer
-from warehouse.store import Store
+from warehouse.storage.store import Store
 
 pytestmark = pytest.mark.slow
 
