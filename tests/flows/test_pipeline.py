@@ -157,6 +157,7 @@ def test_one_ecg_from_text_is_drawn_and_repeatable(
     for name in ("first.png", "second.png"):
         done = prefect_server.einthoven(*request, "--heart-rate", "110", "--seed", "1", "--out", str(tmp_path / name))
         assert done.returncode == 0, done.stderr
+        assert "sampled like cohort " in done.stdout
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0].startswith(b"\x89PNG")
     assert len(pictures[0]) > 20_000
