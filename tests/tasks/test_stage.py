@@ -9,6 +9,7 @@ import pytest
 
 from tasks.settings.settings_section import Section, operational
 from tasks.stage import Result, Stage, commit_once, retry_if_transient, stage_id
+from tests.facts import recordings_facts
 from warehouse.errors import WarehouseError
 from warehouse.schema import quarantine
 from warehouse.storage.reference import Reference
@@ -33,7 +34,7 @@ def one_row() -> pa.Table:
 
 def build(staging: Staging) -> Result:
     staging.write_table("quarantine", 0, one_row())
-    return Result(rows=1)
+    return Result(rows=1, facts=recordings_facts())
 
 
 def test_the_same_settings_and_inputs_are_built_once(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_build_that_failed_is_continued_not_shown(tmp_path: Path) -> None:
 
     def rest(staging: Staging) -> Result:
         assert staging.resumed and staging.has_part("quarantine", 0)
-        return Result(rows=1)
+        return Result(rows=1, facts=recordings_facts())
 
     assert commit_once(STAGE, SETTINGS, [], store, rest).rows == 1
 
