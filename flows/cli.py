@@ -240,7 +240,10 @@ def ecg(
     out: Path,
     warehouse: str | None,
 ) -> None:
-    """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper."""
+    """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper.
+
+    It is sampled like the model's newest cohort, and by default settings before there is one.
+    """
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.UsageError(f"--out {out}: the picture must end in .png, .svg or .pdf")
     if not out.resolve().parent.is_dir():
