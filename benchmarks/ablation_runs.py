@@ -32,7 +32,6 @@ from tasks.evaluation.task import STAGE as EVALUATION
 from tasks.generation.cohort_table import cohort_table, part_note, summarise
 from tasks.generation.task import DESIGN_COLUMNS, TABLE
 from tasks.generation.task import STAGE as GENERATION
-from tasks.knowledge.task import RETRIEVAL
 from tasks.settings import Settings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from tasks.training.autoencoder_task import STAGE as AUTOENCODER
@@ -55,7 +54,7 @@ def key_of(planned: Planned, settings: Settings, recordings: Reference, knowledg
     """
     shaping = {
         "training": settings.training.for_digest(),
-        "retrieval": {name: value for name, value in settings.knowledge.for_digest().items() if name in RETRIEVAL},
+        "retrieval": settings.retrieval.for_digest(),
         "cohort": settings.cohort.for_digest(),
         "evaluation": settings.evaluation.for_digest(),
     }
@@ -193,7 +192,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
         )
         return Result(rows=cohort.size, facts=facts)
 
-    return commit_once(SIMULATION, shaping, [recordings], store, build)
+    return commit_once(SIMULATION, cohort, [recordings], store, build, shaping)
 
 
 def with_training_speeds(runs: Collection[Run], store: Store) -> None:

@@ -27,7 +27,7 @@ from models.evaluation.metrics import wilson
 from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, condition_from_text, conditions_of
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
-from tasks.settings import KnowledgeSettings, RetrievalWeights
+from tasks.settings import RetrievalSettings, RetrievalWeights
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.store import Store
 
@@ -57,8 +57,8 @@ def main(words: Sequence[str] | None = None) -> None:
     ]
     known = set(table["statement"].to_pylist())
     checks = []
-    for name, weights in {"all weights in force": settings.knowledge.weights, **WEIGHTS}.items():
-        found = _found(conditions, table, facts, settings.knowledge.model_copy(update={"weights": weights}))
+    for name, weights in {"all weights in force": settings.retrieval.weights, **WEIGHTS}.items():
+        found = _found(conditions, table, facts, settings.retrieval.model_copy(update={"weights": weights}))
         for top in (1, 3):
             hits = sum(one["statement"] in row[:top] for one, row in zip(written, found, strict=True))
             share = wilson(hits, len(written))
@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 )
             )
     many = MANY // 10 if given.quick else MANY
-    seconds = _many(store.read(recordings, "recordings"), table, facts, settings.knowledge, many)
+    seconds = _many(store.read(recordings, "recordings"), table, facts, settings.retrieval, many)
     checks.append(
         Check(name=f"retrieval for {many:,} requests", value=seconds, unit="s", target=60.0, comparison="<=", n=many)
     )
@@ -84,22 +84,22 @@ def main(words: Sequence[str] | None = None) -> None:
         checks,
         quick=given.quick,
         seconds=time.monotonic() - started,
-        settings={"profile": given.profile, **settings.knowledge.weights.model_dump()},
+        settings={"profile": given.profile, **settings.retrieval.weights.model_dump()},
         details={"entries": table.num_rows, "conditions": len(known), "requested_without_an_entry": missing},
     )
 
 
 def _found(
-    conditions: list[Condition], table: pa.Table, facts: StatementFacts, settings: KnowledgeSettings
+    conditions: list[Condition], table: pa.Table, facts: StatementFacts, retrieval: RetrievalSettings
 ) -> list[list[str]]:
     """Statements of the entries found for each request, best first."""
-    embedder = ConditionEmbedder(local_embeddings(), table, facts, 4, 3, settings)
+    embedder = ConditionEmbedder(local_embeddings(), table, facts, 4, 3, retrieval)
     statements = table["statement"].to_pylist()
     return [[statements[entry] for entry in row] for row in embedder.retrieve(conditions)]
 
 
 def _many(
-    recordings: pa.Table, table: pa.Table, facts: StatementFacts, settings: KnowledgeSettings, many: int
+    recordings: pa.Table, table: pa.Table, facts: StatementFacts, retrieval: RetrievalSettings, many: int
 ) -> float:
     """Seconds to retrieve entries for many requests, embedding their texts included."""
     conditions = conditions_of(recordings, facts)
@@ -108,7 +108,7 @@ def _many(
         Condition(one.text, one.statements, float(rng.uniform(18, 90)), one.sex, one.heart_rate_bpm)
         for one in (conditions[row] for row in rng.integers(len(conditions), size=many))
     ]
-    embedder = ConditionEmbedder(local_embeddings(), table, facts, 4, 3, settings)
+    embedder = ConditionEmbedder(local_embeddings(), table, facts, 4, 3, retrieval)
     started = time.perf_counter()
     embedder.retrieve(requests)
     return time.perf_counter() - started

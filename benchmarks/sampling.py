@@ -255,7 +255,6 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
         design=design,
         model=model,
         knowledge=knowledge,
-        knowledge_settings=settings.knowledge,
         statement_facts=facts.statements,
         simulated=facts.simulated,
         uri=str(store.root),

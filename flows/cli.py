@@ -14,6 +14,7 @@ import click
 from flows.profiles import SettingsError, load_settings
 from tasks.settings import Settings, WarehouseSettings
 from warehouse.errors import EinthovenError
+from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
 FLOWS = {
@@ -142,18 +143,30 @@ def _stage(name: str, summary: str) -> None:
         reference = run_flow(name, settings)
         click.echo(f"\n{reference.kind:<10} {reference.uri}")
         click.echo(f"{'catalog':<10} {store.catalog}")
-        click.echo(f'{"try":<10} einthoven sql {_warehouse_flag(store)}"{_TRY[name]}"')
+        click.echo(f'{"try":<10} einthoven sql {_warehouse_flag(store)}"{suggested_query(name, reference)}"')
 
 
-_TRY = {
-    "ingest": "select split, count(*) from recordings group by split",
-    "knowledge": "select condition, claims_kept, claims_refuted, narrative from knowledge",
-    "train": "select kind, id, rows, created_at from datasets",
-    "generate": "select condition, count(*), avg(heart_rate_bpm) from cohorts group by condition",
-    "evaluate": "select aspect, metric, subject, value, low, high, reference from evaluations",
-    "audit": "select attack, metric, value, low, high, threshold, passed from audits",
-    "release": "select condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm from cohorts group by condition",
+def suggested_query(name: str, made: Reference) -> str:
+    """A query about what a stage has just made, and about nothing else in the warehouse."""
+    select, source, group = _SUGGESTED[name]
+    key = "release_id" if made.kind == "release" else "dataset_id"
+    return f"select {select} from {source} where {key} = '{made.id}'{group and f' group by {group}'}"
+
+
+_SUGGESTED = {
+    "ingest": ("split, count(*) as recordings", "recordings", "split"),
+    "knowledge": ("condition, claims_kept, claims_refuted, narrative", "knowledge", ""),
+    "train": ("key as network, value->>'loss' as loss", "datasets, json_each(facts, '$.losses')", ""),
+    "generate": ("condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm", "cohorts", "condition"),
+    "evaluate": ("aspect, metric, subject, value, low, high, reference", "evaluations", ""),
+    "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
+    "release": (
+        "condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
+        "cohorts join releases on cohort_id = dataset_id",
+        "condition",
+    ),
 }
+"""Stage to what is asked, of which table, and by what it is grouped."""
 
 
 def _warehouse_flag(store: Store) -> str:
@@ -236,7 +249,10 @@ def ecg(
     out: Path,
     warehouse: str | None,
 ) -> None:
-    """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper."""
+    """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper.
+
+    It is sampled like the model's newest cohort, and by default settings before there is one.
+    """
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.UsageError(f"--out {out}: the picture must end in .png, .svg or .pdf")
     if not out.resolve().parent.is_dir():

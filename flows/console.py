@@ -16,15 +16,18 @@ PREFECT_ENVIRONMENT = {
     "PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT": "%(asctime)s  %(message)s",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s  %(message)s",
 }
+LIBRARY_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # models come with packages
+    "TOKENIZERS_PARALLELISM": "false",  # the tokenizers library warns of every fork otherwise
+}
+"""What every run needs; the deployments of `prefect.yaml` give it to the runs of a worker."""
 ENGINE_CHATTER = ("Created task run", "Finished in state ", "Beginning subflow run", "View at ")
 
 
 def prepare_environment() -> None:
     """Settings of Prefect and quiet libraries; call before importing Prefect."""
-    for name, value in PREFECT_ENVIRONMENT.items():
+    for name, value in {**PREFECT_ENVIRONMENT, **LIBRARY_ENVIRONMENT}.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 class ForPeople(logging.Filter):

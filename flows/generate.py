@@ -23,6 +23,4 @@ def generate_cohort(
     recordings = recordings or ingest_dataset(settings)
     knowledge = knowledge or build_knowledge_base(settings, recordings)
     model = model or train_model(settings, recordings, knowledge)
-    return generate_ecgs(
-        settings.cohort, model, knowledge, recordings, settings.knowledge, settings.compute, settings.warehouse.uri
-    )
+    return generate_ecgs(settings.cohort, model, knowledge, recordings, settings.compute, settings.warehouse.uri)

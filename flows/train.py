@@ -22,5 +22,5 @@ def train_model(
     uri = settings.warehouse.uri
     autoencoder = train_autoencoder(settings.training, recordings, settings.compute, uri)
     return train_generator(
-        settings.training, recordings, autoencoder, knowledge, settings.knowledge, settings.compute, uri
+        settings.training, recordings, autoencoder, knowledge, settings.retrieval, settings.compute, uri
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,24 +47,28 @@ def stage_id(stage: Stage, settings: dict[str, Any], inputs: list[Reference]) ->
 
 def commit_once(
     stage: Stage,
-    settings: Section | dict[str, Any],
+    settings: Section | Mapping[str, Section],
     inputs: list[Reference],
     store: Store,
     build: Callable[[Staging], Result],
+    shaping: dict[str, Any] | None = None,
 ) -> Reference:
     """Build a stage's output unless it is already committed.
 
     Args:
-        settings: the settings that shape the result; operational ones are left out of the id.
+        settings: the stage's settings, one section or several by name; the manifest keeps them whole.
         inputs: references the output is made from.
         build: writes the output into a staging folder; called only when there is work to do, and again after a kill
             with whatever the earlier try left there.
+        shaping: what of the settings shapes the result and so goes into the id, as JSON values; None for all but the
+            operational ones.
 
     Returns:
         The reference of the committed output.
     """
     logger = run_logger()
-    shaping = settings.for_digest() if isinstance(settings, Section) else settings
+    if shaping is None:
+        shaping = _of_each(settings, lambda section: section.for_digest())
     identifier = stage_id(stage, shaping, inputs)
     if found := store.find(stage.makes, identifier):
         logger.info("%s: skipped, %s is already there", stage.name, found)
@@ -83,13 +87,21 @@ def commit_once(
         lineage = Lineage(
             stage=stage.name,
             code_version=stage.code_version,
-            settings=settings.model_dump(mode="json") if isinstance(settings, Section) else settings,
+            settings=_of_each(settings, lambda section: section.model_dump(mode="json")),
+            shaping=shaping,
             inputs=inputs,
         )
         reference = staging.commit(result.rows, lineage, result.facts)
     rebuild_catalog(store)
     logger.info("%s: committed %s in %.0f s", stage.name, reference, time.monotonic() - started)
     return reference
+
+
+def _of_each(settings: Section | Mapping[str, Section], values: Callable[[Section], dict[str, Any]]) -> dict[str, Any]:
+    """The values of one section, or those of several by name."""
+    if isinstance(settings, Section):
+        return values(settings)
+    return {name: values(section) for name, section in settings.items()}
 
 
 def retry_if_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
-from tasks.settings import KnowledgeSettings
+from tasks.settings import RetrievalSettings
 from warehouse.errors import EinthovenError
 from warehouse.schema import EMBEDDING_SIZE
 
@@ -180,7 +180,7 @@ class ConditionEmbedder:
         statement_facts: description and kind of each statement.
         statement_tokens: S, statements per condition; the less important ones beyond it are left to the text.
         knowledge_tokens: K, entries per condition.
-        settings: retrieval weights and top_k.
+        retrieval: how many entries are retrieved, and by which weights.
     """
 
     def __init__(
@@ -190,13 +190,13 @@ class ConditionEmbedder:
         statement_facts: StatementFacts,
         statement_tokens: int,
         knowledge_tokens: int,
-        settings: KnowledgeSettings,
+        retrieval: RetrievalSettings,
     ) -> None:
         self.embeddings = embeddings
         self.index = KnowledgeIndex.from_table(knowledge)
         self.statement_facts = statement_facts
         self.statement_tokens, self.knowledge_tokens = statement_tokens, knowledge_tokens
-        self.settings = settings
+        self.retrieval = retrieval
         self._known: dict[str, np.ndarray] = {}
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -212,8 +212,8 @@ class ConditionEmbedder:
         requests = [
             Request(self._text(one), frozenset(one.statements), one.sex, age_band(one.age_years)) for one in conditions
         ]
-        top_k = min(self.knowledge_tokens, self.settings.top_k)
-        return self.index.retrieve(requests, self.embed, self.settings.weights, top_k)
+        top_k = min(self.knowledge_tokens, self.retrieval.top_k)
+        return self.index.retrieve(requests, self.embed, self.retrieval.weights, top_k)
 
     def __call__(self, conditions: Sequence[Condition]) -> tuple[ConditionTensors, list[list[str]]]:
         """Embed conditions.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,29 @@ from tasks.conditions.condition import Condition, ConditionEmbedder, condition_f
 from tasks.conditions.statement_reader import StatementReader
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.knowledge.embeddings import local_embeddings
-from tasks.settings import CohortSettings, KnowledgeSettings
+from tasks.settings import CohortSettings
 from tasks.training.model_folder import load_config, load_generator
 from warehouse.errors import WarehouseError
-from warehouse.storage.reference import Reference
 from warehouse.storage.store import Manifest, Store
 
 PICTURE_DPI = 150
+
+
+@dataclass(frozen=True)
+class SingleEcg:
+    """One generated ECG, what it was asked to show and how it was sampled.
+
+    Attributes:
+        signal: (8, samples) in mV, leads in the order of `INDEPENDENT_LEADS`.
+        condition: what the request was understood as.
+        entries: ids of the knowledge entries retrieved for it, best first.
+        cohort: id of the cohort that it was sampled like; None for default settings.
+    """
+
+    signal: np.ndarray
+    condition: Condition
+    entries: list[str]
+    cohort: str | None
 
 
 def draw_single_ecg(
@@ -41,49 +58,57 @@ def draw_single_ecg(
         out: picture to write; its ending decides the format.
 
     Returns:
-        One line that says what was drawn, measured on the waveform.
+        One line that says what was drawn, measured on the waveform, and how it was sampled.
 
     Raises:
-        WarehouseError: there is no such model.
+        WarehouseError: there is no such model, or its knowledge base is gone.
         ConditionError: the request cannot be understood.
     """
-    manifest = _model(store, model_id)
-    reference = store.find("model", manifest.id)
-    if reference is None:
-        raise WarehouseError(f"model {manifest.id} is no longer in {store.root}")
-    folder = store.path(reference)
-    config, generator = load_config(folder), load_generator(folder)
-    knowledge_settings, knowledge = _knowledge(store, manifest)
-    embeddings = local_embeddings()
-    condition = condition_from_text(
-        text, age, sex, heart_rate, StatementReader(embeddings, config.statements), config.statements
-    )
-    shape = config.generator.denoiser
-    table = store.read(knowledge, "knowledge") if knowledge and knowledge.rows else None
-    embedder = ConditionEmbedder(
-        embeddings, table, config.statements, shape.statement_tokens, shape.knowledge_tokens, knowledge_settings
-    )
-    tensors, _ = embedder([condition])
-    sampling = CohortSettings()
-    signal = generator.sample(
-        tensors,
-        [seed],
-        steps=sampling.sampler_steps,
-        guidance=sampling.guidance,
-        detail_steps=sampling.detail_steps,
-        trait_guidance=sampling.trait_guidance,
-    ).numpy()
-    measured = measure(signal, config.generator.sampling_rate_hz)
-    subtitle = f"{_asked(condition, config.statements)}  |  {_found(measured)}  |  seed {seed}, model {manifest.id}"
+    model = _model(store, model_id)
+    config = load_config(store.folder("model", model.id))
+    rate_hz = config.generator.sampling_rate_hz
+    ecg = sample_single_ecg(store, model, text, age, sex, heart_rate, seed)
+    found = _found(measure(ecg.signal[None], rate_hz))
+    subtitle = f"{_asked(ecg.condition, config.statements)}  |  {found}  |  seed {seed}, model {model.id}"
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"
-    figure = draw_ecg(signal[0], config.generator.sampling_rate_hz, text, subtitle, mark)
+    figure = draw_ecg(ecg.signal, rate_hz, text, subtitle, mark)
     # Without a date in the file, the same request gives the same bytes.
     figure.savefig(
         out,
         dpi=PICTURE_DPI,
         metadata={"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[out.suffix.lower()[1:]],
     )
-    return f"{out}: {text}; {_found(measured)}"
+    like = f"like cohort {ecg.cohort}" if ecg.cohort else "with default settings, since the model has no cohort"
+    return f"{out}: {text}; {found}; sampled {like}"
+
+
+def sample_single_ecg(
+    store: Store, model: Manifest, text: str, age: float | None, sex: str | None, heart_rate: float | None, seed: int
+) -> SingleEcg:
+    """Generate one ECG as the model's newest cohort was generated: its row with this condition and seed.
+
+    Raises:
+        WarehouseError: the model's knowledge base is gone.
+        ConditionError: the request cannot be understood.
+    """
+    folder = store.folder("model", model.id)
+    config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
+    (knowledge,) = [one for one in model.lineage.inputs if one.kind == "knowledge"]
+    embedder = ConditionEmbedder(
+        embeddings,
+        store.read(knowledge, "knowledge") if knowledge.rows else None,
+        config.statements,
+        config.generator.denoiser.statement_tokens,
+        config.generator.denoiser.knowledge_tokens,
+        config.retrieval,
+    )
+    reader = StatementReader(embeddings, config.statements)
+    condition = condition_from_text(text, age, sex, heart_rate, reader, config.statements)
+    tensors, entries = embedder([condition])
+    cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
+    settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
+    signal = generator.sample(tensors, [seed], **settings.sampling).numpy()
+    return SingleEcg(signal[0], condition, entries[0], cohorts[-1].id if cohorts else None)
 
 
 def _model(store: Store, model_id: str | None) -> Manifest:
@@ -94,14 +119,6 @@ def _model(store: Store, model_id: str | None) -> Manifest:
         wanted = f"model {model_id}" if model_id else "trained model"
         raise WarehouseError(f"{store.root} holds no {wanted}; train one with `einthoven train --profile demo`")
     return models[-1]
-
-
-def _knowledge(store: Store, model: Manifest) -> tuple[KnowledgeSettings, Reference | None]:
-    """The knowledge base that the model learned with, and the settings it was built with."""
-    for reference in model.lineage.inputs:
-        if reference.kind == "knowledge" and store.find("knowledge", reference.id):
-            return KnowledgeSettings.model_validate(store.manifest(reference).lineage.settings), reference
-    return KnowledgeSettings(), None
 
 
 def _asked(condition: Condition, statements: dict[str, dict[str, str]]) -> str:

@@ -17,7 +17,7 @@ from prefect import task
 
 from tasks.conditions.cohort_design import CohortDesign, design_cohort, row_seed
 from tasks.conditions.condition import ConditionEmbedder, StatementFacts
-from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
+from tasks.settings import CohortSettings, ComputeSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
 from warehouse.storage.facts import CohortFacts, RecordingsFacts
@@ -39,7 +39,6 @@ def generate_ecgs(
     model: Reference,
     knowledge: Reference,
     recordings: Reference,
-    knowledge_settings: KnowledgeSettings,
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
@@ -48,9 +47,8 @@ def generate_ecgs(
     Args:
         settings: size, seed and sampling of the cohort.
         model: a trained generator.
-        knowledge: the knowledge base that the model learned with.
+        knowledge: the knowledge base that the model learned with; entries are retrieved as in training.
         recordings: the recordings whose training split says which conditions to ask for.
-        knowledge_settings: retrieval weights.
         compute: how Ray is used.
         uri: the warehouse.
 
@@ -61,15 +59,11 @@ def generate_ecgs(
         GenerationError: no group of patients is large enough, or the model's output is not finite.
     """
     store = Store(uri)
-    shaping = {
-        "cohort": settings.for_digest(),
-        "retrieval": {"weights": knowledge_settings.weights.for_digest(), "top_k": knowledge_settings.top_k},
-    }
 
     def build(staging: Staging) -> Result:
-        return _generate(staging, settings, model, knowledge, recordings, knowledge_settings, compute)
+        return _generate(staging, settings, model, knowledge, recordings, compute)
 
-    return commit_once(STAGE, shaping, [model, knowledge, recordings], store, build)
+    return commit_once(STAGE, settings, [model, knowledge, recordings], store, build)
 
 
 def _generate(
@@ -78,7 +72,6 @@ def _generate(
     model: Reference,
     knowledge: Reference,
     recordings: Reference,
-    knowledge_settings: KnowledgeSettings,
     compute: ComputeSettings,
 ) -> Result:
     from tasks.generation.cohort_table import summarise
@@ -118,7 +111,6 @@ def _generate(
                 "design": design,
                 "model": model,
                 "knowledge": knowledge,
-                "knowledge_settings": knowledge_settings,
                 "statement_facts": source.statements,
                 "simulated": source.simulated,
                 "uri": str(store.root),
@@ -191,7 +183,6 @@ class PartWriter:
         design: CohortDesign,
         model: Reference,
         knowledge: Reference,
-        knowledge_settings: KnowledgeSettings,
         statement_facts: StatementFacts,
         simulated: bool,
         uri: str,
@@ -200,13 +191,14 @@ class PartWriter:
         import torch
 
         from tasks.knowledge.embeddings import local_embeddings
-        from tasks.training.model_folder import load_generator
+        from tasks.training.model_folder import load_config, load_generator
 
         torch.set_num_threads(threads)
         self.store = Store(uri)
         self.cohort, self.settings, self.design = cohort, settings, design
         self.model_id, self.statement_facts, self.simulated = model.id, statement_facts, simulated
-        self.generator = load_generator(self.store.path(model))
+        folder = self.store.path(model)
+        self.generator = load_generator(folder)
         if settings.use_gpu:
             self.generator = self.generator.to("cuda")
         shape = self.generator.config.denoiser
@@ -216,7 +208,7 @@ class PartWriter:
             statement_facts,
             shape.statement_tokens,
             shape.knowledge_tokens,
-            knowledge_settings,
+            load_config(folder).retrieval,
         )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -249,14 +241,7 @@ class PartWriter:
         for at in range(0, len(numbers), self.settings.batch_size):
             batch = slice(at, at + self.settings.batch_size)
             tensors, found = self.embedder(conditions[batch])
-            sampled = self.generator.sample(
-                tensors,
-                seeds[batch],
-                steps=self.settings.sampler_steps,
-                guidance=self.settings.guidance,
-                detail_steps=self.settings.detail_steps,
-                trait_guidance=self.settings.trait_guidance,
-            )
+            sampled = self.generator.sample(tensors, seeds[batch], **self.settings.sampling)
             signals.append(sampled.numpy())
             entries.extend(found)
         signal = np.concatenate(signals)

@@ -13,8 +13,6 @@ from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
 KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=3)
-RETRIEVAL = {"weights", "top_k"}
-"""Settings that say how entries are found; they do not shape the entries."""
 
 
 @task(name="build knowledge", **RUN_BY_PREFECT)
@@ -35,7 +33,6 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
         KnowledgeError: the model or the embedding model cannot be loaded, or is remote and that is not allowed.
     """
     store = Store(uri)
-    shaping = {name: value for name, value in settings.for_digest().items() if name not in RETRIEVAL}
 
     def build(staging: Staging) -> Result:
         from tasks.knowledge.asking import Respondent
@@ -63,4 +60,4 @@ def build_knowledge(settings: KnowledgeSettings, recordings: Reference, uri: str
         )
         return Result(rows=len(entries), facts=found)
 
-    return commit_once(KNOWLEDGE, shaping, [recordings], store, build)
+    return commit_once(KNOWLEDGE, settings, [recordings], store, build)

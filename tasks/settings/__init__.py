@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -93,8 +93,15 @@ class RetrievalWeights(Section):
     demographics: float = Field(0.1, ge=0, description="Weight of the match of sex and age band.")
 
 
+class RetrievalSettings(Section):
+    """Which entries of the knowledge base a condition is given; a model is sampled as it was trained."""
+
+    top_k: int = Field(3, ge=1, le=8, description="Entries retrieved per condition.")
+    weights: RetrievalWeights = Field(default_factory=RetrievalWeights, description="Weights of retrieval.")
+
+
 class KnowledgeSettings(Section):
-    """The clinical knowledge base: evidence, language model, audit, retrieval."""
+    """The clinical knowledge base: evidence, language model, audit."""
 
     model: str = Field("local", description="'local', or a model as LangChain names it, e.g. 'openai:gpt-5'.")
     allow_remote: bool = operational(
@@ -136,8 +143,6 @@ class KnowledgeSettings(Section):
     requests_per_minute: float | None = operational(
         None, gt=0, description="Most questions per minute to a model that is not local; null for no limit."
     )
-    top_k: int = Field(3, ge=1, le=8, description="Entries retrieved per condition.")
-    weights: RetrievalWeights = Field(default_factory=RetrievalWeights, description="Weights of retrieval.")
 
 
 class CohortSettings(Section):
@@ -176,6 +181,16 @@ class CohortSettings(Section):
     use_gpu: bool = Field(
         False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits."
     )
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How one ECG is sampled: arguments of `Generator.sample`."""
+        return {
+            "steps": self.sampler_steps,
+            "guidance": self.guidance,
+            "detail_steps": self.detail_steps,
+            "trait_guidance": self.trait_guidance,
+        }
 
 
 class AlignmentSettings(Section):
@@ -252,12 +267,14 @@ class ReleaseSettings(Section):
 class Settings(Section):
     """A profile: everything a run needs."""
 
-    profile: str = operational("custom", description="Name of the profile it was read from.")
     warehouse: WarehouseSettings = Field(default_factory=WarehouseSettings, description="Where data is kept.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="How Ray is used.")
     source: SourceSettings = Field(description="Where real recordings come from.")
     ingestion: IngestionSettings = Field(default_factory=IngestionSettings, description="Ingestion.")
     knowledge: KnowledgeSettings = Field(default_factory=KnowledgeSettings, description="Knowledge base.")
+    retrieval: RetrievalSettings = Field(
+        default_factory=RetrievalSettings, description="Retrieval of knowledge entries, in training and generation."
+    )
     training: TrainingSettings = Field(default_factory=TrainingSettings, description="Training.")
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Generation.")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Evaluation.")

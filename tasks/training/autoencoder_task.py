@@ -56,7 +56,7 @@ def train_autoencoder(
             train_network_on_ray(stage, staging, settings, store.path(recordings), staging.path, facts)
         return _describe(staging.path, facts)
 
-    return commit_once(STAGE, settings.for_autoencoder_digest(), [recordings], store, build)
+    return commit_once(STAGE, settings, [recordings], store, build, settings.for_autoencoder_digest())
 
 
 def _prepare(staging: Staging, settings: TrainingSettings, recordings: Reference) -> TrainingDataFacts:

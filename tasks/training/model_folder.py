@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.architecture import GeneratorConfig
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import WaveFit
+from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
@@ -44,6 +45,7 @@ class ModelConfig(BaseModel):
     statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
     embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
     knowledge_id: str = Field(description="Knowledge base it was trained with.")
+    retrieval: RetrievalSettings = Field(description="How entries of the knowledge base are retrieved.")
     recordings_id: str = Field(description="Recordings it was trained on.")
     simulated: bool = Field(description="True when it learned from simulated recordings.")
     wave_classes: list[str] = Field(description="Classes of the simulator fit, in the order of its tensors.")

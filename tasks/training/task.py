@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.drawing.learning_curves import save_losses, show_losses
-from tasks.settings import ComputeSettings, KnowledgeSettings
+from tasks.settings import ComputeSettings, RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.storage.facts import AutoencoderFacts, ModelFacts
@@ -29,7 +29,7 @@ def train_generator(
     recordings: Reference,
     autoencoder: Reference,
     knowledge: Reference,
-    knowledge_settings: KnowledgeSettings,
+    retrieval: RetrievalSettings,
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
@@ -40,7 +40,7 @@ def train_generator(
         recordings: what ingestion committed.
         autoencoder: what `train_autoencoder` made of them with the same settings.
         knowledge: what the knowledge base committed; its entries are retrieved for every recording's condition.
-        knowledge_settings: how entries are retrieved.
+        retrieval: how entries are retrieved, here and whenever the model generates.
         compute: how Ray is used.
         uri: the warehouse.
 
@@ -53,21 +53,20 @@ def train_generator(
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
     """
     store = Store(uri)
-    retrieval = {"weights": knowledge_settings.weights.for_digest(), "top_k": knowledge_settings.top_k}
-    shaping = {"training": settings.for_digest(), "retrieval": retrieval}
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
         from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
-        prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+        prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, retrieval)
         facts = store.facts(autoencoder, AutoencoderFacts)
         for stage in settings.generator_stages:
             train_network_on_ray(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
-        return _describe(staging, settings, recordings, autoencoder, knowledge, prepared)
+        return _describe(staging, settings, recordings, autoencoder, knowledge, retrieval, prepared)
 
-    model = commit_once(TRAINING, shaping, [recordings, autoencoder, knowledge], store, build)
+    sections = {"training": settings, "retrieval": retrieval}
+    model = commit_once(TRAINING, sections, [recordings, autoencoder, knowledge], store, build)
     show_losses(store, model)
     return model
 
@@ -78,7 +77,7 @@ def _prepare(
     recordings: Reference,
     autoencoder: Reference,
     knowledge: Reference,
-    knowledge_settings: KnowledgeSettings,
+    retrieval: RetrievalSettings,
 ) -> PreparedConditions:
     """Prepare the data once; an interrupted run finds it in staging."""
     from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepare_training
@@ -86,7 +85,7 @@ def _prepare(
     path = staging.path / DATA_FACTS
     if path.exists():
         return PreparedConditions.model_validate_json(path.read_text(encoding="utf-8"))
-    prepared = prepare_training(staging, settings, recordings, autoencoder, knowledge, knowledge_settings)
+    prepared = prepare_training(staging, settings, recordings, autoencoder, knowledge, retrieval)
     write_text(path, prepared.model_dump_json())
     return prepared
 
@@ -97,6 +96,7 @@ def _describe(
     recordings: Reference,
     autoencoder: Reference,
     knowledge: Reference,
+    retrieval: RetrievalSettings,
     prepared: PreparedConditions,
 ) -> Result:
     """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
@@ -134,6 +134,7 @@ def _describe(
         statements=prepared.statements,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id,
+        retrieval=retrieval,
         recordings_id=recordings.id,
         simulated=facts.simulated,
         wave_classes=prepared.wave_classes,

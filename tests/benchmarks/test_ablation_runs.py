@@ -43,7 +43,7 @@ def test_a_key_says_what_was_measured() -> None:
         "cohort.size=70",
         "cohort.trait_guidance=2",
         "evaluation.bootstrap_samples=70",
-        "knowledge.top_k=2",
+        "retrieval.top_k=2",
     )
     shaped = [key(word) for word in words]
     others = [key(recordings="other"), key(knowledge="other")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.flows.conftest import BIN, ROOT, PrefectServer, small_release
+from warehouse.storage.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -60,20 +62,47 @@ def test_an_unwritable_warehouse_is_named(prefect_server: PrefectServer, tmp_pat
     assert "Traceback" not in done.stderr
 
 
-def test_a_killed_run_shows_nothing_half_written_and_ends_with_the_same_rows(
-    prefect_server: PrefectServer, published: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One warehouse in which a release is begun and killed again and again."""
+    return tmp_path_factory.mktemp("interrupted") / "warehouse"
+
+
+@pytest.mark.parametrize(
+    ("kind", "until"),
+    [
+        ("recordings", "_staging/recordings-*/recordings/part-*"),
+        ("knowledge", "_cache/knowledge/*.json"),
+        ("autoencoder", "_staging/autoencoder-*/_ray/*-autoencoder/checkpoint_manager_snapshot.json"),
+        ("model", "_staging/model-*/_ray"),
+        ("cohort", "_staging/cohort-*/cohorts/part-*"),
+        ("evaluation", "classifier/*/MANIFEST.json"),
+        ("audit", "_staging/audit-*/"),
+        ("releases", "_staging/release-*/MANIFEST.json"),
+    ],
+)
+def test_a_killed_run_shows_nothing_half_written(
+    kind: str, until: str, prefect_server: PrefectServer, interrupted: Path, tmp_path: Path
 ) -> None:
-    warehouse = tmp_path / "warehouse"
-    log = tmp_path / "killed.log"
-    for until in ("recordings-*/recordings/part-*", "model-*/_ray", "cohort-*/cohorts/part-*"):
-        _run_and_kill_when(prefect_server, warehouse, f"_staging/{until}", log)
-        assert not (warehouse / "releases").exists()
-        assert not list(warehouse.glob("cohort/*"))
-    done = prefect_server.einthoven(*small_release(warehouse))
+    _run_and_kill_when(prefect_server, interrupted, until, tmp_path / "killed.log")
+    assert not list(interrupted.glob(f"{kind}/*")), f"{kind} must not show before it is whole"
+
+
+def test_a_run_that_was_killed_in_every_stage_ends_with_the_same_release(
+    prefect_server: PrefectServer, interrupted: Path, published: Path
+) -> None:
+    done = prefect_server.einthoven(*small_release(interrupted))
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "continuing" in done.stderr
+    (knowledge,), (autoencoder,) = (Store(str(interrupted)).committed(kind) for kind in ("knowledge", "autoencoder"))
+    assert knowledge.facts["cached"] >= 1, "answers of the language model are kept"
+    steps = {one["step"] for one in autoencoder.facts["history"] if one["stage"] == "autoencoder"}
+    assert steps & {11, 21}, "training goes on after a checkpoint"
     rows = "select row_number, row_seed, condition, lead_i, lead_v6 from cohorts where dataset_id = ? order by 1"
-    assert _rows(warehouse, rows) == _rows(published, rows)
+    assert _rows(interrupted, rows) == _rows(published, rows)
+    for name in ("evaluation.json", "audit.json"):
+        again, once = (json.loads((one / "releases/demo/v1" / name).read_text()) for one in (interrupted, published))
+        assert again == once
+    assert prefect_server.einthoven("verify", "--warehouse", str(interrupted), "demo").returncode == 0
 
 
 def _run_and_kill_when(server: PrefectServer, warehouse: Path, pattern: str, log: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.cli import FLOWS, suggested_query
 from tests.flows.conftest import SMALL, PrefectServer, small_release
 from warehouse.catalog.catalog import query
 from warehouse.catalog.worked_queries import queries_in
@@ -79,6 +81,10 @@ def test_the_same_command_again_does_no_work_and_says_so(prefect_server: Prefect
     assert counts(published) == before
     assert manifests == {path: path.stat().st_mtime_ns for path in published.glob("*/*/MANIFEST.json")}
     assert [path.name for path in (published / "releases/demo").glob("v*")] == ["v1"]
+    suggested = shlex.split(done.stdout.splitlines()[-1])
+    assert suggested[:3] == ["try", "einthoven", "sql"]
+    shown = prefect_server.einthoven("sql", "--format", "json", *suggested[3:])
+    assert sum(row["ecgs"] for row in json.loads(shown.stdout)) == SMALL["cohort.size"], shown.stderr
 
 
 def test_a_person_finds_the_knowledge_audit_among_the_artifacts(prefect_server: PrefectServer, published: Path) -> None:
@@ -128,6 +134,21 @@ def test_a_failed_gate_publishes_nothing(prefect_server: PrefectServer, publishe
     assert stored[0]["n"] >= 1, "the audit itself stays readable"
 
 
+def test_what_a_stage_suggests_asks_about_what_it_made_only(published: Path) -> None:
+    store = Store(str(published))
+    made = dict(zip(FLOWS, ("recordings", "knowledge", "model", "cohort", "evaluation", "audit"), strict=False))
+    assert len(store.committed("cohort")) > 1 and len(store.committed("audit")) > 1, "earlier tests made others"
+    for name, kind in made.items():
+        for manifest in store.committed(kind):  # type: ignore[arg-type]
+            reference = store.find(manifest.kind, manifest.id)
+            assert reference is not None
+            answered = query(store, suggested_query(name, reference))
+            counted = {"ingest": "recordings", "generate": "ecgs"}.get(name)
+            place = answered.columns.index(counted) if counted else None
+            found = len(answered.rows) if place is None else sum(row[place] for row in answered.rows)
+            assert found == (len(manifest.facts["losses"]) if kind == "model" else manifest.rows), name
+
+
 def test_one_ecg_from_text_is_drawn_and_repeatable(
     prefect_server: PrefectServer, published: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +157,7 @@ def test_one_ecg_from_text_is_drawn_and_repeatable(
     for name in ("first.png", "second.png"):
         done = prefect_server.einthoven(*request, "--heart-rate", "110", "--seed", "1", "--out", str(tmp_path / name))
         assert done.returncode == 0, done.stderr
+        assert "sampled like cohort " in done.stdout
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0].startswith(b"\x89PNG")
     assert len(pictures[0]) > 20_000

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.profiles import SettingsError, deployments_file, load_settings, profiles
+from flows.console import LIBRARY_ENVIRONMENT
+from flows.profiles import MAIN_ENTRYPOINT, SettingsError, deployments_file, load_settings, profiles
 from tasks.settings import Settings
 
 DEPLOYMENTS = yaml.safe_load(deployments_file().read_text())["deployments"]
@@ -19,8 +20,8 @@ def test_every_deployment_names_a_flow_and_valid_settings(deployment: dict) -> N
     file, function = deployment["entrypoint"].split(":")
     flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), function)
     assert flow.name == function.replace("_", "-")
-    settings = Settings.model_validate(deployment["parameters"]["settings"])
-    assert settings.profile == deployment["name"]
+    assert Settings.model_validate(deployment["parameters"]["settings"])
+    assert deployment["work_pool"]["job_variables"]["env"].items() >= LIBRARY_ENVIRONMENT.items()
 
 
 def test_every_flow_is_deployed_for_every_profile() -> None:
@@ -28,6 +29,18 @@ def test_every_flow_is_deployed_for_every_profile() -> None:
     found = {(deployment["entrypoint"], deployment["name"]) for deployment in DEPLOYMENTS}
     assert found == {(flow, profile) for flow in flows for profile in profiles()}
     assert len(flows) == 7
+
+
+def test_a_profile_is_written_once_and_a_new_one_takes_an_entry_and_a_line_per_flow(tmp_path: Path) -> None:
+    path, text = tmp_path / "prefect.yaml", deployments_file().read_text()
+    shared: dict[str, set[int]] = {}
+    for deployment in DEPLOYMENTS:
+        shared.setdefault(deployment["name"], set()).add(id(deployment["parameters"]))
+    assert all(len(one) == 1 for one in shared.values()), "a profile's deployments must share one text"
+    tiny = "tiny: &tiny {name: tiny, work_pool: *worker, parameters: {settings: {source: {kind: simulated}}}}"
+    line = f"  - {{<<: *tiny, entrypoint: {MAIN_ENTRYPOINT}}}\n"
+    path.write_text(text.replace("\ndeployments:\n", f"\n  {tiny}\n\ndeployments:\n{line}"))
+    assert profiles(path).keys() == {*profiles(), "tiny"}
 
 
 def test_overrides_and_data_reach_the_settings(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from models.latent_diffusion.ode_terms import WaveFit
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
 from models.simulator.rhythm_series import USUAL
+from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import save_weights
 from tasks.training.model_folder import ModelConfig, networks, save_config, save_fit
 from tests.facts import model_facts, recordings_facts
@@ -121,11 +122,14 @@ def put_cohort(
         return staging.commit(table.num_rows, lineage("generate", [*([model] if model else []), recordings]))
 
 
-def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference]:
-    """Commit an empty knowledge base and a small untrained generator; returns model and knowledge."""
+def put_model(
+    store: Store, recordings: Reference, entries: pa.Table | None = None, retrieval: RetrievalSettings | None = None
+) -> tuple[Reference, Reference]:
+    """Commit a knowledge base, empty without entries, and a small untrained generator; returns model and knowledge."""
+    entries = schema.knowledge().empty_table() if entries is None else entries
     with store.stage("knowledge", digest("knowledge", recordings.id)) as staging:
-        staging.write_table("knowledge", 0, schema.knowledge().empty_table())
-        knowledge = staging.commit(0, lineage("build knowledge", [recordings]))
+        staging.write_table("knowledge", 0, entries)
+        knowledge = staging.commit(entries.num_rows, lineage("build knowledge", [recordings]))
     config = GeneratorConfig(
         autoencoder=AutoencoderArchitecture(width=8, latent_channels=4),
         beat_decoder=BeatDecoderArchitecture(width=8),
@@ -148,6 +152,7 @@ def put_model(store: Store, recordings: Reference) -> tuple[Reference, Reference
         statements=STATEMENTS,
         embedding_model="all-MiniLM-L6-v2",
         knowledge_id=knowledge.id,
+        retrieval=retrieval or RetrievalSettings(),
         recordings_id=recordings.id,
         simulated=True,
         wave_classes=["all", "NORM"],

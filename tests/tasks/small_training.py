@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.settings import ComputeSettings, KnowledgeSettings
+from tasks.settings import ComputeSettings, RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.task import train_generator
@@ -99,7 +99,7 @@ def train(root: Path, settings: TrainingSettings, table: pa.Table | None = None)
     store = Store(str(root))
     recordings, knowledge = commit_inputs(store, table)
     autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), str(root))
-    arguments = (settings, recordings, autoencoder, knowledge, KnowledgeSettings(), ComputeSettings(), str(root))
+    arguments = (settings, recordings, autoencoder, knowledge, RetrievalSettings(), ComputeSettings(), str(root))
     return store, train_generator.fn(*arguments)
 
 

@@ -8,14 +8,7 @@ from warehouse.schema import CLAIM, TABLES, column, knowledge
 
 DATASET_ID = column("dataset_id", pa.string(), "Committed dataset that the row belongs to", nullable=False)
 
-LATEST_VIEWS = {
-    "latest_recordings": "recordings",
-    "latest_quarantine": "quarantine",
-    "latest_knowledge": "knowledge",
-    "latest_cohort": "cohorts",
-    "latest_evaluation": "evaluations",
-    "latest_audit": "audits",
-}
+LATEST_VIEWS = {f"latest_{table}": table for table in TABLES}
 """View of the newest dataset to the table that holds all of them."""
 
 

@@ -54,6 +54,9 @@ class Lineage(BaseModel):
     stage: str = Field(description="Name of the stage that made it.")
     code_version: int = Field(description="The stage's code version; part of the id.")
     settings: dict[str, Any] = Field(description="The stage's settings, whole.")
+    shaping: dict[str, Any] = Field(
+        default_factory=dict, description="What of the settings shapes the result; part of the id."
+    )
     inputs: list[Reference] = Field(description="What it was made from.")
     libraries: dict[str, str] = Field(default_factory=lambda: library_versions())
 

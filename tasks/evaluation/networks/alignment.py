@@ -83,7 +83,7 @@ def reference_alignment(
             found = result_of(job.remote(settings, str(store.root), recordings, texts, embedded, str(staging.path)))
         return Result(rows=1, facts=AlignmentFacts(**found, history=loss_history(staging.path)))
 
-    return commit_once(STAGE, shaping, [recordings], store, build)
+    return commit_once(STAGE, settings, [recordings], store, build, shaping)
 
 
 def recording_texts(ecgs: EcgSet, statement_facts: StatementFacts) -> list[str]:

@@ -64,7 +64,7 @@ def reference_classifier(
         del found["probabilities"]
         return Result(rows=1, facts=ClassifierFacts(**found))
 
-    return commit_once(STAGE, shaping, [recordings], store, build)
+    return commit_once(STAGE, settings, [recordings], store, build, shaping)
 
 
 def classifier_job(settings: EvaluationSettings) -> Any:

@@ -14,7 +14,7 @@ from models.latent_diffusion.ode_terms import angular_rate, fit_classes
 from tasks.conditions.cohort_design import group_conditions
 from tasks.conditions.condition import ConditionEmbedder, conditions_of
 from tasks.knowledge.embeddings import local_embeddings
-from tasks.settings import KnowledgeSettings
+from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import BeatSplit, load_beats
@@ -44,7 +44,7 @@ def prepare_training(
     recordings: Reference,
     autoencoder: Reference,
     knowledge: Reference,
-    knowledge_settings: KnowledgeSettings,
+    retrieval: RetrievalSettings,
 ) -> PreparedConditions:
     """Prepare the conditions of both splits and the simulator fit in the staging folder.
 
@@ -62,7 +62,7 @@ def prepare_training(
         statements,
         settings.diffusion.architecture.statement_tokens,
         settings.diffusion.architecture.knowledge_tokens,
-        knowledge_settings,
+        retrieval,
     )
     classes, class_of = wave_classes(metadata, statements)
     members = metadata.take(pa.array(beats["train"].rows.numpy()))

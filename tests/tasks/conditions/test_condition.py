@@ -18,7 +18,7 @@ from tasks.conditions.condition import (
 )
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
-from tasks.settings import KnowledgeSettings
+from tasks.settings import RetrievalSettings
 from tests.tasks.knowledge.patients import FACTS, recordings_table
 from warehouse.schema import knowledge
 
@@ -39,7 +39,7 @@ def embedder(
             for code, vector in zip(entries, vectors, strict=True)
         ]
         table = pa.Table.from_pylist(rows, schema=pa.schema([field.with_nullable(True) for field in knowledge()]))
-    return ConditionEmbedder(local_embeddings(), table, FACTS, statement_tokens, knowledge_tokens, KnowledgeSettings())
+    return ConditionEmbedder(local_embeddings(), table, FACTS, statement_tokens, knowledge_tokens, RetrievalSettings())
 
 
 def test_a_report_names_diagnoses_then_rhythms_then_forms() -> None:

@@ -17,7 +17,7 @@ from models.leads import LEAD_COLUMNS
 from tasks.conditions.cohort_design import row_seed
 from tasks.generation.cohort_table import part_note
 from tasks.generation.task import GenerationError, generate_ecgs
-from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
+from tasks.settings import CohortSettings, ComputeSettings
 from tests.tasks.clinic import put_model, put_recordings, recordings_table
 from warehouse.schema import cohorts
 from warehouse.storage.reference import Reference
@@ -41,7 +41,7 @@ def inputs(store: Store) -> tuple[Reference, Reference, Reference]:
 
 
 def generate(store: Store, inputs: tuple[Reference, Reference, Reference], settings: CohortSettings) -> Reference:
-    return generate_ecgs.fn(settings, *inputs, KnowledgeSettings(), ComputeSettings(), str(store.root))
+    return generate_ecgs.fn(settings, *inputs, ComputeSettings(), str(store.root))
 
 
 @pytest.fixture(scope="module")

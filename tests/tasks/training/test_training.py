@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from models.latent_diffusion.fitted_solver import FITTED_STEPS
-from tasks.settings import ComputeSettings, KnowledgeSettings
+from tasks.settings import ComputeSettings, RetrievalSettings
 from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.data.recordings import TrainingError
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator
@@ -96,7 +96,7 @@ def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Referenc
     autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), root)
     assert autoencoder == autoencoder_of(store, model)
     again = train_generator.fn(
-        settings, recordings, autoencoder, knowledge, KnowledgeSettings(), ComputeSettings(), root
+        settings, recordings, autoencoder, knowledge, RetrievalSettings(), ComputeSettings(), root
     )
     assert again == model
     assert time.monotonic() - started < 5

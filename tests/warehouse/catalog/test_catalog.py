@@ -51,7 +51,7 @@ def test_committed_rows_show_with_their_dataset_newest_last(store: Store) -> Non
     counted = query(store, "select dataset_id, count(*) from cohorts group by all order by dataset_id").rows
     assert counted == [("c1", 2), ("c2", 4)]
     assert [row[0] for row in query(store, "select dataset_id from cohorts").rows][-1] == "c2"
-    assert query(store, "select distinct dataset_id from latest_cohort").rows == [("c2",)]
+    assert query(store, "select distinct dataset_id from latest_cohorts").rows == [("c2",)]
     datasets = query(store, "select dataset_id, kind, rows, simulated from datasets order by created_at").rows
     assert datasets == [("r1", "recordings", 3, False), ("c1", "cohort", 2, False), ("c2", "cohort", 4, False)]
     assert query(store, "select input_id, input_kind from inputs where dataset_id = 'c1'").rows == [
