@@ -17,8 +17,8 @@ SIMULATOR_ALONE: Final = "simulator alone"
 BASE: Final[dict[str, Any]] = {
     f"{PHYSICS}.phase_channels": False,
     f"{PHYSICS}.simulated_ecg": False,
-    f"{PHYSICS}.simulator": False,
-    f"{PHYSICS}.inter_lead": False,
+    f"{PHYSICS}.simulator_weight": 0.0,
+    f"{PHYSICS}.inter_lead_weight": 0.0,
     "training.diffusion.experience": False,
 }
 """Everything that is neither physics nor experience."""
@@ -30,7 +30,7 @@ GUIDE: Final[dict[str, Any]] = {
 ARMS: Final[dict[str, dict[str, Any]]] = {
     "base": BASE,
     # The paper's terms, L_Euler and L_inter.
-    "+L_Euler": {**BASE, f"{PHYSICS}.simulator": True, f"{PHYSICS}.inter_lead": True},
+    "+L_Euler": {**BASE, f"{PHYSICS}.simulator_weight": 0.05, f"{PHYSICS}.inter_lead_weight": 0.05},
     # Half of the guide: when the heart beats.
     "+phase": {**BASE, f"{PHYSICS}.phase_channels": True},
     "+simulator": {**BASE, **GUIDE},

@@ -19,12 +19,10 @@ from tasks.settings.settings_section import Section, operational
 class PhysicsSettings(Section):
     """How physics enters the denoiser; each form can be switched.
 
-    The paper's terms are off: in the ablation (docs/benchmarks.md) they brought beats nearer to the equation
-    than people's are, and FID up.
+    The paper's terms weigh nothing by default: in the ablation (docs/benchmarks.md) they brought beats nearer to the
+    equation than people's are, and FID up.
     """
 
-    simulator: bool = Field(False, description="Use the simulator ODE term L_Euler of the paper.")
-    inter_lead: bool = Field(False, description="Use the limb-lead ODE term L_inter of the paper.")
     phase_channels: bool = Field(
         True,
         description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
@@ -42,21 +40,22 @@ class PhysicsSettings(Section):
         "units of its spread, so that the denoiser does not take it for exact.",
     )
     simulator_weight: float = Field(
-        0.05, ge=0, description="Weight λ of L_Euler, whose residual is relative to typical slopes."
+        0.0,
+        ge=0,
+        description="Weight λ of the paper's L_Euler, whose residual is relative to typical slopes; 0 for none.",
     )
     inter_lead_weight: float = Field(
-        0.05, ge=0, description="Weight γ of L_inter, whose residual is relative to typical slopes."
+        0.0,
+        ge=0,
+        description="Weight γ of the paper's L_inter, whose residual is relative to typical slopes; 0 for none.",
     )
     fit_steps: int = Field(
         300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
     )
 
     def weights(self) -> dict[str, float]:
-        """The terms that are on and their weights; a term that is off or weighs nothing is not computed at all."""
-        terms = {
-            "euler": self.simulator_weight if self.simulator else 0.0,
-            "inter_lead": self.inter_lead_weight if self.inter_lead else 0.0,
-        }
+        """The terms that weigh anything; one that does not is not computed at all."""
+        terms = {"euler": self.simulator_weight, "inter_lead": self.inter_lead_weight}
         return {name: weight for name, weight in terms.items() if weight > 0}
 
 

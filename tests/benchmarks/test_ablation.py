@@ -68,7 +68,7 @@ def test_arms_differ_in_physics_and_experience_only() -> None:
     assert base.diffusion.levels and base.generator_stages == ("prior", "denoiser")
     assert not base.diffusion.experience
     euler = settings_of("+L_Euler").training.diffusion
-    assert set(euler.physics.weights()) == {"euler", "inter_lead"} and not euler.physics.phase_channels
+    assert euler.physics.weights() == {"euler": 0.05, "inter_lead": 0.05} and not euler.physics.phase_channels
     phase, simulator = (settings_of(arm).training.diffusion.physics for arm in ("+phase", "+simulator"))
     assert phase.phase_channels and not phase.simulated_ecg
     assert simulator.phase_channels and simulator.simulated_ecg

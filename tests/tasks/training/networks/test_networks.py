@@ -70,8 +70,7 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
 
 
 def without_physics(phase_channels: bool = True, simulated_ecg: bool = False, **changes: Any) -> TrainingSettings:
-    physics = {"simulator": False, "inter_lead": False, "phase_channels": phase_channels}
-    physics["simulated_ecg"] = simulated_ecg
+    physics = {"phase_channels": phase_channels, "simulated_ecg": simulated_ecg}
     return small(diffusion={**SMALL["diffusion"], "physics": physics, **changes})
 
 
