@@ -1,0 +1,57 @@
+"""A cohort: how many ECGs, for which conditions, sampled how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from tasks.settings.settings_section import Section, operational
+
+
+class CohortSettings(Section):
+    """A cohort: how many ECGs, for which conditions, sampled how."""
+
+    name: str = Field("cohort", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the cohort.")
+    size: int = Field(500, ge=1, description="Synthetic ECGs.")
+    seed: int = Field(1, ge=0, description="Cohort seed; each row's seed derives from it and the row number.")
+    min_patients: int = Field(
+        5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
+    )
+    sampler_steps: int = Field(
+        4,
+        ge=0,
+        description="Denoising steps, by a solver fitted to the model for 3 to 8; 0 for the simulator's ECGs of "
+        "drawn beats, which tell what the denoiser adds.",
+    )
+    detail_steps: int = Field(2, ge=1, description="Solver steps of the detail head.")
+    guidance: float = Field(
+        1.0,
+        ge=1,
+        description="Classifier-free guidance scale of the denoiser: 1 for none; more makes ECGs more typical of their "
+        "condition, and takes two network passes a step.",
+    )
+    trait_guidance: float = Field(
+        1.25,
+        ge=1,
+        description="Guidance scale by which the beat and the levels drawn for an ECG are typical of its condition; 1 "
+        "for none.",
+    )
+    rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
+    batch_size: int = operational(
+        256, ge=1, description="ECGs handed to the model at once, of which each thread makes 64 at a time."
+    )
+    workers: int = operational(1, ge=1, description="Ray actors that generate.")
+    use_gpu: bool = Field(
+        False, description="One GPU per actor; its arithmetic differs from a processor's in the last digits."
+    )
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How one ECG is sampled: arguments of `Generator.sample`."""
+        return {
+            "steps": self.sampler_steps,
+            "guidance": self.guidance,
+            "detail_steps": self.detail_steps,
+            "trait_guidance": self.trait_guidance,
+        }
