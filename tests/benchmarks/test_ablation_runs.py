@@ -12,7 +12,7 @@ from benchmarks.ablation_arms import ARMS, SIMULATOR_ALONE, Planned, Profile
 from benchmarks.ablation_runs import key_of, simulate_cohort, with_residual_of_simulator, with_training_speeds
 from benchmarks.ablation_table import TRAINING_SPEED, Figure, Run
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.evaluation.task import model_behind
+from tasks.evaluation.comparison import model_behind
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import Settings
 from tasks.stage import Stage
