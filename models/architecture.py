@@ -134,7 +134,7 @@ class GeneratorConfig(Architecture):
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
     phase_channels: bool = Field(False, description="Whether the denoiser sees cardiac-phase channels.")
     simulated_ecg: bool = Field(False, description="Whether the denoiser sees a simulated ECG.")
-    levels: bool = Field(False, description="Whether the denoiser is told a recording's levels.")
+    levels: bool = Field(False, description="Whether a recording's levels condition the denoiser.")
     prior: PriorArchitecture | None = Field(
         None, description="Shape of the prior of beats and levels; null for a denoiser that sees neither."
     )

@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "RAY_DATA_LOG_LEVEL": "ERROR",
     "RAY_DEDUP_LOGS": "0",
 }
-"""What Ray and its workers are told through the environment; what the user has set wins."""
+"""what Ray and its workers find in the environment; what the user has set wins."""
 
 
 def connect(settings: ComputeSettings) -> None:

@@ -63,15 +63,15 @@ def profile(evidence: Evidence, shared: ReportLines, settings: KnowledgeSettings
 def choices(evidence: Evidence, names: Mapping[str, str], proposed: Sequence[Verdict]) -> list[list[str]]:
     """What the local model may claim: of each feature that it is shown, every comparison with the usual cut-offs.
 
-    Whether they are true plays no role. What was refuted is not offered again, nor a feature already told.
+    Whether they are true plays no role. What was refuted is not offered again, nor a feature already stated.
     """
     shown = {(one.feature, one.lead) for one in evidence.distributions[:SHOWN_FEATURES]} | {(P_WAVE, None)}
     companions = tuple(code for code, _ in _companions(evidence))
     shown |= {(STATEMENT_PREFIX + code, None) for code in companions}
     refuted = {verdict.claim for verdict in proposed if not verdict.kept}
-    told = {verdict.claim.subject for verdict in proposed if verdict.kept}
+    stated = {verdict.claim.subject for verdict in proposed if verdict.kept}
     offered = [
-        claim for claim in candidate_claims(companions) if claim.subject in shown - told and claim not in refuted
+        claim for claim in candidate_claims(companions) if claim.subject in shown - stated and claim not in refuted
     ]
     return [[claim.line(names) for claim in group] for _, group in groupby(offered, key=lambda claim: claim.subject)]
 

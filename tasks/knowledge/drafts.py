@@ -84,9 +84,9 @@ def read_json(answer: str, names: Mapping[str, str]) -> Draft:
             unreadable.append(f"claim {len(claims) - 1}: {_reason(error)}")
     sentences = []
     for sentence in parsed.sentences:
-        told = [claims[place] if 0 <= place < len(claims) else None for place in sentence.claims]
-        known = tuple(claim for claim in told if claim is not None)
-        if len(known) == len(told):
+        stated = [claims[place] if 0 <= place < len(claims) else None for place in sentence.claims]
+        known = tuple(claim for claim in stated if claim is not None)
+        if len(known) == len(stated):
             sentences.append((sentence.text, known))
     return Draft(
         claims=tuple(dict.fromkeys(claim for claim in claims if claim is not None)),

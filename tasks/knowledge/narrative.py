@@ -2,7 +2,7 @@
 
 A model's own sentence is taken over only if all it says was checked: it holds its claims in their fixed words, all of
 them were kept, the words between them assert nothing by themselves, and no long run of words is a report's. All other
-surviving claims are told in sentences of a fixed form.
+surviving claims are stated in sentences of a fixed form.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NEUTRAL: Final = frozenset(_NEUTRAL_WORDS.split())
 def narrative(
     condition: str,
     names: Mapping[str, str],
-    told: Sequence[Verdict],
+    stated: Sequence[Verdict],
     verbatim: Verbatim,
     sentences: Sequence[str] = (),
 ) -> str:
@@ -44,13 +44,13 @@ def narrative(
     Args:
         condition: in words.
         names: statement code to its description.
-        told: claims to tell that no sentence tells; the least distinctive ones go where the text would be too long or
+        stated: claims to tell that no sentence tells; the least distinctive ones go where the text would be too long or
             would repeat a report.
         verbatim: the training reports.
         sentences: sentences that `checked_sentences` let through.
     """
     best: dict[tuple[str, str | None], Verdict] = {}
-    for verdict in sorted(told, key=lambda one: -one.distinction):
+    for verdict in sorted(stated, key=lambda one: -one.distinction):
         best.setdefault(verdict.claim.subject, verdict)
     chosen = list(best.values())[:MOST_TOLD]
     while True:
@@ -95,9 +95,9 @@ def says_nothing_else(sentence: str, claims: Sequence[Claim], condition: str, na
     return not re.search(r"\d", rest) and set(re.findall(r"[^\W\d_]+", rest)) <= _NEUTRAL
 
 
-def _assembled(condition: str, names: Mapping[str, str], told: Sequence[Verdict], sentences: Sequence[str]) -> str:
-    apart = [one.claim.line(names) for one in told if one.distinction >= DISTINCTIVE]
-    common = [one.claim.line(names) for one in told if one.distinction < DISTINCTIVE]
+def _assembled(condition: str, names: Mapping[str, str], stated: Sequence[Verdict], sentences: Sequence[str]) -> str:
+    apart = [one.claim.line(names) for one in stated if one.distinction >= DISTINCTIVE]
+    common = [one.claim.line(names) for one in stated if one.distinction < DISTINCTIVE]
     name = condition[:1].upper() + condition[1:]
     written = [f"{name}. {' '.join(sentences)}"] if sentences else []
     if apart:

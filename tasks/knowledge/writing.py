@@ -1,4 +1,4 @@
-"""Writing an entry: the language model proposes, the audit decides what is told.
+"""Writing an entry: the language model proposes, the audit decides what is stated.
 
 The model sees only aggregates. What it answers is read as claims, each of which is checked; the narrative is made of
 the claims that survived, completed with the most distinctive claims of the evidence itself.
@@ -94,7 +94,7 @@ class Author:
             ]
             refuted = [f"{one.claim.line(self.names)} (true of {one.support:.0%} only)" for one in _refuted(proposed)]
             failures = [*refuted, *draft.unreadable] or ["your last answer had no claim in one of the forms"]
-        # What the model got right is told even when it is too little for the entry to count as the model's.
+        # What the model got right is stated even when it is too little for the entry to count as the model's.
         kept = {verdict.claim: verdict for verdict in proposed if verdict.kept}
         sentences = checked_sentences(draft.sentences, kept, condition, self.names, self.verbatim)
         spoken = {claim for _, claims in sentences for claim in claims}
@@ -143,13 +143,13 @@ class Author:
         )
 
 
-def evidence_claims(evidence: Evidence, settings: KnowledgeSettings, told: list[Verdict]) -> list[Verdict]:
+def evidence_claims(evidence: Evidence, settings: KnowledgeSettings, stated: list[Verdict]) -> list[Verdict]:
     """The most distinctive true claims that the model did not think of, up to what a narrative tells.
 
-    A subject that the model told is only told again where the evidence has something clearly more distinctive to say of
+    A subject that the model stated is only stated again where the evidence has something clearly more distinctive to say of
     it: "heart rate below 100 bpm" is true of sinus bradycardia, "below 60 bpm" is what makes it one.
     """
-    best = {one.claim.subject: one.distinction for one in sorted(told, key=lambda one: one.distinction)}
+    best = {one.claim.subject: one.distinction for one in sorted(stated, key=lambda one: one.distinction)}
     others = tuple(code for code, _ in evidence.companions)
     checked = [
         audit(claim, evidence, settings.min_support, "evidence")

@@ -30,7 +30,7 @@ class KnowledgeSettings(Section):
         True, description="Also an entry per condition, sex and age band with enough patients."
     )
     typical_patients: int = Field(
-        50, ge=5, description="Patients most like their condition's others, whose reports the model is told about."
+        50, ge=5, description="Patients most like their condition's others, whose reports the model is shown."
     )
     report_lines: int = Field(
         2, ge=0, description="Report lines the model is shown, each shared by at least min_patients patients' reports."

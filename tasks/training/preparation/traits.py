@@ -113,8 +113,8 @@ def prepare_traits(
                 levels.fit(found[known])
             traits.append(levels.coordinates(found))
         rows = torch.nonzero(known).flatten()
-        told = traits[-1] if levels is not None else torch.empty(len(beats), 0)
-        split_traits = {"rows": rows, "traits": torch.cat(traits, dim=1)[rows], "levels": told.contiguous()}
+        stated = traits[-1] if levels is not None else torch.empty(len(beats), 0)
+        split_traits = {"rows": rows, "traits": torch.cat(traits, dim=1)[rows], "levels": stated.contiguous()}
         save_tensors(split_traits, traits_file(staging, split))
         run_logger().info("%s: traits of %d recordings fitted", split, len(rows))
     fitted = {name: one for name, one in maker.prior.state_dict().items() if name.startswith(("events.", "levels."))}

@@ -1,4 +1,4 @@
-"""A chat model that misbehaves as told: for faults that the real model does not show on demand."""
+"""A chat model that misbehaves as stated: for faults that the real model does not show on demand."""
 
 from __future__ import annotations
 

@@ -56,10 +56,10 @@ def test_sentences_with_a_refuted_claim_or_a_reports_words_are_dropped() -> None
 
 
 def test_a_narrative_drops_what_would_repeat_a_report() -> None:
-    told = [verdict(WIDE), verdict(FAST, elsewhere=0.5)]
-    whole = narrative(CONDITION, {}, told, NOTHING)
+    stated = [verdict(WIDE), verdict(FAST, elsewhere=0.5)]
+    whole = narrative(CONDITION, {}, stated, NOTHING)
     assert "QRS duration above 120 ms, heart rate above 100 bpm" in whole and len(whole.split()) <= LONGEST
     report = Verbatim(["QRS duration above 120 ms, heart rate above 100 bpm"])
     assert report.repeated(whole)
-    shorter = narrative(CONDITION, {}, told, report)
+    shorter = narrative(CONDITION, {}, stated, report)
     assert "QRS duration above 120 ms" in shorter and "heart rate" not in shorter and report.repeated(shorter) is None

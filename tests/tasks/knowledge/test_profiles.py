@@ -56,16 +56,16 @@ def test_the_model_is_told_how_patients_are_coded_and_what_their_reports_share()
     training = TrainingRecordings(coded())
     evidence = Evidence(Group("CLBBB"), training)
 
-    def told(settings: KnowledgeSettings) -> list[str]:
+    def stated(settings: KnowledgeSettings) -> list[str]:
         return profile(evidence, ReportLines(training.reports, training.patients, settings.min_patients), settings)
 
-    assert told(KnowledgeSettings()) == [
+    assert stated(KnowledgeSettings()) == [
         "coded axis LAD in 75%",
         "reports often say: left bundle branch block",
     ]
-    assert told(KnowledgeSettings(report_lines=0)) == ["coded axis LAD in 75%"]
+    assert stated(KnowledgeSettings(report_lines=0)) == ["coded axis LAD in 75%"]
     # 24 patients share the line, fewer than a stricter bound asks for.
-    assert told(KnowledgeSettings(min_patients=25)) == ["coded axis LAD in 75%"]
+    assert stated(KnowledgeSettings(min_patients=25)) == ["coded axis LAD in 75%"]
 
 
 def test_a_source_without_coded_views_has_only_its_statements() -> None:

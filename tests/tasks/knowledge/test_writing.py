@@ -36,7 +36,7 @@ def draft(*lines: str, sentences: Sequence[tuple[str, list[int]]] = ()) -> str:
     """A model's answer in JSON that makes the claims of some lines."""
     claims = [claim.model_dump() for line in lines if (claim := parse_claim(line, NAMES)) is not None]
     assert len(claims) == len(lines)
-    return json.dumps({"claims": claims, "sentences": [{"text": text, "claims": told} for text, told in sentences]})
+    return json.dumps({"claims": claims, "sentences": [{"text": text, "claims": stated} for text, stated in sentences]})
 
 
 TRUE_LINES = ("QRS duration above 120 ms", "P wave present")
@@ -74,8 +74,8 @@ def test_lies_are_refuted_quoted_back_and_never_told(tmp_path: Path) -> None:
 def test_a_model_that_never_gets_it_right_leaves_the_entry_to_the_evidence(tmp_path: Path, answer: str) -> None:
     entry, _, model, _ = write(tmp_path, [answer], max_attempts=3)
     assert entry.rendered and entry.attempts == 3
-    told = [one for one in entry.verdicts if one.kept]
-    assert told and {one.author for one in told} == {"evidence"}
+    stated = [one for one in entry.verdicts if one.kept]
+    assert stated and {one.author for one in stated} == {"evidence"}
     assert "QRS duration above" in entry.narrative
     assert "Not kept:" in model.prompts[1][-1].text
 
