@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "RAY_DATA_LOG_LEVEL": "ERROR",
     "RAY_DEDUP_LOGS": "0",
 }
-"""what Ray and its workers find in the environment; what the user has set wins."""
+"""What Ray and its workers find in the environment; what the user has set wins."""
 
 
 def connect(settings: ComputeSettings) -> None:

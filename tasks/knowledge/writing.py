@@ -146,8 +146,8 @@ class Author:
 def evidence_claims(evidence: Evidence, settings: KnowledgeSettings, stated: list[Verdict]) -> list[Verdict]:
     """The most distinctive true claims that the model did not think of, up to what a narrative tells.
 
-    A subject that the model stated is only stated again where the evidence has something clearly more distinctive to say of
-    it: "heart rate below 100 bpm" is true of sinus bradycardia, "below 60 bpm" is what makes it one.
+    A subject that the model stated is only stated again where the evidence has something clearly more distinctive to
+    say of it: "heart rate below 100 bpm" is true of sinus bradycardia, "below 60 bpm" is what makes it one.
     """
     best = {one.claim.subject: one.distinction for one in sorted(stated, key=lambda one: one.distinction)}
     others = tuple(code for code, _ in evidence.companions)
