@@ -225,8 +225,8 @@ class ResidualSpectrum(nn.Module):
         self.given_shape = self._shape(decoded)
         common = filtered(decoded, self.restoring[None], self.rate_hz)
         kinds = (common, signal - common)
-        self.usual_power = sum((2 * self._log_rms(each)).mean(dim=0).exp() for each in kinds) # type: ignore[assignment]
-         residual = signal - self.restored(decoded, self._gains(signal, decoded, where), where)
+        self.usual_power = sum((2 * self._log_rms(each)).mean(dim=0).exp() for each in kinds)  # type: ignore[assignment]
+        residual = signal - self.restored(decoded, self._gains(signal, decoded, where), where)
         self.shape = self._shape(residual)
         self.steadiness = self._steadiness(residual, where).mean(dim=0)
         given, traits = self.given(decoded, where), self.traits_of(signal, decoded, where)
