@@ -36,7 +36,7 @@ from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 STATEMENTS = {
     "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
     "LVH": {"description": "left ventricular hypertrophy", "superclass": "HYP", "kind": "diagnostic"},
-    "SR": {"description": "sinus rhythm", "superclass": None, "kind": "rhythm"},
+    "SR": {"description": "sinus rhythm", "superclass": "", "kind": "rhythm"},
 }
 SPLITS = ((8, "train"), (9, "validation"), (10, "test"))
 

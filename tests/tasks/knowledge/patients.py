@@ -14,11 +14,11 @@ FACTS: dict[str, dict[str, Any]] = {
     "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
     "CLBBB": {"description": "complete left bundle branch block", "superclass": "CD", "kind": "diagnostic"},
     "IMI": {"description": "inferior myocardial infarction", "superclass": "MI", "kind": "diagnostic"},
-    "SR": {"description": "sinus rhythm", "superclass": None, "kind": "rhythm"},
-    "AFIB": {"description": "atrial fibrillation", "superclass": None, "kind": "rhythm"},
-    "STACH": {"description": "sinus tachycardia", "superclass": None, "kind": "rhythm"},
-    "SBRAD": {"description": "sinus bradycardia", "superclass": None, "kind": "rhythm"},
-    "INVT": {"description": "inverted T-waves", "superclass": None, "kind": "form"},
+    "SR": {"description": "sinus rhythm", "superclass": "", "kind": "rhythm"},
+    "AFIB": {"description": "atrial fibrillation", "superclass": "", "kind": "rhythm"},
+    "STACH": {"description": "sinus tachycardia", "superclass": "", "kind": "rhythm"},
+    "SBRAD": {"description": "sinus bradycardia", "superclass": "", "kind": "rhythm"},
+    "INVT": {"description": "inverted T-waves", "superclass": "", "kind": "form"},
 }
 
 TRUTH: dict[tuple[str, ...], dict[str, Any]] = {
