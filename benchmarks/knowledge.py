@@ -20,7 +20,7 @@ from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
 from models.evaluation.metrics import wilson
 from tasks.knowledge.claims import Claim
-from tasks.knowledge.evidence import COLUMNS, Evidence, Group, TrainingRecordings
+from tasks.knowledge.evidence import COLUMNS, Evidence, EvidenceGroup, TrainingRecordings
 from warehouse.storage.facts import KnowledgeFacts
 from warehouse.storage.store import Store
 
@@ -94,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _check(row: dict[str, Any], claim: dict[str, Any], test: TrainingRecordings) -> Checked:
     made = Claim.model_validate({name: claim[name] for name in Claim.model_fields})
-    share = Evidence(Group(row["statement"], row["sex"], row["age_band"]), test).share(made)
+    share = Evidence(EvidenceGroup(row["statement"], row["sex"], row["age_band"]), test).share(made)
     return Checked(claim["author"], claim["verdict"] == "kept", share.share, share.recordings)
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.simulator_alone.record_fitting import QRS_S, beat_waves, fit_records, left_over, usual_beats
+from models.ecg.measurements import IRREGULAR_RR
 from models.simulator.beat_sum import sum_of_beats
 from models.simulator.heart_simulator import BREATHING, CHUNK
 from models.simulator.rhythms import draw_beats
@@ -24,7 +25,7 @@ P_BEFORE_S, T_AFTER_S = -0.075, 0.085
 """A wave centred before the first belongs to P, after the second to ST and T; those between are QRS."""
 EXPONENTS = (0.2, 0.0, 1.0 / 3.0)
 """Power of RR that centre and width of P, QRS and T follow, as in `models.simulator.hearts`."""
-IRREGULAR = 0.12
+
 """Standard deviation of RR over its mean from which intervals are independent of each other, as in fibrillation."""
 CALMEST, WILDEST = 0.008, 0.3
 FILTERED_HZ, RESPONSE_HZ = 20.0, 1.0
@@ -140,7 +141,7 @@ def simulate_from(
     if library.noise.shape[-1] != samples:
         raise ValueError(f"the library is of recordings of {library.noise.shape[-1]} samples, not {samples}")
     variability = library.rr_variability[beats_of].clamp(CALMEST, WILDEST)
-    beats = draw_beats(heart_rate_bpm, variability, samples / rate_hz, generator, variability > IRREGULAR)
+    beats = draw_beats(heart_rate_bpm, variability, samples / rate_hz, generator, variability > IRREGULAR_RR)
     factor = torch.exp(variation * torch.randn(len(beats_of), len(EXPONENTS), generator=generator))
     exponent = library.exponent[beats_of]
     kind = (exponent[..., None] == torch.tensor(EXPONENTS)).float()

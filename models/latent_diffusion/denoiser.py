@@ -9,7 +9,6 @@ positions attend to each other: the beats of one recording resemble each other, 
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 
 import torch
@@ -19,13 +18,7 @@ from torch import Tensor, nn
 from models.architecture import DenoiserArchitecture
 from models.conditioning import ConditionEncoder, ConditionTensors
 from models.ecg.beats import pad_to_multiple
-
-
-def time_features(steps: Tensor, size: int) -> Tensor:
-    """Sinusoidal features of time steps (Vaswani et al. 2017): (B,) to (B, size)."""
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(size // 2, device=steps.device) / (size // 2))
-    angle = steps[:, None].float() * frequencies
-    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+from models.latent_diffusion.time_features import time_features
 
 
 class ResidualBlock(nn.Module):

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from models.architecture import DetailArchitecture
 from models.ecg.beats import pad_to_multiple
-from models.latent_diffusion.denoiser import time_features
 from models.latent_diffusion.residual_spectrum import LEADS, ResidualSpectrum, stretches
+from models.latent_diffusion.time_features import time_features
 
 TIME_SCALE: Final = 1000
 """Flow time 0 … 1 in the unit of `time_features`."""

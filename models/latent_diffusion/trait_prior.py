@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from models.architecture import PriorArchitecture
 from models.conditioning import ConditionEncoder, ConditionTensors
-from models.latent_diffusion.denoiser import time_features
 from models.latent_diffusion.guidance import extrapolate
 from models.latent_diffusion.residual_levels import Levels
+from models.latent_diffusion.time_features import time_features
 from models.simulator.beat_components import EventComponents
 
 FURTHEST: Final = 4.0

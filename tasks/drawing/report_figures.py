@@ -45,7 +45,7 @@ NOT_PRINTED = "not shown: fewer than {} real recordings"
 
 
 @dataclass(frozen=True)
-class Feature:
+class ChartedFeature:
     """A measured feature whose distribution is drawn."""
 
     column: str
@@ -55,13 +55,13 @@ class Feature:
     bins: int = 24
 
 
-FEATURES = (
-    Feature("heart_rate_bpm", "heart rate (bpm)", 30, 190),
-    Feature("pr_ms", "PR interval (ms)", 80, 320),
-    Feature("qrs_ms", "QRS duration (ms)", 50, 210),
-    Feature("qtc_ms", "QTc, Fridericia (ms)", 300, 560),
-    Feature("axis_deg", "QRS axis (degree)", -180, 180),
-    Feature("age_years", "age (years)", 0, 95, 19),
+CHARTED_FEATURES = (
+    ChartedFeature("heart_rate_bpm", "heart rate (bpm)", 30, 190),
+    ChartedFeature("pr_ms", "PR interval (ms)", 80, 320),
+    ChartedFeature("qrs_ms", "QRS duration (ms)", 50, 210),
+    ChartedFeature("qtc_ms", "QTc, Fridericia (ms)", 300, 560),
+    ChartedFeature("axis_deg", "QRS axis (degree)", -180, 180),
+    ChartedFeature("age_years", "age (years)", 0, 95, 19),
 )
 
 
@@ -135,7 +135,7 @@ def draw_distributions(
     hidden = 0
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 5.0), layout="constrained")
-        for axes, feature in zip(figure.subplots(2, 3).flat, FEATURES, strict=True):
+        for axes, feature in zip(figure.subplots(2, 3).flat, CHARTED_FEATURES, strict=True):
             edges = np.linspace(feature.low, feature.high, feature.bins + 1)
             of_real = _counts(real[feature.column], edges)
             shown = suppressed(of_real, smallest)

@@ -25,7 +25,7 @@ COLUMNS = ["patient_key", "split", "age_years", "sex", "text", "statements", "co
 
 
 @dataclass(frozen=True)
-class Group:
+class EvidenceGroup:
     """Whose recordings an entry is about: a statement, and within it a sex and an age band or everyone."""
 
     statement: str
@@ -91,7 +91,7 @@ class TrainingRecordings:
         wanted = [STANDARD_LEADS.index(name) for name in LEAD_GROUPS.get(lead, (lead,))]
         return leads.reshape(len(self), len(STANDARD_LEADS))[:, wanted].mean(axis=1)
 
-    def members(self, group: Group) -> np.ndarray:
+    def members(self, group: EvidenceGroup) -> np.ndarray:
         """(n,) bool: the recordings of a group."""
         if group.statement not in self.codes:
             return np.zeros(len(self), dtype=bool)
@@ -102,12 +102,15 @@ class TrainingRecordings:
             member &= self.age_bands == group.age_band
         return member
 
-    def groups(self, min_patients: int, by_sex_and_age: bool) -> list[tuple[Group, int]]:
+    def groups(self, min_patients: int, by_sex_and_age: bool) -> list[tuple[EvidenceGroup, int]]:
         """Groups that enough patients support, each with its number of patients, best supported first."""
-        wanted = [Group(code) for code in self.codes]
+        wanted = [EvidenceGroup(code) for code in self.codes]
         if by_sex_and_age:
             wanted += [
-                Group(code, sex, band) for code in self.codes for sex in ("female", "male") for band in AGE_BANDS
+                EvidenceGroup(code, sex, band)
+                for code in self.codes
+                for sex in ("female", "male")
+                for band in AGE_BANDS
             ]
         supported = [(group, self.patient_count(self.members(group))) for group in wanted]
         return sorted(
@@ -151,7 +154,7 @@ class Share:
 class Evidence:
     """What is known of one group."""
 
-    group: Group
+    group: EvidenceGroup
     training: TrainingRecordings
 
     @cached_property

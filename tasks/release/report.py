@@ -91,7 +91,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
 
 def training_recordings(store: Store, content: ReleaseContent) -> pa.Table:
     """Scalars of the real training recordings; only counts of them are drawn."""
-    columns = ["split", "statements", *(feature.column for feature in figures.FEATURES)]
+    columns = ["split", "statements", *(feature.column for feature in figures.CHARTED_FEATURES)]
     table = store.read(content.recordings, "recordings", columns)
     return table.filter(pc.equal(table["split"], "train"))
 
@@ -181,7 +181,7 @@ def heart_rate_picture(content: ReleaseContent) -> Picture | None:
 
 def distribution_picture(content: ReleaseContent, real: pa.Table) -> Picture:
     """Distributions of measured features and age, real against synthetic."""
-    columns = [feature.column for feature in figures.FEATURES]
+    columns = [feature.column for feature in figures.CHARTED_FEATURES]
     smallest = content.description.smallest_cell
     figure, hidden = figures.draw_distributions(
         {name: _numbers(real, name) for name in columns},
@@ -195,7 +195,7 @@ def distribution_picture(content: ReleaseContent, real: pa.Table) -> Picture:
     )
     medians = ", ".join(
         f"{feature.label}: {_median(real, feature.column)} and {_median(content.cohort, feature.column)}"
-        for feature in figures.FEATURES
+        for feature in figures.CHARTED_FEATURES
     )
     return Picture(
         figures.svg(figure), f"Six histograms. Medians, training recordings and synthetic: {medians}.", caption

@@ -7,7 +7,7 @@ import pytest
 from models.leads import STANDARD_LEADS
 from tasks.knowledge.audit import audit
 from tasks.knowledge.claims import Claim
-from tasks.knowledge.evidence import Evidence, Group, TrainingRecordings
+from tasks.knowledge.evidence import Evidence, EvidenceGroup, TrainingRecordings
 from tests.tasks.knowledge.patients import recordings_table
 
 
@@ -23,19 +23,19 @@ def test_conditions_need_enough_patients_not_recordings() -> None:
     )
     assert TrainingRecordings(one_patient).groups(min_patients=2, by_sex_and_age=False) == []
     found = dict(TrainingRecordings(table).groups(min_patients=12, by_sex_and_age=False))
-    assert found[Group("SR")] == 36 and found[Group("AFIB")] == 12
+    assert found[EvidenceGroup("SR")] == 36 and found[EvidenceGroup("AFIB")] == 12
 
 
 def test_only_the_training_split_is_read() -> None:
     tested = recordings_table(patients=30, seed=2, truth={("AFIB",): {"heart_rate_bpm": 250}}, split="test")
     training = TrainingRecordings(pa.concat_tables([recordings_table(), tested]))
-    evidence = Evidence(Group("AFIB"), training)
+    evidence = Evidence(EvidenceGroup("AFIB"), training)
     assert evidence.patients == evidence.recordings == 24
     assert evidence.share(Claim(feature="heart_rate_bpm", comparison="above", value=200, unit="bpm")).share == 0
 
 
 def test_a_likelihood_of_zero_still_states(training: TrainingRecordings) -> None:
-    assert Evidence(Group("SR"), training).recordings == 72  # the table gives rhythms likelihood 0
+    assert Evidence(EvidenceGroup("SR"), training).recordings == 72  # the table gives rhythms likelihood 0
 
 
 def test_who_is_typical_does_not_depend_on_how_a_warehouse_hides_names(training: TrainingRecordings) -> None:
@@ -46,8 +46,8 @@ def test_who_is_typical_does_not_depend_on_how_a_warehouse_hides_names(training:
         table.set_column(table.schema.get_field_index("patient_key"), "patient_key", pa.array(hidden))
     )
     # All of a group have the same statements, so that only their order tells them apart.
-    ours = Evidence(Group("AFIB"), training).typical_patients(most=5)
-    theirs = Evidence(Group("AFIB"), elsewhere).typical_patients(most=5)
+    ours = Evidence(EvidenceGroup("AFIB"), training).typical_patients(most=5)
+    theirs = Evidence(EvidenceGroup("AFIB"), elsewhere).typical_patients(most=5)
     assert (
         np.isin(training.patients, ours).nonzero()[0].tolist()
         == np.isin(elsewhere.patients, theirs).nonzero()[0].tolist()
@@ -62,7 +62,7 @@ def test_groups_of_one_sex_and_age_band_hold_only_those(training: TrainingRecord
 
 
 def test_what_sets_a_condition_apart_comes_first(training: TrainingRecordings) -> None:
-    block = Evidence(Group("CLBBB"), training).distributions
+    block = Evidence(EvidenceGroup("CLBBB"), training).distributions
     assert {(one.feature, one.lead) for one in block[:2]} == {("qrs_ms", None), ("t_amplitude_mv", "lateral")}
     qrs = next(one for one in block if one.feature == "qrs_ms")
     assert qrs.quartiles[0] <= qrs.quartiles[1] <= qrs.quartiles[2]
@@ -70,7 +70,7 @@ def test_what_sets_a_condition_apart_comes_first(training: TrainingRecordings) -
 
 
 def test_a_feature_that_most_recordings_lack_is_no_evidence(training: TrainingRecordings) -> None:
-    evidence = Evidence(Group("AFIB"), training)
+    evidence = Evidence(EvidenceGroup("AFIB"), training)
     assert "pr_ms" not in {one.feature for one in evidence.distributions}
     assert not audit(Claim(feature="pr_ms", comparison="above", value=100, unit="ms"), evidence, 0.6, "model").kept
 
@@ -95,7 +95,7 @@ def test_territories_are_the_mean_of_their_leads() -> None:
     ],
 )
 def test_the_audit_keeps_what_most_recordings_show(training: TrainingRecordings, claim: Claim, kept: bool) -> None:
-    verdict = audit(claim, Evidence(Group("CLBBB"), training), 0.7, "model")
+    verdict = audit(claim, Evidence(EvidenceGroup("CLBBB"), training), 0.7, "model")
     assert verdict.kept is kept
     assert verdict.support >= 0.7 or not kept
 
@@ -106,7 +106,7 @@ def test_a_recording_without_any_training_row_is_no_problem() -> None:
 
 def test_a_statement_that_all_recordings_share_has_nothing_to_be_compared_with() -> None:
     training = TrainingRecordings(recordings_table(truth={("SR",): {}}))
-    evidence = Evidence(Group("SR"), training)
+    evidence = Evidence(EvidenceGroup("SR"), training)
     assert {one.rest_median for one in evidence.distributions} == {None}
     assert audit(Claim(feature="p_present", comparison="present", value=1), evidence, 0.6, "model").elsewhere is None
 
@@ -117,12 +117,14 @@ def test_the_audit_counts_patients_not_recordings() -> None:
     slow = pa.array([90.0 if row < 2 else 152.0 for row in range(12)], pa.float32())
     table = table.set_column(table.schema.get_field_index("qrs_ms"), "qrs_ms", slow)
     wide = Claim(feature="qrs_ms", comparison="above", value=120, unit="ms")
-    once = audit(wide, Evidence(Group("CLBBB"), TrainingRecordings(table)), 0.6, "model")
-    often = audit(wide, Evidence(Group("CLBBB"), TrainingRecordings(pa.concat_tables([table] * 9))), 0.6, "model")
+    once = audit(wide, Evidence(EvidenceGroup("CLBBB"), TrainingRecordings(table)), 0.6, "model")
+    often = audit(
+        wide, Evidence(EvidenceGroup("CLBBB"), TrainingRecordings(pa.concat_tables([table] * 9))), 0.6, "model"
+    )
     assert once.support == often.support == pytest.approx(10 / 12)
     assert once.support_low == often.support_low < 0.6 and not once.kept and not often.kept
 
 
 def test_another_split_is_read_only_when_asked_for() -> None:
     table = pa.concat_tables([recordings_table(patients=6), recordings_table(patients=9, seed=2, split="test")])
-    assert Evidence(Group("AFIB"), TrainingRecordings(table, split="test")).recordings == 9
+    assert Evidence(EvidenceGroup("AFIB"), TrainingRecordings(table, split="test")).recordings == 9

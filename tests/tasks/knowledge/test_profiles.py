@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.knowledge.describing import profile
-from tasks.knowledge.evidence import Evidence, Group, TrainingRecordings
+from tasks.knowledge.evidence import Evidence, EvidenceGroup, TrainingRecordings
 from tasks.knowledge.profiles import Profiles
 from tasks.knowledge.report_lines import ReportLines
 from tasks.settings import KnowledgeSettings
@@ -54,7 +54,7 @@ def coded() -> pa.Table:
 
 def test_the_model_is_told_how_patients_are_coded_and_what_their_reports_share() -> None:
     training = TrainingRecordings(coded())
-    evidence = Evidence(Group("CLBBB"), training)
+    evidence = Evidence(EvidenceGroup("CLBBB"), training)
 
     def stated(settings: KnowledgeSettings) -> list[str]:
         return profile(evidence, ReportLines(training.reports, training.patients, settings.min_patients), settings)
@@ -71,5 +71,5 @@ def test_the_model_is_told_how_patients_are_coded_and_what_their_reports_share()
 def test_a_source_without_coded_views_has_only_its_statements() -> None:
     training = TrainingRecordings(recordings_table())
     assert set(training.profiles.codes) == {"statements"}
-    assert Evidence(Group("CLBBB"), training).typical_codes(0.3) == []
-    assert len(Evidence(Group("SR"), training).typical_patients(10)) == 10
+    assert Evidence(EvidenceGroup("CLBBB"), training).typical_codes(0.3) == []
+    assert len(Evidence(EvidenceGroup("SR"), training).typical_patients(10)) == 10

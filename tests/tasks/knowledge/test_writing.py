@@ -67,7 +67,7 @@ def test_lies_are_refuted_quoted_back_and_never_told(tmp_path: Path) -> None:
     assert "QRS duration below 100 ms (true of 0% only)" in model.prompts[1][-1].text
     assert not any(lie in entry.narrative for lie in LIE_LINES)
     found = facts([entry], respondent, 1.0)
-    assert (found["proposed"], found["kept"], found["refuted"], found["rendered"]) == (5, 2, 3, 0)
+    assert (found.proposed, found.kept, found.refuted, found.rendered) == (5, 2, 3, 0)
 
 
 @pytest.mark.parametrize("answer", [LIES, '{"claims": []}', draft("QRS duration above 140 ms").replace("140", "-40")])
