@@ -74,7 +74,8 @@ class EventComponents(nn.Module):
         power = (amplitude.double() @ torch.linalg.cholesky(gram)).square().sum(dim=2).mean(dim=0).sqrt()
         weight = torch.where(EVENTS[:, 0] < P_WAVE_BEFORE_S, P_WAVE_WEIGHT, 1.0).double()
         root = torch.linalg.cholesky(gram * weight[:, None] * weight)
-        self.metric = (root / power.clamp_min(1e-6)[:, None, None]).float()
+        # Contiguous as after loading, so that products round alike.
+        self.metric = (root / power.clamp_min(1e-6)[:, None, None]).float().contiguous()
         vectors = self._vectors(amplitude).double()
         mean = vectors.mean(dim=0)
         _, values, axes = torch.linalg.svd(vectors - mean, full_matrices=False)
