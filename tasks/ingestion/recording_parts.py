@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,6 @@ from models.ecg.quality_flags import quality_flags
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.schema import recordings
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.registry import open_source
 from warehouse.sources.source import Source
 from warehouse.storage.store import Staging
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
@@ -55,8 +55,8 @@ class Window:
 class RecordingsWriter:
     """A Ray Data actor: turns a batch of parts into Parquet files in staging."""
 
-    def __init__(self, kind: str, folder: str, staging: Staging, window: Window) -> None:
-        self.source = open_source(kind, folder)
+    def __init__(self, reader: type[Source], folder: Path, staging: Staging, window: Window) -> None:
+        self.source = reader(folder)
         self.staging = staging
         self.window = window
 
@@ -73,9 +73,9 @@ class RecordingsWriter:
 
 
 def write_parts(
-    kind: str, folder: str, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
+    source: Source, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
 ) -> Iterator[int]:
-    """Write the parts that staging lacks, through a pool of Ray actors.
+    """Write the parts that staging lacks, through a pool of Ray actors, each of which opens the source for itself.
 
     Yields:
         The number of parts that are there, whenever one is added.
@@ -97,7 +97,13 @@ def write_parts(
         RecordingsWriter,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(items))),
-        fn_constructor_kwargs={"kind": kind, "folder": folder, "staging": staging, "window": window},
+        # The class, not its kind: what was registered in this process only is known to no other.
+        fn_constructor_kwargs={
+            "reader": type(source),
+            "folder": source.folder,
+            "staging": staging,
+            "window": window,
+        },
     )
     for row in written.iter_rows():
         if row["failure"]:

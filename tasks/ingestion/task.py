@@ -108,7 +108,7 @@ def _build(
     if not staging.has_part("quarantine", 0):
         connect(compute)
         log_interval = LogInterval(len(parts))
-        for done in write_parts(kind, folder, staging, window, parts, settings.workers):
+        for done in write_parts(source, staging, window, parts, settings.workers):
             if log_interval.due(done):
                 run_logger().info(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)
