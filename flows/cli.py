@@ -87,6 +87,11 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="PATH.TO.SETTING=VALUE",
             help="Change one setting, e.g. --set cohort.size=1000; may be repeated.",
         ),
+        click.option(
+            "--rehash",
+            is_flag=True,
+            help="Read every file of the dataset again, whatever its size and time (setting source.rehash).",
+        ),
         click.option("--profile", default="demo", show_default=True, metavar="NAME", help="Profile in prefect.yaml."),
     ):
         command = option(command)
@@ -127,7 +132,11 @@ def _stage(name: str, summary: str) -> None:
 
     @cli.command(name, help=summary, short_help=summary)
     @stage_options
-    def command(profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None) -> None:
+    def command(
+        profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None, rehash: bool
+    ) -> None:
+        if rehash:
+            overrides = (*overrides, "source.rehash=true")
         settings = _settings(profile, overrides, data, warehouse)
         store = Store(settings.warehouse.uri)
         reference = run_flow(name, settings)

@@ -17,5 +17,5 @@ def ingest_dataset(settings: Settings) -> Reference:
     if settings.source.kind == "simulated":
         source = simulate_dataset(settings.source.simulation, uri)
     else:
-        source = reference_source(settings.source)
-    return ingest_recordings(settings.ingestion, source, settings.compute, uri)
+        source = reference_source(settings.source, uri)
+    return ingest_recordings(settings.ingestion, settings.source.kind, source, settings.compute, uri)

@@ -1,15 +1,14 @@
 """The heavy half of ingestion: Ray workers that read, check, measure and store recordings, one Parquet part at a time.
 
 A part is a fixed slice of the source's records, in their order, so an interrupted ingestion ends with the same rows.
-The records refused while a part was read lie beside it, in `_refused/`, until one table is made of all of them; they
-are written before the part, so a part that exists is complete.
+Each part's note says how many recordings of each split it holds and which records were refused while it was read.
 """
 
 from __future__ import annotations
 
-import json
 import pickle
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -20,11 +19,14 @@ from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.schema import recordings
-from warehouse.sources import BadRecord, RefusedRecord, Source, SourceRecord, open_source
-from warehouse.storage.store import Staging, write_text
+from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
+from warehouse.sources.registry import open_source
+from warehouse.sources.source import Source
+from warehouse.storage.store import Staging
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
-PROGRESS_S = 10.0
+LOG_EVERY_S = 10.0
+TABLE = "recordings"
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,11 @@ class Window:
         return round(self.rate_hz * self.duration_s)
 
 
-class PartWriter:
+class RecordingsWriter:
     """A Ray Data actor: turns a batch of parts into Parquet files in staging."""
 
-    def __init__(self, folder: str, staging: Staging, window: Window) -> None:
-        self.source = open_source(folder)
+    def __init__(self, kind: str, folder: str, staging: Staging, window: Window) -> None:
+        self.source = open_source(kind, folder)
         self.staging = staging
         self.window = window
 
@@ -71,7 +73,7 @@ class PartWriter:
 
 
 def write_parts(
-    folder: str, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
+    kind: str, folder: str, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
 ) -> Iterator[int]:
     """Write the parts that staging lacks, through a pool of Ray actors.
 
@@ -83,7 +85,7 @@ def write_parts(
     """
     import ray
 
-    missing = [part for part in range(len(parts)) if not staging.has_part("recordings", part)]
+    missing = [part for part in range(len(parts)) if not staging.has_part(TABLE, part)]
     done = len(parts) - len(missing)
     yield done
     if not missing:
@@ -92,10 +94,10 @@ def write_parts(
     context.enable_progress_bars = context.print_on_execution_start = False
     items = [{"part": part, "assignments": pickle.dumps(parts[part])} for part in missing]
     written = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        PartWriter,
+        RecordingsWriter,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(items))),
-        fn_constructor_kwargs={"folder": folder, "staging": staging, "window": window},
+        fn_constructor_kwargs={"kind": kind, "folder": folder, "staging": staging, "window": window},
     )
     for row in written.iter_rows():
         if row["failure"]:
@@ -105,7 +107,7 @@ def write_parts(
 
 
 def write_part(source: Source, staging: Staging, window: Window, part: int, assignments: list[Assignment]) -> None:
-    """Read, check, measure and store one part, and beside it what was refused."""
+    """Read, check, measure and store one part."""
     kept: list[Assignment] = []
     signals: list[np.ndarray] = []
     refused: list[RefusedRecord] = []
@@ -118,19 +120,19 @@ def write_part(source: Source, staging: Staging, window: Window, part: int, assi
             refused.append(RefusedRecord(record.path(window.rate_hz), error.reason, error.detail))
     signal = np.stack(signals) if signals else np.empty((0, 8, window.samples), dtype=np.float32)
     table = recordings_table(source, window, kept, signal)
-    folder = staging.path / "_refused"
-    folder.mkdir(exist_ok=True)
-    write_text(folder / f"part-{part:05d}.json", json.dumps([asdict(one) for one in refused]))
-    staging.write_table("recordings", part, table)
+    note = {"splits": Counter(one.split for one in kept), "refused": [asdict(one) for one in refused]}
+    staging.write_table(TABLE, part, table, note)
 
 
-def read_refused(staging: Staging, parts: int) -> list[RefusedRecord]:
-    """What was refused while parts were read, in the source's order."""
-    found = []
+def read_notes(staging: Staging, parts: int) -> tuple[Counter[str], list[RefusedRecord]]:
+    """Recordings per split, and the records refused while parts were read, in the source's order."""
+    splits: Counter[str] = Counter()
+    refused: list[RefusedRecord] = []
     for part in range(parts):
-        text = (staging.path / "_refused" / f"part-{part:05d}.json").read_text(encoding="utf-8")
-        found += [RefusedRecord(**one) for one in json.loads(text)]
-    return found
+        note = staging.note(TABLE, part)
+        splits.update(note["splits"])
+        refused += [RefusedRecord(**one) for one in note["refused"]]
+    return splits, refused
 
 
 def recordings_table(source: Source, window: Window, kept: list[Assignment], signal: np.ndarray) -> pa.Table:
@@ -160,17 +162,17 @@ def recordings_table(source: Source, window: Window, kept: list[Assignment], sig
     return pa.Table.from_pydict(columns, schema=recordings(window.samples, window.rate_hz))
 
 
-class Progress:
+class LogInterval:
     """Says when it is time to log again: about every ten seconds, and at the end."""
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.started = self.last = time.monotonic()
+        self.last = time.monotonic()
 
     def due(self, done: int) -> bool:
         """Whether to log now."""
         now = time.monotonic()
-        if done < self.total and now - self.last < PROGRESS_S:
+        if done < self.total and now - self.last < LOG_EVERY_S:
             return False
         self.last = now
         return True

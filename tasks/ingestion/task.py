@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from pathlib import Path
+from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import task
 
-from tasks.ingestion.recording_parts import Assignment, Progress, Window, read_refused, write_parts
+from tasks.ingestion.recording_parts import Assignment, LogInterval, Window, read_notes, write_parts
 from tasks.settings import ComputeSettings, IngestionSettings, SourceSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import SourceError
 from warehouse.schema import quarantine
-from warehouse.sources import RefusedRecord, Source, SourceRecord, open_source
+from warehouse.sources.content import content_of
+from warehouse.sources.record import RefusedRecord, SourceRecord
+from warehouse.sources.registry import open_source
+from warehouse.sources.source import Source
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
@@ -25,33 +27,47 @@ SPLITS = ("train", "validation", "test")
 
 
 @task(name="reference source", **RUN_BY_PREFECT)
-def reference_source(settings: SourceSettings) -> Reference:
+def reference_source(settings: SourceSettings, uri: str) -> Reference:
     """Name a dataset on disk by a digest of its content.
 
     Args:
         settings: which dataset, and where.
+        uri: the warehouse, which keeps the digests of files that did not change.
 
     Raises:
         SourceError: the dataset's folder or tables are missing or malformed.
     """
     if settings.path is None:
         raise SourceError(f"source.path is not set; give the {settings.kind} folder with --data PATH")
-    source = open_source(settings.path)
-    records = source.records()
-    fingerprint = source.fingerprint()
-    folder = Path(settings.path).expanduser().resolve()
-    reference = Reference(kind="source", id=fingerprint[:16], uri=str(folder), rows=len(records), sha256=fingerprint)
-    run_logger().info("reference source: %s in %s", reference, folder)
+    source = open_source(settings.kind, settings.path)
+    content = content_of(Store(uri), source, settings.rehash)
+    reference = Reference(
+        kind="source",
+        id=content.sha256[:16],
+        uri=str(source.folder),
+        rows=len(source.records()),
+        sha256=content.sha256,
+    )
+    run_logger().info(
+        "reference source: %s in %s; %d of its %d files were read to digest them",
+        reference,
+        source.folder,
+        content.hashed,
+        content.files,
+    )
     return reference
 
 
 @task(name="ingest recordings", **RUN_BY_PREFECT)
-def ingest_recordings(settings: IngestionSettings, source: Reference, compute: ComputeSettings, uri: str) -> Reference:
+def ingest_recordings(
+    settings: IngestionSettings, kind: str, source: Reference, compute: ComputeSettings, uri: str
+) -> Reference:
     """Read, check, measure, split and store the recordings of a source.
 
     Args:
         settings: sampling rate, window, folds.
-        source: what `reference_source` returned.
+        kind: what reads the source, a key of `warehouse.sources.registry.SOURCES`; the source's id depends on it.
+        source: what `reference_source` or `simulate_dataset` returned.
         compute: how Ray is used.
         uri: the warehouse.
 
@@ -66,36 +82,41 @@ def ingest_recordings(settings: IngestionSettings, source: Reference, compute: C
     """
     store = Store(uri)
     return commit_once(
-        INGESTION, settings, [source], store, lambda staging: _build(settings, source, compute, store, staging)
+        INGESTION, settings, [source], store, lambda staging: _build(settings, kind, source, compute, store, staging)
     )
 
 
 def _build(
-    settings: IngestionSettings, reference: Reference, compute: ComputeSettings, store: Store, staging: Staging
+    settings: IngestionSettings,
+    kind: str,
+    reference: Reference,
+    compute: ComputeSettings,
+    store: Store,
+    staging: Staging,
 ) -> Result:
     from tasks.cluster import connect
 
     # A simulated dataset lies in the warehouse, which may have moved; a real one is where the reference says.
     folder = str(store.path(reference)) if store.find("source", reference.id) else reference.uri
-    source = open_source(folder, settings.max_recordings)
+    source = open_source(kind, folder)
+    first = settings.max_recordings
     window = Window(settings.sampling_rate_hz, settings.duration_s)
-    assigned, refused = assign(source.records(), settings, source.name, pseudonyms_of(store))
-    refused = [*source.refused(), *refused]
+    assigned, refused = assign(source.records(first), settings, source.name, pseudonyms_of(store))
     size = settings.recordings_per_part
     parts = [assigned[start : start + size] for start in range(0, len(assigned), size)]
     # The quarantine is written last: where it exists, an earlier run was killed between writing and committing.
     if not staging.has_part("quarantine", 0):
         connect(compute)
-        progress = Progress(len(parts))
-        for done in write_parts(folder, staging, window, parts, settings.workers):
-            if progress.due(done):
+        log_interval = LogInterval(len(parts))
+        for done in write_parts(kind, folder, staging, window, parts, settings.workers):
+            if log_interval.due(done):
                 run_logger().info(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)
                 )
-        refused += read_refused(staging, len(parts))
-        staging.write_table("quarantine", 0, _quarantine_table(source, refused))
-    splits = _counts(staging, "recordings", "split")
-    reasons = _counts(staging, "quarantine", "reason")
+    splits, unreadable = read_notes(staging, len(parts))
+    refused = [*source.refused(first), *refused, *unreadable]
+    reasons = Counter(one.reason for one in refused)
+    staging.write_table("quarantine", 0, _quarantine_table(source, refused))
     _report(reference, splits, reasons)
     return Result(
         rows=splits.total(),
@@ -114,12 +135,17 @@ def _build(
 def assign(
     records: list[SourceRecord], settings: IngestionSettings, source: str, pseudonyms: Pseudonyms
 ) -> tuple[list[Assignment], list[RefusedRecord]]:
-    """Give each record its split and pseudonyms.
+    """Give each record its split and pseudonyms; where the dataset has no folds, each patient's is drawn by the key.
 
     A patient whose recordings lie in folds of several splits would leak from training into testing, so all of that
     patient's recordings are refused.
     """
-    split_of_fold = dict.fromkeys(settings.validation_folds, "validation") | dict.fromkeys(settings.test_folds, "test")
+    records = [
+        one if one.strat_fold is not None else replace(one, strat_fold=pseudonyms.fold(source, one.patient))
+        for one in records
+    ]
+    split_of_fold: dict[int | None, str] = dict.fromkeys(settings.validation_folds, "validation")
+    split_of_fold |= dict.fromkeys(settings.test_folds, "test")
     splits_of_patient: defaultdict[str, set[str]] = defaultdict(set)
     for record in records:
         splits_of_patient[record.patient].add(split_of_fold.get(record.strat_fold, "train"))
@@ -148,14 +174,6 @@ def _quarantine_table(source: Source, refused: list[RefusedRecord]) -> pa.Table:
         {"source": source.name, "record": one.record, "reason": one.reason, "detail": one.detail} for one in refused
     ]
     return pa.Table.from_pylist(rows, schema=quarantine())
-
-
-def _counts(staging: Staging, table: str, column: str) -> Counter[str]:
-    """How often each value of a column occurs in a staged table."""
-    counts: Counter[str] = Counter()
-    for part in sorted((staging.path / table).glob("part-*.parquet")):
-        counts.update(pq.read_table(part, columns=[column], partitioning=None)[column].to_pylist())
-    return counts
 
 
 def _report(source: Reference, splits: Counter[str], reasons: Counter[str]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from tasks.settings.settings_section import Section, operational
 from tasks.settings.training import TrainingSettings
+from warehouse.sources.registry import SOURCES
 
 
 class WarehouseSettings(Section):
@@ -41,11 +42,21 @@ class SimulationSettings(Section):
 class SourceSettings(Section):
     """Where real recordings come from."""
 
-    kind: Literal["simulated", "ptbxl"] = Field(description="Dataset layout to read.")
+    kind: str = Field(description="Kind of dataset, which chooses its reader.", json_schema_extra={"enum": [*SOURCES]})
     path: str | None = operational(None, description="Dataset folder; null only for the simulated source.")
+    rehash: bool = operational(
+        False, description="Read every file of the dataset again, whatever its size and modification time."
+    )
     simulation: SimulationSettings = Field(
         default_factory=SimulationSettings, description="Used when kind is simulated."
     )
+
+    @field_validator("kind")
+    @classmethod
+    def _kind_has_a_reader(cls, kind: str) -> str:
+        if kind not in SOURCES:
+            raise ValueError(f"no dataset of this kind can be read; known are {', '.join(SOURCES)}")
+        return kind
 
     @model_validator(mode="after")
     def _simulated_has_no_path(self) -> SourceSettings:

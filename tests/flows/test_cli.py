@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli import FLOWS, cli, main
+from tasks.settings import Settings
+from warehouse.storage.reference import Reference
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
@@ -68,3 +70,23 @@ def test_a_wrong_call_gets_one_line_and_exit_code_2(
     assert message in err
     assert re.fullmatch(r"einthoven: [^\n]+\n", err), err
     assert not list(tmp_path.iterdir()), "a wrong call must leave nothing behind"
+
+
+@pytest.mark.parametrize(("flags", "rehash"), [((), False), (("--rehash",), True)])
+def test_rehash_is_a_setting_of_the_source(
+    flags: tuple[str, ...],
+    rehash: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    ran: list[Settings] = []
+
+    def run_flow(name: str, settings: Settings) -> Reference:
+        ran.append(settings)
+        return Reference(kind="recordings", id="a1", uri=str(tmp_path), rows=0, sha256="0")
+
+    monkeypatch.setattr("flows.cli.run_flow", run_flow)
+    code, _, err = run(capsys, monkeypatch, "ingest", "--warehouse", str(tmp_path / "warehouse"), *flags)
+    assert (code, err) == (0, "")
+    assert [one.source.rehash for one in ran] == [rehash]

@@ -17,7 +17,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from filelock import FileLock
 
 from warehouse.catalog.catalog_rows import dataset_rows, input_rows, release_rows
 from warehouse.catalog.catalog_schema import LATEST_VIEWS, with_dataset
@@ -134,7 +133,7 @@ def rebuild_catalog(store: Store) -> None:
         WarehouseError: it cannot be written.
     """
     # Under the lock, the last of several processes to swap is also the last to have looked at what is committed.
-    with writing(store.root), FileLock(store.root / "_staging" / "catalog.lock"):
+    with writing(store.root), store.lock("catalog"):
         for leftover in (store.root / "_staging").glob("catalog-*.duckdb*"):
             leftover.unlink(missing_ok=True)
         partial = store.root / "_staging" / f"catalog-{uuid.uuid4().hex[:8]}.duckdb"
@@ -198,7 +197,7 @@ def _create_view(
 
 def _parts(store: Store, manifest: Manifest, table: str) -> list[str]:
     folder = store.folder(manifest.kind, manifest.id)
-    return [str(folder / file.path) for file in manifest.files if Path(file.path).match(f"{table}/part-*.parquet")]
+    return [str(folder / file.path) for file in manifest.parts(table)]
 
 
 def _fixed_sizes(columns: list[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from models.ecg.quality_vocabulary import LEAD_FLAGS, RECORDING_FLAGS
 from warehouse.catalog.catalog_schema import LATEST_VIEWS, claims, datasets, inputs, releases, with_dataset
 from warehouse.schema import TABLES
-from warehouse.sources import REASONS
+from warehouse.sources.record import REASONS
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "data-dictionary.md"
 

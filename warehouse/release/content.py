@@ -23,7 +23,7 @@ from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Kind, Reference
-from warehouse.storage.store import Manifest, Store, library_versions
+from warehouse.storage.store import FileEntry, Manifest, Store, library_versions
 from warehouse.storage.waveforms import from_lead_columns
 
 UNPUBLISHED_SETTINGS = frozenset({"path", "uri"})
@@ -137,8 +137,10 @@ class ReleaseContent:
     statement_descriptions: dict[str, str]
     cohort: pa.Table
     """The cohort without its waveforms."""
-    parts: list[Path]
-    """The cohort's committed Parquet files, in order."""
+    cohort_folder: Path
+    """Where the cohort is committed."""
+    parts: list[FileEntry]
+    """The cohort's committed Parquet files, in order; paths are relative to `cohort_folder`."""
     samples: int
     sampling_rate_hz: int
     evaluation: list[dict[str, Any]]
@@ -161,10 +163,11 @@ class ReleaseContent:
         found: dict[int, np.ndarray] = {}
         start = 0
         for part in self.parts:
-            count = pq.read_metadata(part).num_rows
+            path = self.cohort_folder / part.path
+            count = pq.read_metadata(path).num_rows
             here = [row for row in rows if start <= row < start + count]
             if here:
-                table = pq.read_table(part, columns=list(LEAD_COLUMNS)).take([row - start for row in here])
+                table = pq.read_table(path, columns=list(LEAD_COLUMNS)).take([row - start for row in here])
                 found.update(zip(here, from_lead_columns(table), strict=True))
             start += count
         return np.stack([found[row] for row in rows])
@@ -183,14 +186,14 @@ def gather(
     Raises:
         ReleaseError: the cohort is empty, or holds columns other than those of `schema.cohorts`.
     """
-    folder = store.path(inputs.cohort) / "cohorts"
-    parts = sorted(folder.glob("part-*.parquet"))
+    folder = store.folder(inputs.cohort.kind, inputs.cohort.id)
+    parts = store.manifest(inputs.cohort).parts("cohorts")
     if not parts or inputs.cohort.rows == 0:
         raise ReleaseError(f"cohort {inputs.cohort.id} has no rows; raise cohort.size and generate it again")
-    samples, rate_hz = waveform_shape(parts[0])
+    samples, rate_hz = waveform_shape(folder / parts[0].path)
     expected = cohorts(samples, rate_hz)
     for part in parts:
-        if unexpected := sorted(set(pq.read_schema(part).names) ^ set(expected.names)):
+        if unexpected := sorted(set(pq.read_schema(folder / part.path).names) ^ set(expected.names)):
             raise ReleaseError(
                 f"cohort {inputs.cohort.id}: column(s) {', '.join(unexpected)} do not belong in a release"
             )
@@ -208,6 +211,7 @@ def gather(
         simulated_source=facts.simulated or any(cohort["simulated_source"].to_pylist()),
         statement_descriptions={code: about["description"] or code for code, about in facts.statements.items()},
         cohort=cohort,
+        cohort_folder=folder,
         parts=parts,
         samples=samples,
         sampling_rate_hz=rate_hz,

@@ -15,12 +15,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from warehouse.errors import ReleaseError
-from warehouse.release.content import ReleasedFile, ReleaseManifest
+from warehouse.release.content import ReleaseManifest
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import MANIFEST, Store, sha256_of, sync_folder, write_text, writing
 
@@ -49,15 +47,7 @@ def publish(
     Returns:
         The release, and whether it was made now (False: it had been published before).
     """
-    with writing(store.root):
-        lock = FileLock(store.root / "_staging" / f"release-{name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if waiting:
-                waiting()
-            lock.acquire()
-    try:
+    with store.lock(f"release-{name}", waiting):
         if found := find_release(store, name, identifier):
             _move_current(store, name, Path(found.uri).name, only_forward=True)
             return found, False
@@ -75,8 +65,6 @@ def publish(
             sync_folder(target.parent)
         _move_current(store, name, version, only_forward=False)
         return reference_to(target), True
-    finally:
-        lock.release()
 
 
 def release_folder(store: Store, name: str) -> Path:
@@ -124,18 +112,16 @@ def read_release_manifest(folder: Path) -> ReleaseManifest:
         raise ReleaseError(f"{path} is damaged: {place}: {first['msg']}") from None
 
 
-def describe_file(folder: Path, path: Path) -> ReleasedFile:
-    """Size, checksum and rows of one file."""
-    rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
-    relative = path.relative_to(folder).as_posix()
-    return ReleasedFile(path=relative, bytes=path.stat().st_size, sha256=sha256_of(path), rows=rows)
-
-
 def seal(folder: Path) -> None:
-    """Write SHA256SUMS (for `sha256sum -c`) and make every file read-only and durable."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    write_text(folder / CHECKSUMS, "".join(f"{sha256_of(p)}  {p.relative_to(folder).as_posix()}\n" for p in files))
-    for path in [*files, folder / CHECKSUMS]:
+    """Write SHA256SUMS (for `sha256sum -c`) from what the manifest states, and make every file read-only and durable.
+
+    No file is read again for it: whether the files are what the manifest says is for the verification to tell.
+    """
+    sums = {file.path: file.sha256 for file in read_release_manifest(folder).files}
+    sums[MANIFEST] = sha256_of(folder / MANIFEST)
+    write_text(folder / CHECKSUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
         with path.open("rb") as file:
             os.fsync(file.fileno())
         path.chmod(0o444)

@@ -1,7 +1,5 @@
 """PTB-XL (Wagner et al. 2020, doi 10.1038/s41597-020-0495-6), in the layout of its PhysioNet release.
 
-Einthoven's simulated dataset is written in the same layout; a file `SIMULATED.md` in the folder marks it.
-
 Two conventions of PTB-XL shape what is read. A likelihood of 0 means that it is unknown, not that the statement is
 absent, so a statement counts towards its superclass whatever its likelihood, as in the dataset's own example code and
 benchmarks. An age of 300 stands for older than 89, which is read as 90.
@@ -11,22 +9,23 @@ from __future__ import annotations
 
 import ast
 import csv
-import hashlib
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from warehouse.errors import SourceError
-from warehouse.sources import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.wfdb_record import read_independent_leads
+from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
+from warehouse.sources.recorded_leads import RecordedLeads
+from warehouse.sources.source import Source
+from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.storage.facts import StatementFact
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 SIMULATED_MARK = "SIMULATED.md"
+"""File that marks a dataset of Einthoven's simulator, which writes it in this layout."""
 
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 KINDS = ("diagnostic", "form", "rhythm")
@@ -46,79 +45,58 @@ OLDER_THAN_STATED_MARK = 300.0
 OLDEST_PLAUSIBLE_YEARS = 120.0
 
 
-class PtbxlSource:
-    """PTB-XL, or a simulated dataset in its layout.
+class PtbxlSource(Source):
+    """PTB-XL."""
 
-    Args:
-        folder: the folder that holds `ptbxl_database.csv`.
-        first: read only the first rows of the database; None for all.
-    """
+    name = "ptbxl"
 
-    def __init__(self, folder: Path, first: int | None = None) -> None:
-        self.folder = folder
-        self.first = first
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        if not (folder / DATABASE).exists():
+            nested = next((found.parent for found in sorted(folder.glob(f"*/{DATABASE}"))), None)
+            hint = f"did you mean {nested}?" if nested else "is it PTB-XL, unpacked?"
+            raise SourceError(f"{folder} has no {DATABASE}; {hint}")
+        # What was simulated must never pass for recordings of people, nor the other way round.
+        if (folder / SIMULATED_MARK).exists() != self.simulated:
+            raise SourceError(
+                f"{folder} has no {SIMULATED_MARK}: its recordings were not simulated; set source.kind to what they are"
+                if self.simulated
+                else f"{folder} holds {SIMULATED_MARK}: its recordings were simulated, not of people; for such, set "
+                "source.kind to simulated and give no source.path (--data)"
+            )
 
-    @property
-    def simulated(self) -> bool:
-        """Whether the recordings were made by Einthoven's simulator."""
-        return (self.folder / SIMULATED_MARK).exists()
-
-    @property
-    def name(self) -> str:
-        """ptbxl, or simulated."""
-        return "simulated" if self.simulated else "ptbxl"
-
-    def records(self) -> list[SourceRecord]:
-        """The usable rows of the database, in its order.
+    def rows(self) -> list[SourceRecord | RefusedRecord]:
+        """The rows of the database, in its order.
 
         Raises:
             SourceError: a table is missing, unreadable, without a needed column, or without rows.
         """
-        return self._table[0]
+        return self._rows
 
-    def refused(self) -> list[RefusedRecord]:
-        """The rows of the database that cannot be used."""
-        return self._table[1]
-
-    def statements(self) -> dict[str, dict[str, str]]:
+    def statements(self) -> dict[str, StatementFact]:
         """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
         return self._statements
 
-    def read(self, record: SourceRecord, rate_hz: int, duration_s: float = 10.0) -> np.ndarray:
-        """Read one waveform: (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+    def files(self) -> list[str]:
+        """The tables and every file of a record, at every rate."""
+        stems = {stem for record in self.records() for _, stem in record.files}
+        return [DATABASE, STATEMENTS, *record_files(self.folder, stems)]
+
+    def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
+        """Decode the record's file of a sampling rate.
 
         Raises:
-            BadRecord: why it cannot be used.
+            BadRecord: there is none, or why it cannot be decoded.
         """
         stem = dict(record.files).get(rate_hz)
         if stem is None:
             raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz")
-        return read_independent_leads(self.folder / stem, rate_hz, round(duration_s * rate_hz))
-
-    def fingerprint(self) -> str:
-        """SHA-256 over the dataset's tables and the header and signal files of every record, at every rate."""
-        names = [DATABASE, STATEMENTS, *([SIMULATED_MARK] if self.simulated else [])]
-        stems = sorted({stem for record in self.records() for _, stem in record.files})
-        names += [f"{stem}{extension}" for stem in stems for extension in (".hea", ".dat")]
-        with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-            digests = pool.map(self._digest, names, chunksize=64)
-        total = hashlib.sha256()
-        for name, digest in zip(names, digests, strict=True):
-            total.update(f"{name}\0{digest}\n".encode())
-        return total.hexdigest()
-
-    def _digest(self, name: str) -> str:
-        try:
-            with (self.folder / name).open("rb", buffering=0) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            # A file that cannot be read now is quarantined; the fingerprint must change when it can be.
-            return f"unread {error.errno}"
+        return read_leads(self.folder / stem)
 
     @cached_property
-    def _statements(self) -> dict[str, dict[str, str]]:
+    def _statements(self) -> dict[str, StatementFact]:
         path = self.folder / STATEMENTS
-        found: dict[str, dict[str, str]] = {}
+        found: dict[str, StatementFact] = {}
         for row in _rows(path, STATEMENT_COLUMNS):
             # The code's column has no name in the official file.
             code = (row.get("") or row.get("code") or "").strip()
@@ -133,22 +111,19 @@ class PtbxlSource:
         return found
 
     @cached_property
-    def _table(self) -> tuple[list[SourceRecord], list[RefusedRecord]]:
-        kept: list[SourceRecord] = []
-        refused: list[RefusedRecord] = []
+    def _rows(self) -> list[SourceRecord | RefusedRecord]:
+        found: list[SourceRecord | RefusedRecord] = []
         seen: set[str] = set()
         for number, row in enumerate(_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
-            if self.first is not None and number > self.first:
-                break
             record = _whole(row["ecg_id"]) or f"row {number}"
             try:
                 if record in seen:
                     raise BadRecord("duplicate_record", f"ecg_id {record} is in an earlier row, too")
                 seen.add(record)
-                kept.append(self._record(record, row))
+                found.append(self._record(record, row))
             except BadRecord as error:
-                refused.append(RefusedRecord(row["filename_lr"].strip() or record, error.reason, error.detail))
-        return kept, refused
+                found.append(RefusedRecord(row["filename_lr"].strip() or record, error.reason, error.detail))
+        return found
 
     def _record(self, record: str, row: dict[str, str]) -> SourceRecord:
         patient = _whole(row["patient_id"])

@@ -1,28 +1,27 @@
-"""One WFDB record, read by lead name, in mV, with everything checked that can be checked.
+"""One WFDB record, decoded by lead name into mV, with everything checked that the format lets one check.
 
 The WFDB header and signal formats: https://www.physionet.org/physiotools/wag/header-5.htm and signal-5.htm.
 """
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import wfdb
 
-from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES, canonical_lead
+from models.leads import canonical_lead
 from warehouse.errors import TRANSIENT_ERRORS
-from warehouse.sources import BadRecord
-from warehouse.storage.waveforms import LARGEST_MV
+from warehouse.sources.record import BadRecord
+from warehouse.sources.recorded_leads import RecordedLeads
 
 MILLIVOLTS_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
 """Units a header may name, in lower case; both micro signs of Unicode occur."""
-
-LARGEST_IDENTITY_RESIDUAL_MV = 0.1
-"""Bound on the 99th percentile of a limb-lead identity's violation. Recordings rounded to 1 µV violate it by 0.002 mV,
-a swapped pair of leads by tenths of a millivolt."""
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
@@ -31,30 +30,43 @@ PAUSE_S = 0.2
 _DECODING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
-def read_independent_leads(stem: Path, rate_hz: int, samples: int) -> np.ndarray:
-    """Read the first `samples` samples of the eight independent leads.
+def record_files(folder: Path, stems: Iterable[str]) -> list[str]:
+    """Paths inside a dataset of every file that is named like one of its records, sorted.
+
+    A record's header may name signal files with any extension, but none of another name (`read_leads` refuses that).
+
+    Args:
+        folder: the dataset's folder.
+        stems: paths of records inside it, without extension.
+    """
+    wanted = set(stems)
+    found: list[str] = []
+    for parent in {posixpath.dirname(stem) for stem in wanted}:
+        try:
+            with os.scandir(folder / parent) as entries:
+                names = [entry.name for entry in entries]
+        except OSError:
+            continue  # its records are quarantined, as their files cannot be read
+        paths = [posixpath.join(parent, name) for name in names]
+        found += [path for path in paths if posixpath.splitext(path)[0] in wanted]
+    return sorted(found)
+
+
+def read_leads(stem: Path) -> RecordedLeads:
+    """Decode a record.
 
     Args:
         stem: absolute path of the record without extension.
-        rate_hz: sampling rate that the record must have.
-        samples: length of the window; a longer record is cut to its first window.
-
-    Returns:
-        (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
 
     Raises:
-        BadRecord: why the record cannot be used.
+        BadRecord: why it cannot be decoded, or not with certainty.
     """
     record, units = _load(stem)
-    channels = _channels(record.sig_name)
-    _check_shape(record, rate_hz, samples)
+    names = _lead_names(record.sig_name)
     _check_checksums(record)
     scale = [_scale(name, unit) for name, unit in zip(record.sig_name, units, strict=True)]
-    millivolts = record.dac()[:samples].T * np.asarray(scale)[:, None]
-    _check_samples(millivolts, channels)
-    leads = {name: millivolts[channel] for name, channel in channels.items()}
-    _check_identities(leads)
-    return np.stack([leads[name] for name in INDEPENDENT_LEADS]).astype(np.float32)
+    millivolts = record.dac().T * np.asarray(scale)[:, None]
+    return RecordedLeads(float(record.fs), dict(zip(names, millivolts, strict=True)))
 
 
 def _load(stem: Path) -> tuple[wfdb.Record, list[str]]:
@@ -116,27 +128,19 @@ def _units(path: Path, names: list[str]) -> list[str]:
     return units
 
 
-def _channels(names: list[str]) -> dict[str, int]:
-    """Standard lead name to channel; channels that are no standard lead are left out."""
-    channels: dict[str, int] = {}
-    for channel, name in enumerate(names):
+def _lead_names(names: list[str | None]) -> list[str]:
+    """The standard name of each channel; a channel that is no standard lead keeps its own."""
+    found: list[str] = []
+    for name in names:
         try:
             lead = canonical_lead(name or "")
         except ValueError:
+            found.append(name or "")
             continue
-        if lead in channels:
+        if lead in found:
             raise BadRecord("duplicate_lead", f"lead {lead} is named twice")
-        channels[lead] = channel
-    if missing := [lead for lead in INDEPENDENT_LEADS if lead not in channels]:
-        raise BadRecord("missing_lead", f"no {', '.join(missing)} among the leads {', '.join(map(str, names))}")
-    return channels
-
-
-def _check_shape(record: wfdb.Record, rate_hz: int, samples: int) -> None:
-    if abs(record.fs - rate_hz) > 1e-6:
-        raise BadRecord("wrong_rate", f"sampled at {record.fs:g} Hz, not at {rate_hz} Hz")
-    if record.d_signal.shape[0] < samples:
-        raise BadRecord("too_short", f"{record.d_signal.shape[0]} samples, {samples} are needed")
+        found.append(lead)
+    return found
 
 
 def _check_checksums(record: wfdb.Record) -> None:
@@ -154,31 +158,6 @@ def _scale(lead: str, unit: str) -> float:
         return MILLIVOLTS_PER_UNIT[unit.strip().lower()]
     except KeyError:
         raise BadRecord("unknown_unit", f"lead {lead} is in {unit!r}; known are V, mV, µV and nV") from None
-
-
-def _check_samples(millivolts: np.ndarray, channels: dict[str, int]) -> None:
-    invalid = {lead: int((~np.isfinite(millivolts[channels[lead]])).sum()) for lead in INDEPENDENT_LEADS}
-    if any(invalid.values()):
-        counts = ", ".join(f"{lead} {count}" for lead, count in invalid.items() if count)
-        raise BadRecord("invalid_samples", f"invalid samples of {millivolts.shape[1]}: {counts}")
-    stored = millivolts[[channels[lead] for lead in INDEPENDENT_LEADS]]
-    largest = float(np.abs(stored).max())
-    if largest > LARGEST_MV:
-        raise BadRecord("out_of_range", f"amplitude {largest:.4g} mV; at most {LARGEST_MV:g} mV can be stored")
-    if not np.ptp(stored, axis=1).any():
-        raise BadRecord("no_signal", "every lead is constant")
-
-
-def _check_identities(leads: dict[str, np.ndarray]) -> None:
-    """Check III, aVR, aVL and aVF, where the record holds them, against I and II (Einthoven 1913, Goldberger 1942)."""
-    for name, (of_i, of_ii) in LIMB_LEAD_IDENTITIES.items():
-        if name not in leads:
-            continue
-        violation = np.abs(leads[name] - (of_i * leads["I"] + of_ii * leads["II"]))
-        # A derived lead may hold invalid samples: it is not stored, so they only leave the check.
-        residual = float(np.nanquantile(violation, 0.99)) if np.isfinite(violation).any() else 0.0
-        if residual > LARGEST_IDENTITY_RESIDUAL_MV:
-            raise BadRecord("lead_identity", f"lead {name} differs from its sum of I and II by {residual:.3g} mV")
 
 
 def _one_line(error: BaseException) -> str:

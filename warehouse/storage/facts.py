@@ -40,7 +40,7 @@ class SourceFacts(Facts):
 
     simulated: bool
     conditions: dict[str, int] = Field(description="Simulated condition to number of recordings.")
-    damaged: list[str] = Field(description="Files that were broken on purpose.")
+    damaged: dict[str, str] = Field(description="Records that were damaged on purpose, and how.")
 
 
 class RecordingsFacts(Facts):

@@ -39,6 +39,10 @@ class Pseudonyms:
         """The key of a patient; equal for all recordings of one patient of a source."""
         return self._digest("patient", source, patient)
 
+    def fold(self, source: str, patient: str) -> int:
+        """A patient's fold from 1 to 10, for sources that have no folds of their own."""
+        return int(self._digest("fold", source, patient), 16) % 10 + 1
+
     def _digest(self, *parts: str) -> str:
         # The purpose is part of the message, so a record and a patient of the same number get unrelated pseudonyms.
         return hmac.new(self._key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:DIGITS]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import uuid
@@ -17,8 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,6 +72,10 @@ class Manifest(BaseModel):
     facts: dict[str, Any] = Field(default_factory=dict, description="Small results worth reading without the data.")
     created_at: datetime
 
+    def parts(self, table: str) -> list[FileEntry]:
+        """The Parquet files of a table, in order."""
+        return [one for one in self.files if PurePosixPath(one.path).match(f"{table}/part-*.parquet")]
+
 
 class Staging:
     """A dataset being built. Files written before a kill are still here when the stage runs again."""
@@ -82,13 +87,30 @@ class Staging:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
-    def write_table(self, name: str, part: int, table: pa.Table) -> Path:
-        """Write one part of a table; the part appears whole or not at all."""
-        return write_parquet(table, self.path / name / f"part-{part:05d}.parquet")
+    def write_table(self, name: str, part: int, table: pa.Table, note: Any = None) -> Path:
+        """Write one part of a table; the part appears whole or not at all.
+
+        Args:
+            note: JSON value that says of this part what the stage needs to know at its end, so that the part need not
+                be read back. It is on disk before the part, so that a part that exists has its note.
+        """
+        if note is not None:
+            write_text(self._note(name, part), json.dumps(note))
+        return write_parquet(table, self._part(name, part))
 
     def has_part(self, name: str, part: int) -> bool:
-        """Whether an earlier, interrupted run already wrote this part."""
-        return (self.path / name / f"part-{part:05d}.parquet").exists()
+        """Whether this part is written, perhaps by an earlier, interrupted run."""
+        return self._part(name, part).exists()
+
+    def note(self, name: str, part: int) -> Any:
+        """The note of a part that `write_table` wrote with one."""
+        return json.loads(self._note(name, part).read_bytes())
+
+    def _part(self, name: str, part: int) -> Path:
+        return self.path / name / f"part-{part:05d}.parquet"
+
+    def _note(self, name: str, part: int) -> Path:
+        return self.path / "_notes" / name / f"part-{part:05d}.json"
 
     def discard_if_empty(self) -> None:
         """Remove the folder if nothing was written into it: another run made the dataset while this one waited."""
@@ -220,10 +242,10 @@ class Store:
 
     def read(self, reference: Reference, table: str, columns: list[str] | None = None) -> pa.Table:
         """A table of a committed dataset, parts in order."""
-        folder = self.path(reference) / table
-        if not folder.is_dir():
+        folder = self.folder(reference.kind, reference.id)
+        parts = [folder / one.path for one in self.manifest(reference).parts(table)]
+        if not parts:
             raise WarehouseError(f"{reference.kind} {reference.id} has no table {table!r}")
-        parts = sorted(folder.glob("part-*.parquet"))
         # Without partitioning=None, a folder named key=value above the warehouse would become a column.
         return pa.concat_tables([pq.read_table(part, columns=columns, partitioning=None) for part in parts])
 
@@ -237,7 +259,24 @@ class Store:
     @contextmanager
     def stage(self, kind: Kind, identifier: str, waiting: Callable[[], None] | None = None) -> Iterator[Staging]:
         """Build a dataset under its lock; what is not committed stays in staging for the next try."""
-        lock = FileLock(self.root / "_staging" / f"{kind}-{identifier}.lock")
+        with self.lock(f"{kind}-{identifier}", waiting):
+            try:
+                yield Staging(self, kind, identifier)
+            except OSError as error:
+                # Files outside the warehouse, such as a source that cannot be read, are not about writing.
+                inside = error.filename is None or Path(str(error.filename)).is_relative_to(self.root)
+                if inside and (explained := _explained(error, self.root)):
+                    raise explained from error
+                raise
+
+    @contextmanager
+    def lock(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Hold a lock of the warehouse, which one process at a time can.
+
+        Args:
+            waiting: called once if another process holds it.
+        """
+        lock = FileLock(self.root / "_staging" / f"{name}.lock")
         with writing(self.root):
             try:
                 lock.acquire(timeout=0)
@@ -246,46 +285,39 @@ class Store:
                     waiting()
                 lock.acquire()
         try:
-            yield Staging(self, kind, identifier)
-        except OSError as error:
-            # Files outside the warehouse, such as a source that cannot be read, are not about writing.
-            inside = error.filename is None or Path(str(error.filename)).is_relative_to(self.root)
-            if inside and (explained := _explained(error, self.root)):
-                raise explained from error
-            raise
+            yield
         finally:
             lock.release()
 
 
 def write_parquet(table: pa.Table, path: Path) -> Path:
     """Write a Parquet file (zstd) that appears whole or not at all, and is on disk when this returns."""
+    with _whole(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=1024)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file (UTF-8) that appears whole or not at all, and is on disk when this returns."""
+    with _whole(path) as file:
+        file.write(text.encode())
+    return path
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write; it gets its name, in place of an earlier one, when all of it is on disk."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
             with partial.open("wb") as file:
-                pq.write_table(table, file, compression="zstd", row_group_size=1024)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file that appears whole or not at all, and is on disk when this returns."""
-    with writing(path):
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    return path
 
 
 @contextmanager

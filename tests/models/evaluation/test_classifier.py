@@ -14,7 +14,7 @@ from models.evaluation.classifier import ClassifierTraining, EcgClassifier, clas
 from models.evaluation.ecg_encoder import random_crops
 from models.superclasses import SUPERCLASSES
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
-from warehouse.sources import open_source
+from warehouse.sources.registry import open_source
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,7 +82,7 @@ def test_training_without_ecgs_is_refused() -> None:
 
 @pytest.mark.slow
 def test_it_reads_real_ecgs(shared_data: Path) -> None:
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     records = [record for record in source.records() if record.superclasses]
     signal = np.stack([source.read(record, RATE_HZ, 10.0) for record in records])
     labels = np.array([[name in record.superclasses for name in SUPERCLASSES] for record in records])

@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
 from tasks.settings import ComputeSettings, IngestionSettings, SimulationSettings, SourceSettings
 from tasks.simulation.task import simulate_dataset
 from tasks.stage import retry_if_transient, stage_id
+from tests.warehouse.hashed_files import count_hashed_files
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.catalog.catalog import query
 from warehouse.errors import SourceError, WarehouseError
-from warehouse.sources import open_source
+from warehouse.sources.registry import open_source
 from warehouse.storage.pseudonyms import KEY_VARIABLE, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -56,8 +58,8 @@ def uri(tmp_path: Path) -> str:
 
 
 def ingest(folder: Path, uri: str, settings: IngestionSettings = SMALL_PARTS) -> Reference:
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)))
-    return ingest_recordings.fn(settings, source, ComputeSettings(), uri)
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)), uri)
+    return ingest_recordings.fn(settings, "ptbxl", source, ComputeSettings(), uri)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def test_real_measurements_are_plausible(real: tuple[Store, Reference]) -> None:
 @pytest.mark.slow
 def test_real_waveforms_come_back_to_the_microvolt(real: tuple[Store, Reference], shared_data: Path) -> None:
     store, reference = real
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     pseudonyms = pseudonyms_of(store)
     table = store.read(reference, "recordings")
     stored = from_lead_columns(table)
@@ -118,7 +120,7 @@ def test_real_waveforms_come_back_to_the_microvolt(real: tuple[Store, Reference]
 @pytest.mark.slow
 def test_real_identifiers_do_not_appear(real: tuple[Store, Reference], shared_data: Path) -> None:
     store, reference = real
-    records = open_source(shared_data / "ptbxl").records()
+    records = open_source("ptbxl", shared_data / "ptbxl").records()
     table = store.read(reference, "recordings", ["recording_id", "patient_key"])
     ids, patients = set(table["recording_id"].to_pylist()), set(table["patient_key"].to_pylist())
     assert len(ids) == len(records)
@@ -173,7 +175,7 @@ def test_exactly_the_damaged_files_of_a_simulated_dataset_are_refused(uri: str) 
     source = simulate_dataset.fn(SimulationSettings(recordings=40, damaged_files=7), uri)
     store = Store(uri)
     reference = ingest_recordings.fn(
-        SMALL_PARTS.model_copy(update={"recordings_per_part": 512}), source, ComputeSettings(), uri
+        SMALL_PARTS.model_copy(update={"recordings_per_part": 512}), "simulated", source, ComputeSettings(), uri
     )
     refused = store.read(reference, "quarantine")["record"].to_pylist()
     assert sorted(refused) == sorted(store.manifest(source).facts["damaged"])
@@ -231,17 +233,44 @@ def test_an_interrupted_ingestion_ends_with_the_same_rows(
 
 def test_parts_that_exist_are_not_read_again(dataset: SmallDataset, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as killed:
-        killed.setattr(ingestion, "_counts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr(ingestion, "_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             ingest(dataset.folder, uri)
     # Everything was written before the kill: the files are no longer needed to finish.
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)))
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
     shutil.rmtree(dataset.folder / "records100")
-    assert ingest_recordings.fn(SMALL_PARTS, source, ComputeSettings(), uri).rows == 12
+    assert ingest_recordings.fn(SMALL_PARTS, "ptbxl", source, ComputeSettings(), uri).rows == 12
+
+
+def test_parts_just_written_are_not_read_back(dataset: SmallDataset, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset.stem(2).with_suffix(".dat").unlink()
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
+    with monkeypatch.context() as unread:
+        unread.setattr(pq, "read_table", lambda *_, **__: pytest.fail("a part is read back"))
+        reference = ingest_recordings.fn(SMALL_PARTS, "ptbxl", source, ComputeSettings(), uri)
+    facts = Store(uri).manifest(reference).facts
+    assert facts["splits"] == {"train": 9, "validation": 1, "test": 1}
+    assert facts["quarantined"] == {"missing_file": 1}
+
+
+def test_where_a_dataset_has_no_folds_each_patient_gets_one(dataset: SmallDataset, uri: str) -> None:
+    listed = open_source("ptbxl", dataset.folder).records()[0]
+    many = [replace(listed, record=str(n), patient=str(n // 2), strat_fold=None) for n in range(4000)]
+    assigned, refused = ingestion.assign(many, SMALL_PARTS, "ptbxl", pseudonyms_of(Store(uri)))
+    assert not refused
+    folds: defaultdict[str, set[tuple[int | None, str]]] = defaultdict(set)
+    for one in assigned:
+        folds[one.patient_key].add((one.record.strat_fold, one.split))
+    assert len(folds) == 2000
+    assert all(len(of_patient) == 1 for of_patient in folds.values())
+    counts = Counter(one.record.strat_fold for one in assigned)
+    assert sorted(counts) == list(range(1, 11))
+    assert min(counts.values()) > 300
+    assert {one.split for one in assigned if one.record.strat_fold == 9} == {"validation"}
 
 
 def test_a_full_disk_while_a_part_is_written(dataset: SmallDataset, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = open_source(dataset.folder)
+    source = open_source("ptbxl", dataset.folder)
     store = Store(uri)
     assigned, _ = ingestion.assign(source.records(), SMALL_PARTS, "ptbxl", pseudonyms_of(store))
 
@@ -260,7 +289,7 @@ def test_a_full_disk_while_a_part_is_written(dataset: SmallDataset, uri: str, mo
 
 
 def test_a_write_that_fails_in_a_worker_is_one_line(dataset: SmallDataset, uri: str) -> None:
-    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)))
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
     store = Store(uri)
     identifier = stage_id(INGESTION, SMALL_PARTS.for_digest(), [source])
     staging = store.staging_folder("recordings", identifier)
@@ -269,7 +298,7 @@ def test_a_write_that_fails_in_a_worker_is_one_line(dataset: SmallDataset, uri: 
     with pytest.raises(
         WarehouseError, match=r"^cannot write .*recordings.* \(File exists\); make it writable"
     ) as caught:
-        ingest_recordings.fn(SMALL_PARTS, source, ComputeSettings(), uri)
+        ingest_recordings.fn(SMALL_PARTS, "ptbxl", source, ComputeSettings(), uri)
     assert "\n" not in str(caught.value)
     assert store.committed() == []
 
@@ -282,7 +311,33 @@ def test_an_unwritable_warehouse_is_one_line(dataset: SmallDataset, tmp_path: Pa
 
 def test_a_source_without_a_path_names_the_setting(uri: str) -> None:
     with pytest.raises(SourceError, match=r"source\.path is not set; .*--data PATH"):
-        reference_source.fn(SourceSettings(kind="ptbxl"))
+        reference_source.fn(SourceSettings(kind="ptbxl"), uri)
+
+
+def test_a_dataset_that_nothing_reads_is_one_line_that_lists_what_is_read() -> None:
+    with pytest.raises(ValidationError, match="no dataset of this kind can be read; known are ptbxl, simulated"):
+        SourceSettings(kind="holter")
+    assert SourceSettings.model_json_schema()["properties"]["kind"]["enum"] == ["ptbxl", "simulated"]
+
+
+def test_the_kind_of_a_dataset_chooses_its_reader(dataset: SmallDataset, uri: str) -> None:
+    source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(dataset.folder)), uri)
+    with pytest.raises(SourceError, match=r"has no SIMULATED\.md"):
+        ingest_recordings.fn(SMALL_PARTS, "simulated", source, ComputeSettings(), uri)
+
+
+def test_files_that_did_not_change_are_not_read_again_unless_asked(
+    dataset: SmallDataset, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in dataset.folder.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    settings = SourceSettings(kind="ptbxl", path=str(dataset.folder))
+    first = reference_source.fn(settings, uri)
+    hashed = count_hashed_files(monkeypatch)
+    assert reference_source.fn(settings, uri) == first
+    assert hashed.total() == 0
+    assert reference_source.fn(settings.model_copy(update={"rehash": True}), uri) == first
+    assert hashed.total() == 2 + 2 * 12
 
 
 def test_folds_cannot_be_both_validation_and_test() -> None:

@@ -18,22 +18,15 @@ from models.leads import STANDARD_LEADS, einthoven_residual, to_twelve_leads
 from tasks.settings import SimulationSettings
 from tasks.simulation.simulated_patients import PRESENTATIONS, SCP_COLUMNS, draw_recordings
 from tasks.simulation.task import DAMAGES, DATABASE_COLUMNS, WFDB_LEADS, simulate_dataset, write_record
+from tests.warehouse.sources.example_datasets.simulated import REASON_OF_DAMAGE
 from warehouse.errors import EinthovenError
-from warehouse.sources import BadRecord
 from warehouse.sources.ptbxl import PtbxlSource
+from warehouse.sources.record import BadRecord
+from warehouse.sources.simulated import SimulatedSource
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
 SETTINGS = SimulationSettings(recordings=240, seed=5, damaged_files=len(DAMAGES))
-REASONS = {
-    "truncated signal": "bad_signal",
-    "missing signal": "missing_file",
-    "garbage header": "bad_header",
-    "missing lead": "missing_lead",
-    "invalid samples": "invalid_samples",
-    "flipped bits": "checksum",
-    "too short": "too_short",
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +40,8 @@ def dataset(warehouse: str) -> Reference:
 
 
 @pytest.fixture(scope="module")
-def source(dataset: Reference) -> PtbxlSource:
-    return PtbxlSource(Path(dataset.uri))
+def source(dataset: Reference) -> SimulatedSource:
+    return SimulatedSource(Path(dataset.uri))
 
 
 def test_it_is_committed_with_facts(dataset: Reference, warehouse: str) -> None:
@@ -59,30 +52,30 @@ def test_it_is_committed_with_facts(dataset: Reference, warehouse: str) -> None:
     assert sorted(facts["damaged"].values()) == sorted(DAMAGES)
 
 
-def test_it_says_that_it_is_simulated(source: PtbxlSource) -> None:
+def test_it_says_that_it_is_simulated(source: SimulatedSource) -> None:
     assert source.simulated and source.name == "simulated"
     assert "not recordings of\npeople" in (source.folder / "SIMULATED.md").read_text()
 
 
-def test_tables_have_the_columns_of_the_real_files(source: PtbxlSource, shared_data: Path) -> None:
+def test_tables_have_the_columns_of_the_real_files(source: SimulatedSource, shared_data: Path) -> None:
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         with (source.folder / name).open() as ours, (shared_data / "ptbxl" / name).open() as theirs:
             assert next(csv.reader(ours)) == next(csv.reader(theirs))
     assert len(DATABASE_COLUMNS) == 27 and len(SCP_COLUMNS) == 12
 
 
-def test_statements_are_described_as_in_the_real_file(source: PtbxlSource, shared_data: Path) -> None:
+def test_statements_are_described_as_in_the_real_file(source: SimulatedSource, shared_data: Path) -> None:
     real = PtbxlSource(shared_data / "ptbxl").statements()
     for code, facts in source.statements().items():
         assert facts == real[code]
 
 
-def test_every_row_is_usable_and_every_superclass_occurs(source: PtbxlSource) -> None:
+def test_every_row_is_usable_and_every_superclass_occurs(source: SimulatedSource) -> None:
     assert len(source.records()) == SETTINGS.recordings and not source.refused()
     assert {name for record in source.records() for name in record.superclasses} == {"NORM", "MI", "STTC", "CD", "HYP"}
 
 
-def test_only_the_damaged_records_are_refused(source: PtbxlSource, warehouse: str, dataset: Reference) -> None:
+def test_only_the_damaged_records_are_refused(source: SimulatedSource, warehouse: str, dataset: Reference) -> None:
     damaged = Store(warehouse).manifest(dataset).facts["damaged"]
     refused = {}
     for record in source.records():
@@ -90,10 +83,12 @@ def test_only_the_damaged_records_are_refused(source: PtbxlSource, warehouse: st
             source.read(record, 100)
         except BadRecord as error:
             refused[dict(record.files)[100]] = error.reason
-    assert refused == {name: REASONS[damage] for name, damage in damaged.items()}
+    assert refused == {name: REASON_OF_DAMAGE[damage] for name, damage in damaged.items()}
 
 
-def test_records_hold_twelve_leads_that_obey_einthoven(source: PtbxlSource, dataset: Reference, warehouse: str) -> None:
+def test_records_hold_twelve_leads_that_obey_einthoven(
+    source: SimulatedSource, dataset: Reference, warehouse: str
+) -> None:
     damaged = Store(warehouse).manifest(dataset).facts["damaged"]
     name = next(dict(r.files)[100] for r in source.records() if dict(r.files)[100] not in damaged)
     record = wfdb.rdrecord(str(source.folder / name))
@@ -151,7 +146,7 @@ def test_small_datasets_work(count: int) -> None:
     assert recordings["age"].between(18, 89).mean() > 0.5
 
 
-def test_signals_fit_their_statements(source: PtbxlSource) -> None:
+def test_signals_fit_their_statements(source: SimulatedSource) -> None:
     slow: list[float] = []
     fast: list[float] = []
     for record in source.records():
@@ -165,7 +160,7 @@ def test_signals_fit_their_statements(source: PtbxlSource) -> None:
     assert max(slow) < 60 and min(fast) > 100
 
 
-def test_recordings_of_one_patient_look_alike(source: PtbxlSource) -> None:
+def test_recordings_of_one_patient_look_alike(source: SimulatedSource) -> None:
     """QRS complexes of two recordings of one person correlate more than those of two people with the same condition."""
     features = defaultdict(list)
     for record in source.records():
@@ -226,12 +221,12 @@ def test_more_damage_than_recordings_is_refused(tmp_path: Path) -> None:
         simulate_dataset.fn(SimulationSettings(recordings=20, damaged_files=21), str(tmp_path))
 
 
-def test_nothing_identifies_a_device_or_site(source: PtbxlSource) -> None:
+def test_nothing_identifies_a_device_or_site(source: SimulatedSource) -> None:
     table = pd.read_csv(source.folder / "ptbxl_database.csv")
     assert table[["device", "site", "nurse", "filename_hr"]].isna().all().all()
 
 
-def test_twelve_leads_are_written_from_the_eight(source: PtbxlSource, dataset: Reference, warehouse: str) -> None:
+def test_twelve_leads_are_written_from_the_eight(source: SimulatedSource, dataset: Reference, warehouse: str) -> None:
     damaged = Store(warehouse).manifest(dataset).facts["damaged"]
     record = next(r for r in source.records() if dict(r.files)[100] not in damaged)
     eight = source.read(record, 100)

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from tests.tiny_pipeline import SAMPLES, TinyPipeline, publish_tiny
+from tests.warehouse.hashed_files import count_hashed_files
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseInputs, recordings_behind
 from warehouse.release.gate import require_releasable
@@ -62,6 +63,29 @@ def test_release_holds_every_file_and_its_checksums_verify(release: Path) -> Non
     )
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(": OK") == 8  # two parts, five documents, the manifest
+
+
+def test_every_byte_of_a_release_is_read_once_to_be_hashed(
+    store: Store, inputs: ReleaseInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its verification. Parts keep the checksum of their commit; documents are hashed as they are written."""
+    hashed = count_hashed_files(monkeypatch)
+    release = publish_tiny(store, inputs)
+    staging = store.staging_folder("release", "0123456789abcdef")
+    of_release = {path.relative_to(staging).as_posix(): times for path, times in hashed.items()}
+    names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
+    # Sealing hashes the manifest, which cannot hold its own checksum.
+    assert of_release == dict.fromkeys(names - {"SHA256SUMS"}, 1) | {"MANIFEST.json": 2}
+
+
+def test_a_part_damaged_since_its_commit_is_not_released(store: Store, inputs: ReleaseInputs) -> None:
+    part = store.path(inputs.cohort) / "cohorts" / "part-00001.parquet"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(ReleaseError, match=r"files: differ from MANIFEST\.json: cohorts/part-00001\.parquet"):
+        publish_tiny(store, inputs)
+    assert versions(store, "tiny") == []
 
 
 def test_release_files_are_read_only_and_the_cohort_stays_its_own_file(

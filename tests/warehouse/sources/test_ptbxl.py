@@ -9,7 +9,8 @@ import pytest
 
 from tests.warehouse.small_dataset import SmallDataset
 from warehouse.errors import SourceError
-from warehouse.sources import REASONS, open_source
+from warehouse.sources.record import REASONS
+from warehouse.sources.registry import open_source
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def dataset(tmp_path: Path) -> SmallDataset:
 
 
 def test_real_tables_are_read_whole(shared_data: Path) -> None:
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     records = source.records()
     assert (len(records), source.refused(), source.name, source.simulated) == (1779, [], "ptbxl", False)
     assert len(source.statements()) == 71
@@ -35,7 +36,7 @@ def test_real_tables_are_read_whole(shared_data: Path) -> None:
 def test_statements_count_towards_superclasses_whatever_their_likelihood(dataset: SmallDataset) -> None:
     dataset.rows[0]["scp_codes"] = "{'IMI': 0.0, 'NDT': 50.0, 'AFIB': 0.0}"
     dataset.write()
-    record = open_source(dataset.folder).records()[0]
+    record = open_source("ptbxl", dataset.folder).records()[0]
     assert record.statements == (("IMI", 0.0), ("NDT", 50.0), ("AFIB", 0.0))
     assert record.superclasses == ("MI", "STTC")
 
@@ -45,13 +46,13 @@ def test_coded_views_are_read_where_there_are_any(dataset: SmallDataset) -> None
     dataset.rows = [row | dict.fromkeys(axis, "") for row in dataset.rows]
     dataset.rows[0] |= axis
     dataset.write()
-    first, second, *_ = open_source(dataset.folder).records()
+    first, second, *_ = open_source("ptbxl", dataset.folder).records()
     assert first.coded_views == (("axis", ("LAD",)), ("infarction_stage", ("Stadium III",)))
     assert second.coded_views == ()
 
 
 def test_statements_are_described(dataset: SmallDataset) -> None:
-    statements = open_source(dataset.folder).statements()
+    statements = open_source("ptbxl", dataset.folder).statements()
     assert statements["IMI"] == {
         "description": "inferior myocardial infarction",
         "superclass": "MI",
@@ -77,7 +78,7 @@ def test_statements_are_described(dataset: SmallDataset) -> None:
 def test_ages(dataset: SmallDataset, written: str, age: float | None) -> None:
     dataset.rows[0]["age"] = written
     dataset.write()
-    assert open_source(dataset.folder).records()[0].age_years == age
+    assert open_source("ptbxl", dataset.folder).records()[0].age_years == age
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_ages(dataset: SmallDataset, written: str, age: float | None) -> None:
 def test_sexes(dataset: SmallDataset, written: str, sex: str | None) -> None:
     dataset.rows[0]["sex"] = written
     dataset.write()
-    assert open_source(dataset.folder).records()[0].sex == sex
+    assert open_source("ptbxl", dataset.folder).records()[0].sex == sex
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_sexes(dataset: SmallDataset, written: str, sex: str | None) -> None:
 def test_rows_that_cannot_be_used_are_refused(dataset: SmallDataset, column: str, value: str, reason: str) -> None:
     dataset.rows[1][column] = value
     dataset.write()
-    source = open_source(dataset.folder)
+    source = open_source("ptbxl", dataset.folder)
     assert [one.record for one in source.records()] == ["1", "3"]
     assert [one.reason for one in source.refused()] == [reason]
     assert reason in REASONS
@@ -121,45 +122,26 @@ def test_rows_that_cannot_be_used_are_refused(dataset: SmallDataset, column: str
 def test_whole_numbers_may_be_written_as_fractions(dataset: SmallDataset) -> None:
     dataset.rows[0] |= {"patient_id": "15709.0", "ecg_id": "1.0", "strat_fold": "1.0"}
     dataset.write()
-    record = open_source(dataset.folder).records()[0]
+    record = open_source("ptbxl", dataset.folder).records()[0]
     assert (record.patient, record.record, record.strat_fold) == ("15709", "1", 1)
 
 
 def test_only_the_first_rows(dataset: SmallDataset) -> None:
-    assert [one.record for one in open_source(dataset.folder, first=2).records()] == ["1", "2"]
+    assert [one.record for one in open_source("ptbxl", dataset.folder).records(2)] == ["1", "2"]
 
 
-def test_simulated_datasets_say_so(dataset: SmallDataset) -> None:
+def test_simulated_recordings_never_pass_for_real_ones_nor_real_ones_for_simulated(dataset: SmallDataset) -> None:
+    with pytest.raises(SourceError, match=r"has no SIMULATED\.md: its recordings were not simulated"):
+        open_source("simulated", dataset.folder)
     (dataset.folder / "SIMULATED.md").write_text("simulated", encoding="utf-8")
-    source = open_source(dataset.folder)
-    assert (source.name, source.simulated) == ("simulated", True)
-
-
-def test_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"nowhere does not exist.*--data"):
-        open_source(tmp_path / "nowhere")
-
-
-def test_folder_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(SourceError, match="is a file"):
-        open_source(tmp_path / "file")
-
-
-def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="is empty"):
-        open_source(tmp_path)
-
-
-def test_folder_of_another_kind(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("", encoding="utf-8")
-    with pytest.raises(SourceError, match=r"has no ptbxl_database\.csv"):
-        open_source(tmp_path)
+    with pytest.raises(SourceError, match=r"holds SIMULATED\.md: .*set source\.kind to simulated"):
+        open_source("ptbxl", dataset.folder)
+    assert open_source("simulated", dataset.folder).records()
 
 
 def test_parent_of_the_dataset(dataset: SmallDataset) -> None:
     with pytest.raises(SourceError, match=f"did you mean {dataset.folder}"):
-        open_source(dataset.folder.parent)
+        open_source("ptbxl", dataset.folder.parent)
 
 
 def test_missing_columns_are_named(dataset: SmallDataset) -> None:
@@ -168,51 +150,18 @@ def test_missing_columns_are_named(dataset: SmallDataset) -> None:
     with pytest.raises(
         SourceError, match=r"ptbxl_database\.csv: missing column\(s\) scp_codes, strat_fold; it has ecg_id,"
     ):
-        open_source(dataset.folder).records()
+        open_source("ptbxl", dataset.folder).records()
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00broken", b"ecg_id"])
 def test_unreadable_database(dataset: SmallDataset, content: bytes) -> None:
     (dataset.folder / "ptbxl_database.csv").write_bytes(content)
     with pytest.raises(SourceError, match=r"ptbxl_database\.csv"):
-        open_source(dataset.folder).records()
+        open_source("ptbxl", dataset.folder).records()
 
 
 def test_database_without_rows(dataset: SmallDataset) -> None:
     dataset.rows.clear()
     dataset.write()
     with pytest.raises(SourceError, match="holds no rows"):
-        open_source(dataset.folder).records()
-
-
-def test_missing_statements(dataset: SmallDataset) -> None:
-    (dataset.folder / "scp_statements.csv").unlink()
-    with pytest.raises(SourceError, match=r"scp_statements\.csv does not exist"):
-        open_source(dataset.folder).records()
-
-
-def test_fingerprint_follows_every_file(dataset: SmallDataset) -> None:
-    seen = {open_source(dataset.folder).fingerprint()}
-    assert open_source(dataset.folder).fingerprint() in seen
-
-    def changed(file: Path, content: bytes) -> None:
-        file.write_bytes(content)
-        fingerprint = open_source(dataset.folder).fingerprint()
-        assert fingerprint not in seen, file
-        seen.add(fingerprint)
-
-    signal = dataset.stem(2).with_suffix(".dat")
-    changed(signal, signal.read_bytes()[:-1] + b"\x01")
-    header = dataset.stem(1).with_suffix(".hea")
-    changed(header, header.read_bytes() + b"# note\n")
-    statements = dataset.folder / "scp_statements.csv"
-    changed(statements, statements.read_bytes() + b"VF,ventricular fibrillation,,,1.0,\n")
-    high_rate = dataset.folder / "records500" / "00000" / "00001_hr.hea"
-    high_rate.parent.mkdir(parents=True)
-    changed(high_rate, b"00001_hr 12 500 5000\n")
-
-
-def test_fingerprint_does_not_depend_on_the_place(tmp_path: Path) -> None:
-    one = SmallDataset(tmp_path / "one", records=2)
-    two = SmallDataset(tmp_path / "two", records=2)
-    assert open_source(one.folder).fingerprint() == open_source(two.folder).fingerprint()
+        open_source("ptbxl", dataset.folder).records()

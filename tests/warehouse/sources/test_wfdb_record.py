@@ -12,10 +12,16 @@ import wfdb
 
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
-from warehouse.sources import REASONS, BadRecord, open_source
-from warehouse.sources.wfdb_record import read_independent_leads
+from warehouse.sources.record import REASONS, BadRecord
+from warehouse.sources.recorded_leads import independent_leads
+from warehouse.sources.registry import open_source
+from warehouse.sources.wfdb_record import read_leads, record_files
 
 ROWS_OF_INDEPENDENT = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
+
+
+def read_window(stem: Path) -> np.ndarray:
+    return independent_leads(read_leads(stem), 100, 1000)
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def dataset(tmp_path: Path) -> SmallDataset:
 
 
 def test_real_recordings_in_millivolts(shared_data: Path) -> None:
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     record = source.records()[0]
     low, high = source.read(record, 100), source.read(record, 500)
     assert (low.shape, high.shape, low.dtype) == ((8, 1000), (8, 5000), np.float32)
@@ -35,14 +41,14 @@ def test_real_recordings_in_millivolts(shared_data: Path) -> None:
 
 
 def test_leads_are_found_by_name(shared_data: Path, dataset: SmallDataset) -> None:
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     record = source.records()[1]
     stem = shared_data / "ptbxl" / record.path(100)
     real = wfdb.rdrecord(str(stem))
     order = np.random.default_rng(3).permutation(12)
     names = tuple(str(real.sig_name[channel]).lower() for channel in order)
     permuted = dataset.write_record("permuted", real.p_signal.T[order], leads=names)
-    np.testing.assert_allclose(read_independent_leads(permuted, 100, 1000), source.read(record, 100), atol=1e-6)
+    np.testing.assert_allclose(read_window(permuted), source.read(record, 100), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -61,25 +67,25 @@ def test_units_become_millivolts(dataset: SmallDataset, unit: str, per_mv: float
     stem = dataset.write_record("unit", signal * per_mv, units=("unit",) * 12, gain=1000.0 / per_mv)
     header = stem.with_suffix(".hea")
     header.write_bytes(header.read_text("ascii").replace("/unit ", f"/{unit} ").encode(encoding))
-    np.testing.assert_allclose(read_independent_leads(stem, 100, 1000), signal[ROWS_OF_INDEPENDENT], atol=6e-4)
+    np.testing.assert_allclose(read_window(stem), signal[ROWS_OF_INDEPENDENT], atol=6e-4)
 
 
 def test_longer_recordings_give_their_first_window(dataset: SmallDataset) -> None:
     signal = ordinary_ecg(5, duration_s=25)
     stem = dataset.write_record("long", signal)
-    read = read_independent_leads(stem, 100, 1000)
+    read = read_window(stem)
     np.testing.assert_allclose(read, signal[ROWS_OF_INDEPENDENT, :1000], atol=6e-4)
 
 
 def test_other_leads_are_left_out(dataset: SmallDataset) -> None:
     signal = np.vstack([ordinary_ecg(5), np.zeros((1, 1000))])
     stem = dataset.write_record("fifteen", signal, leads=(*STANDARD_LEADS, "VX"))
-    assert read_independent_leads(stem, 100, 1000).shape == (8, 1000)
+    assert read_window(stem).shape == (8, 1000)
 
 
 def test_eight_leads_are_enough(dataset: SmallDataset) -> None:
     stem = dataset.write_record("eight", ordinary_ecg(5)[ROWS_OF_INDEPENDENT], leads=INDEPENDENT_LEADS)
-    assert read_independent_leads(stem, 100, 1000).shape == (8, 1000)
+    assert read_window(stem).shape == (8, 1000)
 
 
 def with_lead(lead: str, values: float | np.ndarray) -> np.ndarray:
@@ -168,7 +174,7 @@ DAMAGE: dict[str, tuple[str, Callable[[SmallDataset, Path], object]]] = {
 def test_damage_has_a_reason(dataset: SmallDataset, damage: str) -> None:
     reason, apply = DAMAGE[damage]
     apply(dataset, dataset.stem(1))
-    source = open_source(dataset.folder)
+    source = open_source("ptbxl", dataset.folder)
     with pytest.raises(BadRecord) as caught:
         source.read(source.records()[0], 100)
     assert caught.value.reason == reason, caught.value
@@ -178,7 +184,7 @@ def test_damage_has_a_reason(dataset: SmallDataset, damage: str) -> None:
 
 
 def test_rates_without_files_are_missing(dataset: SmallDataset) -> None:
-    source = open_source(dataset.folder)
+    source = open_source("ptbxl", dataset.folder)
     with pytest.raises(BadRecord, match=r"missing_file: 00001_hr\.hea is not there"):
         source.read(source.records()[0], 500)
 
@@ -186,7 +192,14 @@ def test_rates_without_files_are_missing(dataset: SmallDataset) -> None:
 def test_invalid_samples_after_the_window_do_no_harm(dataset: SmallDataset) -> None:
     signal = ordinary_ecg(7, duration_s=12)
     signal[:, 1100:] = np.nan
-    assert read_independent_leads(dataset.write_record("late", signal), 100, 1000).shape == (8, 1000)
+    assert read_window(dataset.write_record("late", signal)).shape == (8, 1000)
+
+
+def test_files_of_a_record_are_those_named_like_it(tmp_path: Path) -> None:
+    for name in ("a/1.hea", "a/1.mat", "a/1.dat", "a/10.hea", "a/notes.txt", "2.hea", "2.dat", "1.dat"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert record_files(tmp_path, ["a/1", "2", "gone/3"]) == ["2.dat", "2.hea", "a/1.dat", "a/1.hea", "a/1.mat"]
 
 
 @pytest.mark.parametrize(("failures", "survives"), [(2, True), (3, False)])
@@ -205,8 +218,8 @@ def test_transient_errors_are_retried(
     monkeypatch.setattr("warehouse.sources.wfdb_record.wfdb.rdrecord", failing)
     monkeypatch.setattr("warehouse.sources.wfdb_record.PAUSE_S", 0.001)
     if survives:
-        assert read_independent_leads(dataset.stem(1), 100, 1000).shape == (8, 1000)
+        assert read_window(dataset.stem(1)).shape == (8, 1000)
     else:
         with pytest.raises(BadRecord, match="unreadable_file: 00001_lr: Stale file handle"):
-            read_independent_leads(dataset.stem(1), 100, 1000)
+            read_window(dataset.stem(1))
     assert len(calls) == 3

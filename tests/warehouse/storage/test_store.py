@@ -76,6 +76,21 @@ def test_staging_survives_a_failure_and_is_continued(tmp_path: Path) -> None:
         assert [staging.has_part("recordings", part) for part in (0, 1)] == [True, False]
 
 
+def test_a_part_that_exists_has_its_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    with store.stage("recordings", "a1") as staging:
+        with monkeypatch.context() as killed:
+            killed.setattr("warehouse.storage.store.write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                staging.write_table("recordings", 0, pa.table({"n": [1]}), note={"kept": 1})
+        assert not staging.has_part("recordings", 0)
+        staging.write_table("recordings", 0, pa.table({"n": [1]}), note={"kept": 1})
+    with store.stage("recordings", "a1") as continued:
+        assert continued.note("recordings", 0) == {"kept": 1}
+        reference = continued.commit(1, lineage())
+    assert [file.path for file in store.manifest(reference).files] == ["recordings/part-00000.parquet"]
+
+
 KILLED_BEFORE_RENAME = """
 import os, pathlib, sys
 import pyarrow as pa

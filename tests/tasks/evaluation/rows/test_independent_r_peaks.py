@@ -10,7 +10,7 @@ import pytest
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import INDEPENDENT_LEADS
 from tasks.evaluation.rows.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
-from warehouse.sources import open_source
+from warehouse.sources.registry import open_source
 
 RATE_HZ = 100
 
@@ -71,7 +71,7 @@ def test_beats_at_the_ends_do_not_count() -> None:
 
 @pytest.mark.slow
 def test_the_two_detectors_agree_on_real_ecgs(shared_data: Path) -> None:
-    source = open_source(shared_data / "ptbxl")
+    source = open_source("ptbxl", shared_data / "ptbxl")
     signal = np.stack(
         [source.read(record, RATE_HZ, 10.0) for record, _ in zip(source.records(), range(60), strict=False)]
     )

@@ -1,0 +1,90 @@
+"""The one record type that every source yields, and the reasons for which a record is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """What a dataset says about one recording; the waveform is read later."""
+
+    record: str
+    """Identifier inside the dataset; the same whatever sampling rate is read."""
+    patient: str
+    """Identifier of the patient inside the dataset."""
+    age_years: float | None
+    """Age at recording; 90 stands for older than 89."""
+    sex: str | None
+    """female or male."""
+    text: str
+    """Report as written; empty when there is none."""
+    statements: tuple[tuple[str, float], ...]
+    """Statements as (code, likelihood in percent); `Source.statements` describes the codes. Likelihood 0 means unknown,
+    not absent; a dataset that states no likelihoods means 100."""
+    superclasses: tuple[str, ...]
+    """Diagnostic superclasses of all statements, whatever their likelihood."""
+    strat_fold: int | None
+    """Patient-disjoint fold, 1 to 10; None where the dataset has no folds, so that ingestion draws one per patient."""
+    coded_views: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL; diagnoses, medications
+    and procedures where admissions are coded."""
+    files: tuple[tuple[int, str], ...] = ()
+    """Sampling rate in Hz and path of the record inside the dataset, without extension; a dataset may hold a record at
+    several rates."""
+
+    def path(self, rate_hz: int) -> str:
+        """The record's path inside the dataset, for people; the identifier where there is no file at that rate."""
+        return dict(self.files).get(rate_hz, self.record)
+
+
+class BadRecord(Exception):  # noqa: N818 - it says what the record is; it is caught per record and quarantined
+    """A record that cannot be used.
+
+    Attributes:
+        reason: reason code, one of `REASONS`.
+        detail: what exactly was wrong, in words.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class RefusedRecord:
+    """A record that cannot be used, as its quarantine row says."""
+
+    record: str
+    reason: str
+    detail: str
+
+
+REASONS = {
+    "bad_statements": "The statements are not a mapping from code to likelihood",
+    "unknown_statement": "A statement is not in the dataset's list of statements",
+    "bad_fold": "The fold is not a whole number from 1 to 10",
+    "bad_path": "The file name is absolute or leaves the dataset",
+    "missing_patient": "The patient is not named, so the record cannot be kept in one split",
+    "duplicate_record": "Another row has the same record identifier",
+    "patient_in_several_splits": "The patient's recordings lie in folds of several splits",
+    "missing_file": "The header or the signal file is not there",
+    "unreadable_file": "The operating system could not read a file",
+    "bad_header": "The header is not valid WFDB",
+    "bad_signal": "The signal file cannot be decoded, e.g. because it is truncated",
+    "checksum": "The signal file is not the one that the header was written for",
+    "duplicate_lead": "A lead is named twice",
+    "missing_lead": "One of the eight independent leads is not there",
+    "unknown_unit": "A lead's unit is not a known unit of voltage",
+    "uncalibrated": "The header gives a lead no gain, so its amplitude means nothing",
+    "wrong_rate": "The sampling rate is not the one that was asked for",
+    "too_short": "The recording is shorter than the window that was asked for",
+    "invalid_samples": "A lead holds samples that are marked invalid or are not finite",
+    "out_of_range": "An amplitude is beyond what can be stored",
+    "no_signal": "Every lead is constant",
+    "lead_identity": "The limb leads contradict each other, so leads were swapped or scaled",
+}
+"""Reason codes of the quarantine and what they mean."""
