@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from models.ecg.measurements import measure
+from models.ecg.r_peaks import locate_r_peaks
 from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, describe
 from tasks.conditions.statement_reader import StatementReader
 from tasks.drawing.ecg_paper import draw_ecg
@@ -73,10 +74,11 @@ def draw_single_ecg(
         detail_steps=sampling.detail_steps,
         trait_guidance=sampling.trait_guidance,
     ).numpy()
-    measured = measure(signal, config.generator.sampling_rate_hz)
+    rate_hz = config.generator.sampling_rate_hz
+    measured = measure(signal, locate_r_peaks(signal, rate_hz), rate_hz)
     subtitle = f"{_asked(condition, config.statements)}  |  {_found(measured)}  |  seed {seed}, model {manifest.id}"
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"
-    figure = draw_ecg(signal[0], config.generator.sampling_rate_hz, text, subtitle, mark)
+    figure = draw_ecg(signal[0], rate_hz, text, subtitle, mark)
     # Without a date in the file, the same request gives the same bytes.
     figure.savefig(
         out,
