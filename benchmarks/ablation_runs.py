@@ -29,7 +29,7 @@ from tasks.evaluation.networks.alignment import STAGE as ALIGNMENT
 from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
 from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
 from tasks.evaluation.task import STAGE as EVALUATION
-from tasks.generation.cohort_table import cohort_table, summarise
+from tasks.generation.cohort_table import cohort_table, part_note, summarise
 from tasks.generation.task import DESIGN_COLUMNS, TABLE
 from tasks.generation.task import STAGE as GENERATION
 from tasks.knowledge.task import RETRIEVAL
@@ -165,8 +165,9 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
         run_logger().info("simulate cohort: fitting the beats of training recordings, if that was not done before")
         beats = recorded_beats(store, recordings)
         started, made = time.monotonic(), 0
-        for part, first in enumerate(range(0, cohort.size, cohort.rows_per_part)):
-            if staging.has_part(TABLE, part):
+        firsts = range(0, cohort.size, cohort.rows_per_part)
+        for part, first in enumerate(firsts):
+            if staging.has_part(TABLE, part, noted=True):
                 continue
             numbers = range(first, min(first + cohort.rows_per_part, cohort.size))
             conditions = [design.ask(cohort.seed, row, source.statements) for row in numbers]
@@ -177,7 +178,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             table = cohort_table(
                 staging.id, numbers, seeds, conditions, entries, signal, beats.rate_hz, model, simulated, beats.facts
             )
-            staging.write_table(TABLE, part, table)
+            staging.write_table(TABLE, part, table, part_note(table))
             made += len(numbers)
             run_logger().info("cohort %s: %d/%d ECGs simulated", cohort.name, numbers[-1] + 1, cohort.size)
         speed = {"records_per_second": round(made / (time.monotonic() - started), 2)} if made else {}
@@ -188,7 +189,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             samples=source.samples,
             design=design.facts,
             **speed,
-            **summarise(staging.path / TABLE),
+            **summarise([staging.note(TABLE, part) for part in range(len(firsts))]),
         )
         return Result(rows=cohort.size, facts=facts)
 

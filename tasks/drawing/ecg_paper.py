@@ -5,6 +5,8 @@ Matplotlib's object interface only: no pyplot, no state shared between figures, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -26,6 +28,11 @@ RHYTHM_LEAD: Final = "II"
 COLUMN_S: Final = 2.5
 DRAWN_HZ: Final = 500.0
 ROW_MM: Final = 27.0
+"""Smallest distance of two rows' baselines."""
+GAP_MM: Final = 3.0
+"""Smallest distance of a trace from the row above it and from the title."""
+LIMIT_MM: Final = 60.0
+"""Deflections beyond 6 mV are cut: no heart makes them, and they would leave the sheet."""
 HEADER_MM, FOOTER_MM, LEFT_MM, RIGHT_MM = 20.0, 9.0, 14.0, 6.0
 PULSE_MM: Final = 5.0
 """Width of the calibration pulse: 0.2 s."""
@@ -44,7 +51,8 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
         mark: printed in the footer so that nobody takes the picture for a patient's; empty for none.
 
     Returns:
-        A figure with a canvas, in true size: save it at any dpi and 25 mm are one second.
+        A figure with a canvas, in true size: save it at any dpi and 25 mm are one second. Rows lie as far apart as
+        their waves need, so that tall R waves reach neither the row above nor the title.
 
     Raises:
         ValueError: `signal` is not (8, samples) or shorter than two samples.
@@ -53,22 +61,22 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
         raise ValueError(f"expected (8, samples), got {signal.shape}")
     twelve = dict(zip(STANDARD_LEADS, to_twelve_leads(np.asarray(signal, dtype=np.float64)), strict=True))
     seconds = len(LAYOUT[0]) * COLUMN_S
-    width = LEFT_MM + seconds * MM_PER_S + RIGHT_MM
-    height = HEADER_MM + (len(LAYOUT) + 1) * ROW_MM + FOOTER_MM
+    rows = [
+        *([_Stretch(twelve[name], rate_hz, at * COLUMN_S, name) for at, name in enumerate(names)] for names in LAYOUT),
+        [_Stretch(twelve[RHYTHM_LEAD], rate_hz, 0.0, RHYTHM_LEAD, seconds)],
+    ]
+    baselines, depth = _baselines(rows)
+    width, height = LEFT_MM + seconds * MM_PER_S + RIGHT_MM, depth + FOOTER_MM
     figure, axes = _paper(width, height)
-    for row, names in enumerate(LAYOUT):
-        baseline = height - HEADER_MM - (row + 0.5) * ROW_MM
+    for row, below in zip(rows, baselines, strict=True):
+        baseline = height - below
         _calibration_pulse(axes, baseline)
-        for column, name in enumerate(names):
-            _trace(axes, twelve[name], rate_hz, column * COLUMN_S, (column + 1) * COLUMN_S, baseline, ROW_MM)
-            left = LEFT_MM + column * COLUMN_S * MM_PER_S
-            _lead_label(axes, name, left, baseline)
-            if column:
+        for stretch in row:
+            _trace(axes, stretch.lead, rate_hz, stretch.start_s, stretch.start_s + stretch.length_s, baseline)
+            left = LEFT_MM + stretch.start_s * MM_PER_S
+            _lead_label(axes, stretch.name, left, baseline)
+            if stretch.start_s:
                 axes.plot([left, left], [baseline - 3, baseline + 3], color=INK, linewidth=0.5)
-    baseline = height - HEADER_MM - (len(LAYOUT) + 0.5) * ROW_MM
-    _calibration_pulse(axes, baseline)
-    _trace(axes, twelve[RHYTHM_LEAD], rate_hz, 0.0, seconds, baseline, ROW_MM)
-    _lead_label(axes, RHYTHM_LEAD, LEFT_MM, baseline)
     axes.text(LEFT_MM - 9, height - 4.2, title, fontsize=11, fontweight="bold", va="top", color=INK)
     axes.text(LEFT_MM - 9, height - 10.2, subtitle, fontsize=8, va="top", color=MUTED)
     axes.text(LEFT_MM - 9, 3.4, "25 mm/s    10 mm/mV", fontsize=7.5, va="center", color=INK)
@@ -116,10 +124,46 @@ def draw_comparison(
                 _halo(axes.text(left, top - 3.0, row[0], fontsize=8.5, color=INK, zorder=4))
             for column, name in enumerate(leads):
                 start = left + column * (piece + gap)
-                _trace(axes, twelve[name], rate_hz, 0.0, seconds, top - head - pitch / 2 + 2, pitch, start)
+                _trace(axes, twelve[name], rate_hz, 0.0, seconds, top - head - pitch / 2 + 2, 1.35 * pitch, start)
                 _halo(axes.text(start, top - 7.0, name, fontsize=7, fontweight="bold", color=INK, zorder=4))
     axes.text(width - 6.0, 2.5, "25 mm/s    10 mm/mV", fontsize=7, va="center", ha="right", color=MUTED)
     return figure
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A piece of a lead (mV) in a row of the sheet."""
+
+    lead: np.ndarray
+    rate_hz: float
+    start_s: float
+    name: str
+    length_s: float = COLUMN_S
+
+    @property
+    def reach_mm(self) -> tuple[float, float]:
+        """How far it reaches above and below its baseline, as drawn."""
+        first, last = round(self.start_s * self.rate_hz), round((self.start_s + self.length_s) * self.rate_hz)
+        drawn = (self.lead[first : last + 1] - np.median(self.lead)) * MM_PER_MV
+        if not len(drawn):
+            return 0.0, 0.0
+        return min(max(float(drawn.max()), 0.0), LIMIT_MM), min(max(-float(drawn.min()), 0.0), LIMIT_MM)
+
+
+def _baselines(rows: list[list[_Stretch]]) -> tuple[list[float], float]:
+    """Where the baselines of rows lie and where the last row ends, in mm from the upper edge."""
+    reach = [[stretch.reach_mm for stretch in row] for row in rows]
+    highest = [max(up for up, _ in row) for row in reach]
+    lowest = [max(down for _, down in row) for row in reach]
+    found = [HEADER_MM + max(ROW_MM / 2, highest[0] + GAP_MM)]
+    for above, below in pairwise(range(len(rows))):
+        # Columns that lie one below the other must not touch; a strip lies below all of them.
+        if len(reach[above]) == len(reach[below]):
+            apart = max(down + up for (_, down), (up, _) in zip(reach[above], reach[below], strict=True))
+        else:
+            apart = lowest[above] + highest[below]
+        found.append(found[-1] + max(ROW_MM, apart + GAP_MM))
+    return found, found[-1] + max(ROW_MM / 2, lowest[-1] + GAP_MM)
 
 
 def _paper(width_mm: float, height_mm: float) -> tuple[Figure, Axes]:
@@ -146,10 +190,11 @@ def _trace(
     start_s: float,
     stop_s: float,
     baseline: float,
-    height: float,
+    limit: float = LIMIT_MM,
     left: float | None = None,
 ) -> None:
-    """Draw a lead from start to stop (seconds) around a baseline (mm); its scale is kept, far outliers are cut."""
+    """Draw a lead from start to stop (seconds) around a baseline (mm); its scale is kept, what is beyond a limit (mm)
+    is cut."""
     first, last = round(start_s * rate_hz), min(round(stop_s * rate_hz), len(lead) - 1)
     if first >= last:
         return
@@ -158,7 +203,6 @@ def _trace(
     volts = CubicSpline(np.arange(len(lead)), lead)(at)
     origin = LEFT_MM if left is None else left - start_s * MM_PER_S
     # The baseline of the whole lead, so that the strip stays in its row whatever the electrode offset.
-    limit = 1.35 * height
     y = np.clip(baseline + (volts - np.median(lead)) * MM_PER_MV, baseline - limit, baseline + limit)
     axes.plot(
         origin + at / rate_hz * MM_PER_S,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from models.ecg.measurements import measure
@@ -72,28 +70,34 @@ def superclasses_of(statements: tuple[str, ...], statement_facts: StatementFacts
     return [name for name in SUPERCLASSES if name in held]
 
 
-def summarise(folder: Path) -> dict[str, Any]:
-    """What is worth knowing of a cohort without reading it; one part in memory at a time."""
+def part_note(table: pa.Table) -> dict[str, Any]:
+    """What `summarise` needs to know of one part of a cohort, as JSON values."""
+    flags = table.column("quality_flags").to_pylist()
+    asked, found = (
+        table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
+        for name in ("target_heart_rate_bpm", "heart_rate_bpm")
+    )
+    difference = np.abs(found - asked)
+    return {
+        "quality_flags": Counter(flag for row in flags for flag in row),
+        "flagged": sum(bool(row) for row in flags),
+        "heart_rate_measured": int(np.isfinite(difference).sum()),
+        "heart_rate_error_bpm": float(np.nansum(difference)),
+        "einthoven_residual_mv": einthoven_residual(to_twelve_leads(from_lead_columns(table).astype(np.float64))),
+    }
+
+
+def summarise(notes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is worth knowing of a cohort without reading it, from the notes of its parts."""
     flags: Counter[str] = Counter()
-    flagged = measured = 0
-    error = residual = 0.0
-    for path in sorted(folder.glob("part-*.parquet")):
-        table = pq.read_table(path)
-        of_rows = table.column("quality_flags").to_pylist()
-        flags.update(flag for row in of_rows for flag in row)
-        flagged += sum(bool(row) for row in of_rows)
-        asked, found = (
-            table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
-            for name in ("target_heart_rate_bpm", "heart_rate_bpm")
-        )
-        difference = np.abs(found - asked)
-        measured += int(np.isfinite(difference).sum())
-        error += float(np.nansum(difference))
-        residual = max(residual, einthoven_residual(to_twelve_leads(from_lead_columns(table).astype(np.float64))))
+    for note in notes:
+        flags.update(note["quality_flags"])
+    measured = sum(note["heart_rate_measured"] for note in notes)
+    error = sum(note["heart_rate_error_bpm"] for note in notes)
     return {
         "quality_flags": dict(flags.most_common()),
-        "flagged": flagged,
+        "flagged": sum(note["flagged"] for note in notes),
         "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,
         "heart_rate_measured": measured,
-        "einthoven_residual_mv": residual,
+        "einthoven_residual_mv": max((note["einthoven_residual_mv"] for note in notes), default=0.0),
     }

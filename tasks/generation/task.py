@@ -102,7 +102,7 @@ def _generate(
         design.left_out,
     )
     parts = -(-settings.size // settings.rows_per_part)
-    missing = [part for part in range(parts) if not staging.has_part(TABLE, part)]
+    missing = [part for part in range(parts) if not staging.has_part(TABLE, part, noted=True)]
     if len(missing) < parts:
         logger.info("cohort %s: %d of %d parts are already there", settings.name, parts - len(missing), parts)
     speed = {}
@@ -131,7 +131,7 @@ def _generate(
         samples=source.samples,
         design=design.facts,
         **speed,
-        **summarise(staging.path / TABLE),
+        **summarise([staging.note(TABLE, part) for part in range(parts)]),
     )
     return Result(rows=settings.size, facts=facts)
 
@@ -221,12 +221,15 @@ class PartWriter:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write one part; returns its row count, or what failed (Ray would wrap an exception in its own)."""
+        from tasks.generation.cohort_table import part_note
+
         part = int(batch["part"][0])
         first = part * self.settings.rows_per_part
         numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
         failure = ""
         try:
-            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, self.generate(numbers))
+            table = self.generate(numbers)
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, part_note(table))
         except EinthovenError as error:
             failure = str(error)
         return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}

@@ -27,8 +27,7 @@ class SourceRecord:
     strat_fold: int | None
     """Patient-disjoint fold, 1 to 10; None where the dataset has no folds, so that ingestion draws one per patient."""
     coded_views: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL; diagnoses, medications
-    and procedures where admissions are coded."""
+    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL."""
     files: tuple[tuple[int, str], ...] = ()
     """Sampling rate in Hz and path of the record inside the dataset, without extension; a dataset may hold a record at
     several rates."""

@@ -98,9 +98,9 @@ class Staging:
             write_text(self._note(name, part), json.dumps(note))
         return write_parquet(table, self._part(name, part))
 
-    def has_part(self, name: str, part: int) -> bool:
-        """Whether this part is written, perhaps by an earlier, interrupted run."""
-        return self._part(name, part).exists()
+    def has_part(self, name: str, part: int, noted: bool = False) -> bool:
+        """Whether this part is written, perhaps by an earlier, interrupted run; with `noted`, its note as well."""
+        return self._part(name, part).exists() and (not noted or self._note(name, part).exists())
 
     def note(self, name: str, part: int) -> Any:
         """The note of a part that `write_table` wrote with one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -72,6 +73,21 @@ def test_columns_show_simultaneous_stretches_of_all_twelve_leads(signal: np.ndar
         stretch = twelve[name][first : first + 100]
         assert np.corrcoef(line[: 5 * 100 : 5, 1], stretch)[0, 1] > 0.999, name
     assert set(STANDARD_LEADS) <= set(texts(figure))
+
+
+def test_tall_waves_reach_neither_the_row_above_nor_the_title(signal: np.ndarray) -> None:
+    tall = signal * (4.0 / np.abs(signal).max(axis=1, keepdims=True))  # R or S waves of 4 mV in every lead
+    figure = draw_ecg(tall, 100, "Left ventricular hypertrophy", "male, 70 years")
+    *columns, strip = traces(figure)
+    title = min(text.get_position()[1] for text in figure.axes[0].texts if "male" in text.get_text())
+    rows = [columns[at : at + 4] for at in (0, 4, 8)]
+    assert max(line[:, 1].max() for line in rows[0]) < title - 3.0
+    for above, below in pairwise(rows):
+        for higher, lower in zip(above, below, strict=True):
+            assert lower[:, 1].max() < higher[:, 1].min()
+    assert strip[:, 1].max() < min(line[:, 1].min() for line in rows[2])
+    heights = {round(float(np.ptp(line[:, 1])), 1) for line in columns}
+    assert max(heights) > 40.0, "the scale is kept: 4 mV are 40 mm"
 
 
 def test_it_carries_scale_title_and_mark(signal: np.ndarray) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.leads import LEAD_COLUMNS
 from tasks.conditions.cohort_design import row_seed
+from tasks.generation.cohort_table import part_note
 from tasks.generation.task import GenerationError, generate_ecgs
 from tasks.settings import CohortSettings, ComputeSettings, KnowledgeSettings
 from tests.tasks.clinic import put_model, put_recordings, recordings_table
 from warehouse.schema import cohorts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store
+from warehouse.storage.store import Store, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +54,11 @@ def rows_of(store: Store, cohort: Reference) -> pa.Table:
     return store.read(cohort, "cohorts").drop_columns(["ecg_id"]).combine_chunks()
 
 
+def facts_of(store: Store, cohort: Reference) -> dict[str, Any]:
+    """The facts but how fast it was."""
+    return {name: fact for name, fact in store.manifest(cohort).facts.items() if "second" not in name}
+
+
 def test_a_cohort_follows_its_schema_and_its_conditions(store: Store, cohort: Reference) -> None:
     table = store.read(cohort, "cohorts")
     assert table.schema.equals(cohorts(1000, 100))
@@ -70,7 +80,11 @@ def test_facts_say_how_it_went(store: Store, cohort: Reference) -> None:
     assert facts["records_per_second"] > 0
     assert facts["design"]["training_recordings"] == 48
     flags = [flag for row in store.read(cohort, "cohorts")["quality_flags"].to_pylist() for flag in row]
-    assert sum(facts["quality_flags"].values()) == len(flags)
+    assert facts["quality_flags"] == Counter(flags)
+    known = store.read(cohort, "cohorts", ["heart_rate_bpm", "target_heart_rate_bpm"])
+    found, asked = (np.array(column.to_pylist(), dtype=float) for column in known.columns)
+    assert facts["heart_rate_mae_bpm"] == pytest.approx(np.nanmean(np.abs(found - asked)), abs=1e-3)
+    assert facts["heart_rate_measured"] == np.isfinite(found).sum()
 
 
 def test_rows_do_not_depend_on_batches_workers_or_cohort_size(
@@ -92,11 +106,15 @@ def test_a_killed_run_continues_with_what_it_had_and_ends_with_the_same_rows(
     (folder / "MANIFEST.json").unlink()
     (folder / "cohorts" / "part-00001.parquet").rename(folder / "cohorts" / ".part-00001.parquet.0a1b2c3d")
     kept = (folder / "cohorts" / "part-00000.parquet").stat().st_mtime_ns
-    folder.rename(other.staging_folder("cohort", cohort.id))
+    staging = other.staging_folder("cohort", cohort.id)
+    folder.rename(staging)
+    note = part_note(pq.read_table(staging / "cohorts" / "part-00000.parquet"))
+    write_text(staging / "_notes" / "cohorts" / "part-00000.json", json.dumps(note))
     again = generate(other, inputs, SETTINGS)
     assert (folder / "cohorts" / "part-00000.parquet").stat().st_mtime_ns == kept
     assert not list(folder.rglob(".*"))
     assert rows_of(other, again).equals(rows_of(store, cohort))
+    assert facts_of(other, again) == facts_of(store, cohort)
 
 
 def test_what_is_already_there_is_not_generated_again(

@@ -84,7 +84,10 @@ def test_a_part_that_exists_has_its_note(tmp_path: Path, monkeypatch: pytest.Mon
             with pytest.raises(KeyboardInterrupt):
                 staging.write_table("recordings", 0, pa.table({"n": [1]}), note={"kept": 1})
         assert not staging.has_part("recordings", 0)
+        staging.write_table("recordings", 0, pa.table({"n": [1]}))
+        assert not staging.has_part("recordings", 0, noted=True)
         staging.write_table("recordings", 0, pa.table({"n": [1]}), note={"kept": 1})
+        assert staging.has_part("recordings", 0, noted=True)
     with store.stage("recordings", "a1") as continued:
         assert continued.note("recordings", 0) == {"kept": 1}
         reference = continued.commit(1, lineage())
