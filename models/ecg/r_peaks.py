@@ -28,15 +28,19 @@ SMALLEST_LEAD_MV = 0.02
 """A lead whose QRS band spans less is flat."""
 CHUNK = 256
 """Recordings searched at once: bounds memory."""
-SAMPLE_DIGITS = 3
 
 
 def in_samples(r_peaks_s: Sequence[np.ndarray], rate_hz: float) -> list[np.ndarray]:
-    """R peaks in samples, as `locate_r_peaks` found them to 1/1000 sample, from seconds in float32.
+    """R peaks in samples as `locate_r_peaks` finds them, from float32 seconds; to 1/1000 sample in 10 s at 500 Hz.
 
-    Rounding takes away what float32 lost, so that a peak midway between two samples goes to the same one of them again.
+    A peak midway between two samples is exactly there again, so that it is rounded to the same sample.
     """
-    return [np.round(peaks.astype(np.float64) * rate_hz, SAMPLE_DIGITS) for peaks in r_peaks_s]
+    found = []
+    for seconds in r_peaks_s:
+        samples = seconds.astype(np.float64) * rate_hz
+        half = np.round(2 * samples) / 2
+        found.append(np.where((half / rate_hz).astype(np.float32) == seconds, half, samples))
+    return found
 
 
 def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from warehouse.storage.store import Staging, Store, write_text
 from warehouse.storage.waveform_file import waveform_file
 from warehouse.storage.waveforms import from_r_peak_column
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=6)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=7)
 FACTS: Final = "_facts.json"
 
 

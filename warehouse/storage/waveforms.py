@@ -74,7 +74,7 @@ def to_r_peak_column(r_peaks: Sequence[np.ndarray], rate_hz: float) -> pa.Array:
 def from_r_peak_column(table: pa.Table) -> list[np.ndarray]:
     """R peaks of each row of a table, float32 seconds; `models.ecg.r_peaks.in_samples` makes samples of them."""
     column = table.column(R_PEAK_COLUMN).combine_chunks()
-    values, ends = column.flatten().to_numpy(zero_copy_only=False), np.cumsum(column.value_lengths())
+    values, ends = np.array(column.flatten()), np.cumsum(column.value_lengths())
     return [values[start:end] for start, end in pairwise([0, *ends])]
 
 
