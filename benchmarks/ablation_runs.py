@@ -40,7 +40,7 @@ from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Staging, Store
 
-SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=2)
+SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=3)
 SIMULATOR: Final = {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION}
 STAGES: Final = (AUTOENCODER, TRAINING, GENERATION, SIMULATION, CLASSIFIER, ALIGNMENT, EVALUATION)
 """What happens between recordings with their knowledge base, whose ids hold their own versions, and figures."""

@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.record import arguments
 from flows.profiles import load_settings
 from models.ecg.median_beats import AFTER_R_S, BEFORE_R_S, median_beats
-from models.ecg.r_peaks import locate_r_peaks
+from models.ecg.r_peaks import in_samples
 from models.leads import STANDARD_LEADS, to_twelve_leads
 from tasks.drawing.ecg_paper import draw_comparison
 from tasks.drawing.report_figures import REAL, STYLE, SYNTHETIC
@@ -116,7 +116,7 @@ def draw_beats(conditions: dict[str, tuple[EcgSet, EcgSet]], rate_hz: float) -> 
 
 def _twelve_lead_beats(ecgs: EcgSet, rate_hz: float) -> np.ndarray:
     """Median beat of each ECG that has two beats: (n, 12, samples) mV."""
-    found = median_beats(ecgs.signal, locate_r_peaks(ecgs.signal, rate_hz), rate_hz)
+    found = median_beats(ecgs.signal, in_samples(ecgs.r_peaks_s, rate_hz), rate_hz)
     return np.stack([to_twelve_leads(beat.astype(np.float64)) for beat in found.beat])
 
 

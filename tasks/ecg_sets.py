@@ -11,12 +11,17 @@ import pyarrow.compute as pc
 
 from models.leads import LEAD_COLUMNS
 from models.superclasses import SUPERCLASSES
-from warehouse.schema import MEASURED_FEATURES
+from warehouse.schema import MEASURED_FEATURES, R_PEAK_COLUMN
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
-from warehouse.storage.waveforms import from_lead_columns
+from warehouse.storage.waveforms import from_lead_columns, from_r_peak_column
 
-SHARED_COLUMNS = ("superclasses", "statements", "age_years", "sex", "text", *MEASURED_FEATURES, *LEAD_COLUMNS)
+SHARED_COLUMNS = (
+    *("superclasses", "statements", "age_years", "sex", "text"),
+    R_PEAK_COLUMN,
+    *MEASURED_FEATURES,
+    *LEAD_COLUMNS,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,11 @@ class EcgSet:
     def number(self, column: str) -> np.ndarray:
         """A numeric column, (n,) float64, NaN where null."""
         return self.table.column(column).to_numpy(zero_copy_only=False).astype(np.float64)
+
+    @cached_property
+    def r_peaks_s(self) -> list[np.ndarray]:
+        """R peaks of each row in seconds, as they were located when it was stored."""
+        return from_r_peak_column(self.table)
 
     @cached_property
     def statements(self) -> list[frozenset[str]]:

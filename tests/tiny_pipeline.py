@@ -189,7 +189,7 @@ class TinyPipeline:
         return self._put("cohort", [model, knowledge, recordings], {"cohorts": table}, rows, settings)
 
     def _waveform_table(self, table_schema: pa.Schema, columns: dict[str, Any], rates: np.ndarray) -> pa.Table:
-        columns |= to_measured_columns(measured(rates, self.rng))
+        columns |= {"r_peak_s": [[0.4, 1.2, 2.0]] * len(rates)} | to_measured_columns(measured(rates, self.rng))
         columns |= to_lead_columns(sinus_waves(rates, self.rng))
         return pa.table(columns, schema=table_schema)
 

@@ -63,6 +63,7 @@ def measured_columns() -> list[pa.Field]:
     ]
 
 
+R_PEAK_COLUMN = "r_peak_s"
 MEASURED_FEATURES = tuple(field.name for field in measured_columns())
 
 
@@ -76,7 +77,14 @@ def lead_columns(samples: int) -> list[pa.Field]:
 
 def _waveform_table(fields: list[pa.Field], samples: int, rate_hz: int) -> pa.Schema:
     metadata = {"samples": str(samples), "sampling_rate_hz": str(rate_hz)}
-    return pa.schema([*fields, *measured_columns(), *lead_columns(samples)], metadata=metadata)
+    r_peaks = column(
+        R_PEAK_COLUMN,
+        pa.list_(pa.float32()),
+        "R peaks from the first sample, ascending; between samples where need be",
+        "s",
+        nullable=False,
+    )
+    return pa.schema([*fields, r_peaks, *measured_columns(), *lead_columns(samples)], metadata=metadata)
 
 
 def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:

@@ -19,13 +19,14 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.simulator_alone.beat_library import BeatLibrary, fit_library, simulate_from
 from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
-from models.ecg.r_peaks import locate_r_peaks
+from models.ecg.r_peaks import in_samples
 from tasks.conditions.condition import Condition, StatementFacts, conditions_of
 from tasks.generation.cohort_table import superclasses_of
 from warehouse.errors import EinthovenError
+from warehouse.schema import R_PEAK_COLUMN
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
-from warehouse.storage.waveforms import LEAD_COLUMNS, from_lead_columns
+from warehouse.storage.waveforms import LEAD_COLUMNS, from_lead_columns, from_r_peak_column
 
 VERSION: Final = 1
 """Raised when the same recordings would give other waves."""
@@ -98,8 +99,8 @@ def recorded_beats(store: Store, recordings: Reference, steps: int = 150) -> Rec
         SimulatorBaselineError: no training recording is usable.
     """
     source = store.manifest(recordings).facts
-    columns = ["split", "quality_flags", "statements", "age_years", "sex", "heart_rate_bpm", *LEAD_COLUMNS]
-    table = store.read(recordings, "recordings", columns)
+    columns = ["split", "quality_flags", "statements", "age_years", "sex", "heart_rate_bpm", R_PEAK_COLUMN]
+    table = store.read(recordings, "recordings", [*columns, *LEAD_COLUMNS])
     table = table.filter(pc.equal(table["split"], "train"))
     usable = [
         not any(flag.startswith(prefix) for flag in flags or [] for prefix in UNUSABLE_FLAGS)
@@ -112,7 +113,7 @@ def recorded_beats(store: Store, recordings: Reference, steps: int = 150) -> Rec
         library = BeatLibrary(**load_file(path))
     else:
         signal = from_lead_columns(table)
-        peaks = locate_r_peaks(signal, rate_hz)
+        peaks = in_samples(from_r_peak_column(table), rate_hz)
         if not any(len(each) >= 2 for each in peaks):
             raise SimulatorBaselineError(f"{recordings}: no usable training recording has two beats to fit")
         library = fit_library(signal, peaks, rate_hz, steps)

@@ -5,6 +5,7 @@ The same functions measure real, simulated and generated ECGs, so that their dis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,7 @@ import numpy as np
 from models.ecg.delineation import Boundaries, delineate, pr_level
 from models.ecg.median_beats import GRID_HZ, MedianBeats, median_beats
 from models.ecg.quality_flags import flat_standard_leads
-from models.ecg.r_peaks import detect_r_peaks, locate_r_peaks
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES, STANDARD_LEADS, to_twelve_leads
-
-__all__ = ["SCALAR_FEATURES", "detect_r_peaks", "measure"]
 
 SCALAR_FEATURES: Final = (
     "heart_rate_bpm",
@@ -36,11 +34,12 @@ CHUNK = 256
 ST_AFTER_J = round(0.06 * GRID_HZ)
 
 
-def measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
+def measure(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> dict[str, np.ndarray]:
     """Measure each recording.
 
     Args:
         signal: (batch, 8, samples), mV, leads in the order of `models.leads.INDEPENDENT_LEADS`.
+        r_peaks: positions in samples per recording, from `models.ecg.r_peaks.locate_r_peaks`.
         rate_hz: sampling rate.
 
     Returns:
@@ -52,20 +51,20 @@ def measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
         NaN where a value cannot be measured: fewer than two R peaks, no such wave, a flat lead.
     """
     parts = [
-        _measure(np.asarray(signal[at : at + CHUNK], dtype=np.float32), rate_hz) for at in range(0, len(signal), CHUNK)
+        _measure(np.asarray(signal[at : at + CHUNK], dtype=np.float32), r_peaks[at : at + CHUNK], rate_hz)
+        for at in range(0, len(signal), CHUNK)
     ]
     if not parts:
-        return _measure(np.zeros((0, len(INDEPENDENT_LEADS), 1), dtype=np.float32), rate_hz)
+        return _measure(np.zeros((0, len(INDEPENDENT_LEADS), 1), dtype=np.float32), [], rate_hz)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _measure(signal: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
+def _measure(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> dict[str, np.ndarray]:
     batch = len(signal)
     measured = {name: np.full(batch, np.nan) for name in SCALAR_FEATURES}
     measured |= {name: np.full((batch, len(STANDARD_LEADS)), np.nan) for name in LEAD_FEATURES}
     measured["p_present"] = np.zeros(batch, dtype=bool)
     clean = np.nan_to_num(signal, posinf=0.0, neginf=0.0)
-    r_peaks = locate_r_peaks(clean, rate_hz)
     measured["r_peaks"][:] = [len(peaks) for peaks in r_peaks]
     beats = median_beats(clean, r_peaks, rate_hz)
     if not len(beats.rows):

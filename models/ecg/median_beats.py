@@ -5,6 +5,7 @@ Aligning the beats and taking their median removes noise, ectopic beats and what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ def earliest_p_s(rr_s: np.ndarray) -> np.ndarray:
     return np.clip(rr_s - 0.42 * np.sqrt(rr_s), 0.17, 0.36)
 
 
-def median_beats(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) -> MedianBeats:
+def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> MedianBeats:
     """Align the beats of each recording and take their median.
 
     Args:

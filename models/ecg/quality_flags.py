@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
-from models.ecg.r_peaks import detect_r_peaks
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES
 
 CHUNK = 256
@@ -19,11 +20,12 @@ NOISY_MV = 0.03
 WANDER_MV = 0.5
 
 
-def quality_flags(signal: np.ndarray, rate_hz: float) -> list[list[str]]:
+def quality_flags(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> list[list[str]]:
     """What is wrong with each recording; an empty list when nothing is.
 
     Args:
         signal: (batch, 8, samples), mV, leads in the order of `models.leads.INDEPENDENT_LEADS`.
+        r_peaks: of each recording, from `models.ecg.r_peaks.locate_r_peaks`.
         rate_hz: sampling rate.
 
     Returns:
@@ -43,7 +45,7 @@ def quality_flags(signal: np.ndarray, rate_hz: float) -> list[list[str]]:
             for row, lead in zip(*np.nonzero(found), strict=True):
                 flags[at + row].append(f"{name}_{INDEPENDENT_LEADS[lead].lower()}")
         per_recording = {
-            "no_r_peaks": np.asarray([not len(peaks) for peaks in detect_r_peaks(clean, rate_hz)]),
+            "no_r_peaks": np.asarray([not len(peaks) for peaks in r_peaks[at : at + CHUNK]]),
             "baseline_wander": _wander(clean, rate_hz) > WANDER_MV,
             "noisy": _noise(clean).max(axis=-1) > NOISY_MV,
         }

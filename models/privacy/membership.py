@@ -7,6 +7,7 @@ leak membership (Yao et al., arXiv 2505.01524).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,6 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from models.ecg.r_peaks import detect_r_peaks
 from models.evaluation.metrics import Estimate, patient_weights, percentile_interval, weighted_auc, wilson
 
 BEFORE_R_S, AFTER_R_S = 0.25, 0.45
@@ -25,11 +25,12 @@ DIMENSIONS = 12
 FALSE_POSITIVE_RATE = 0.01
 
 
-def mean_beats(signal: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
+def mean_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean beat and rhythm of recordings.
 
     Args:
         signal: (n, 8, samples), mV.
+        r_peaks: positions in samples per recording, from `models.ecg.r_peaks.locate_r_peaks`.
 
     Returns:
         Mean beats (n, 8, beat samples) in mV without their own mean, and rhythm (n, 2): log RR in seconds and RR spread
@@ -39,7 +40,8 @@ def mean_beats(signal: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray
     window = np.arange(-before, after)
     beats = np.empty((len(signal), signal.shape[1], len(window)), np.float32)
     rhythm = np.zeros((len(signal), 2))
-    for row, peaks in enumerate(detect_r_peaks(signal, rate_hz)):
+    for row, located in enumerate(r_peaks):
+        peaks = np.rint(located).astype(np.int64)
         whole = peaks[(peaks >= before) & (peaks + after <= signal.shape[2])]
         centres = whole if len(whole) else np.array([before])
         beats[row] = signal[row][:, centres[:, None] + window].mean(axis=1)
@@ -49,18 +51,20 @@ def mean_beats(signal: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray
     return beats - beats.mean(axis=2, keepdims=True), rhythm
 
 
-def representation(signals: list[np.ndarray], fitted_on: list[int], rate_hz: int) -> list[np.ndarray]:
+def representation(
+    sets: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], fitted_on: list[int], rate_hz: int
+) -> list[np.ndarray]:
     """Where recordings lie in a space in which near means alike: principal components of mean beats, and rhythm.
 
     Args:
-        signals: sets of recordings, each (n, 8, samples) in mV.
+        sets: of recordings, each the signal (n, 8, samples) in mV and the R peaks in samples.
         fitted_on: which of the sets an adversary could fit the space on (the released one and reference data).
 
     Returns:
         One (n, dimensions) array per set.
     """
-    found = [mean_beats(signal, rate_hz) for signal in signals]
-    known = np.concatenate([found[one][0].reshape(len(signals[one]), -1) for one in fitted_on])
+    found = [mean_beats(signal, r_peaks, rate_hz) for signal, r_peaks in sets]
+    known = np.concatenate([found[one][0].reshape(len(found[one][0]), -1) for one in fitted_on])
     components = PCA(min(DIMENSIONS, *known.shape), svd_solver="full").fit(known)
     scale = float(np.sqrt(components.explained_variance_[0])) or 1.0
     rhythm = StandardScaler().fit(np.concatenate([found[one][1] for one in fitted_on]))

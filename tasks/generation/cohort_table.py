@@ -11,11 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
+from models.ecg.r_peaks import locate_r_peaks
 from models.leads import einthoven_residual, to_twelve_leads
 from models.superclasses import SUPERCLASSES
 from tasks.conditions.condition import Condition, StatementFacts, describe
 from warehouse import schema
-from warehouse.storage.waveforms import from_lead_columns, to_lead_columns, to_measured_columns
+from warehouse.storage.waveforms import from_lead_columns, to_lead_columns, to_measured_columns, to_r_peak_column
 
 
 def cohort_table(
@@ -39,7 +40,8 @@ def cohort_table(
     stored = from_lead_columns(pa.table(leads))
     # One thread: with more, matrix products round differently, and a row must not depend on the number of workers.
     with threadpool_limits(1):
-        measured, flags = measure(stored, rate_hz), quality_flags(stored, rate_hz)
+        r_peaks = locate_r_peaks(stored, rate_hz)
+        measured, flags = measure(stored, r_peaks, rate_hz), quality_flags(stored, r_peaks, rate_hz)
     columns: dict[str, Any] = {
         "ecg_id": [f"{cohort}-{row:07d}" for row in numbers],
         "row_number": list(numbers),
@@ -55,6 +57,7 @@ def cohort_table(
         "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],
         "knowledge_entries": entries,
         "quality_flags": flags,
+        "r_peak_s": to_r_peak_column(r_peaks, rate_hz),
         **to_measured_columns(measured),
         **leads,
     }

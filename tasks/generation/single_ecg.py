@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.ecg.measurements import measure
+from models.ecg.r_peaks import locate_r_peaks
 from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, describe
 from tasks.conditions.statement_reader import StatementReader
 from tasks.drawing.ecg_paper import draw_ecg
@@ -68,7 +69,8 @@ def draw_single_ecg(
     config = load_config(store.folder("model", model.id))
     rate_hz = config.generator.sampling_rate_hz
     ecg = sample_single_ecg(store, model, text, age, sex, heart_rate, seed)
-    found = _found(measure(ecg.signal[None], rate_hz))
+    signal = ecg.signal[None]
+    found = _found(measure(signal, locate_r_peaks(signal, rate_hz), rate_hz))
     subtitle = f"{_asked(ecg.condition, config.statements)}  |  {found}  |  seed {seed}, model {model.id}"
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"
     figure = draw_ecg(ecg.signal, rate_hz, text, subtitle, mark)

@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
+from models.ecg.r_peaks import locate_r_peaks
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.schema import recordings
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
 from warehouse.sources.source import Source
 from warehouse.storage.store import Staging
-from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns, to_r_peak_column
 
 LOG_EVERY_S = 10.0
 TABLE = "recordings"
@@ -148,6 +149,7 @@ def recordings_table(source: Source, window: Window, kept: list[Assignment], sig
         signal: (rows, 8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
     """
     records = [assignment.record for assignment in kept]
+    r_peaks = locate_r_peaks(signal, window.rate_hz)
     columns = {
         "recording_id": [one.recording_id for one in kept],
         "patient_key": [one.patient_key for one in kept],
@@ -161,8 +163,9 @@ def recordings_table(source: Source, window: Window, kept: list[Assignment], sig
         "coded_views": [[{"view": view, "codes": list(codes)} for view, codes in one.coded_views] for one in records],
         "statements": [[{"code": code, "likelihood": value} for code, value in one.statements] for one in records],
         "superclasses": [list(one.superclasses) for one in records],
-        "quality_flags": quality_flags(signal, window.rate_hz),
-        **to_measured_columns(measure(signal, window.rate_hz)),
+        "quality_flags": quality_flags(signal, r_peaks, window.rate_hz),
+        "r_peak_s": to_r_peak_column(r_peaks, window.rate_hz),
+        **to_measured_columns(measure(signal, r_peaks, window.rate_hz)),
         **to_lead_columns(signal),
     }
     return pa.Table.from_pydict(columns, schema=recordings(window.samples, window.rate_hz))

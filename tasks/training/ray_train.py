@@ -44,7 +44,7 @@ def train_network_on_ray(
     name: str,
     staging: Staging,
     settings: TrainingSettings,
-    recordings: Path,
+    waveforms: Path,
     autoencoder: Path,
     facts: TrainingDataFacts,
 ) -> None:
@@ -54,7 +54,7 @@ def train_network_on_ray(
         name: a key of `tasks.training.networks.recipes.RECIPES`.
         staging: holds the prepared data and receives checkpoints, progress and weights; all nodes must see it.
         settings: of training.
-        recordings: folder of the recordings.
+        waveforms: file with the waveforms of all recordings; all nodes must see it.
         autoencoder: folder of the autoencoder; of the staging while it is being made.
         facts: what the preparation found out about the data.
 
@@ -74,7 +74,7 @@ def train_network_on_ray(
             "stage": name,
             "settings": settings.model_dump(mode="json"),
             "staging": str(staging.path),
-            "recordings": str(recordings),
+            "waveforms": str(waveforms),
             "autoencoder": str(autoencoder),
             "facts": facts.model_dump(mode="json", include=set(TrainingDataFacts.model_fields)),
             "threads": threads,

@@ -15,6 +15,7 @@ from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.storage.facts import AutoencoderFacts, ModelFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.waveform_file import waveform_file
 
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions
@@ -60,9 +61,9 @@ def train_generator(
 
         connect(compute)
         prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, retrieval)
-        facts = store.facts(autoencoder, AutoencoderFacts)
+        facts, waveforms = store.facts(autoencoder, AutoencoderFacts), waveform_file(store, recordings)
         for stage in settings.generator_stages:
-            train_network_on_ray(stage, staging, settings, store.path(recordings), store.path(autoencoder), facts)
+            train_network_on_ray(stage, staging, settings, waveforms, store.path(autoencoder), facts)
         return _describe(staging, settings, recordings, autoencoder, knowledge, retrieval, prepared)
 
     sections = {"training": settings, "retrieval": retrieval}

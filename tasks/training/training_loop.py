@@ -36,8 +36,9 @@ def train_network(job: dict[str, Any]) -> None:
     """Train one stage to its last step.
 
     Args:
-        job: stage (name), settings (of training, as JSON values), staging, recordings and autoencoder (folders), facts
-            (what the driver found out about the data), threads (CPU threads of this worker).
+        job: stage (name), settings (of training, as JSON values), staging and autoencoder (folders), waveforms (file
+            with those of all recordings), facts (what the driver found out about the data), threads (CPU threads of
+            this worker).
     """
     settings = TrainingSettings.model_validate(job["settings"])
     torch.set_num_threads(job["threads"])
@@ -45,9 +46,9 @@ def train_network(job: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     device = ray.train.torch.get_device()
-    folders = {name: Path(job[name]) for name in ("staging", "recordings", "autoencoder")}
+    places = {name: Path(job[name]) for name in ("staging", "waveforms", "autoencoder")}
     stage = RECIPES[job["stage"]](
-        Material(**folders, settings=settings, facts=TrainingDataFacts.model_validate(job["facts"]))
+        Material(**places, settings=settings, facts=TrainingDataFacts.model_validate(job["facts"]))
     )
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None

@@ -31,7 +31,7 @@ from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from warehouse import schema
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Lineage, Store
-from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns, to_r_peak_column
 
 STATEMENTS = {
     "NORM": {"description": "normal ECG", "superclass": "NORM", "kind": "diagnostic"},
@@ -52,6 +52,7 @@ def people(count: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
 def recordings_table(count: int, seed: int = 1) -> pa.Table:
     """Rows of `recordings`: one patient each, folds 1 to 10 in turn."""
     signal, statements = people(count, seed)
+    r_peaks = locate_r_peaks(signal, RATE_HZ)
     folds = [row % 10 + 1 for row in range(count)]
     columns = {
         "recording_id": [f"recording-{row:04d}" for row in range(count)],
@@ -67,7 +68,8 @@ def recordings_table(count: int, seed: int = 1) -> pa.Table:
         "superclasses": [["HYP"] if "LVH" in codes else ["NORM"] for codes in statements],
         "coded_views": [[] for _ in range(count)],
         "quality_flags": [[] for _ in range(count)],
-        **to_measured_columns(measure(signal, RATE_HZ)),
+        "r_peak_s": to_r_peak_column(r_peaks, RATE_HZ),
+        **to_measured_columns(measure(signal, r_peaks, RATE_HZ)),
         **to_lead_columns(signal),
     }
     return pa.table(columns, schema=schema.recordings(signal.shape[2], RATE_HZ))
@@ -76,7 +78,8 @@ def recordings_table(count: int, seed: int = 1) -> pa.Table:
 def cohort_table(signal: np.ndarray, statements: list[list[str]], text: list[str] | None = None) -> pa.Table:
     """Rows of `cohorts` for given waveforms and statements; ages, sexes and texts that stand for nobody."""
     count = len(signal)
-    measured = measure(signal, RATE_HZ)
+    r_peaks = locate_r_peaks(signal, RATE_HZ)
+    measured = measure(signal, r_peaks, RATE_HZ)
     written = [", ".join(str(STATEMENTS[code]["description"]) for code in codes) for codes in statements]
     columns = {
         "ecg_id": [f"ecg-{row}" for row in range(count)],
@@ -93,6 +96,7 @@ def cohort_table(signal: np.ndarray, statements: list[list[str]], text: list[str
         "target_heart_rate_bpm": np.nan_to_num(measured["heart_rate_bpm"], nan=70.0) + 2.0,
         "knowledge_entries": [[] for _ in range(count)],
         "quality_flags": [[] for _ in range(count)],
+        "r_peak_s": to_r_peak_column(r_peaks, RATE_HZ),
         **to_measured_columns(measured),
         **to_lead_columns(signal),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from models.ecg.r_peaks import locate_r_peaks
 from tasks.settings import ComputeSettings, RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.autoencoder_task import train_autoencoder
@@ -17,7 +18,7 @@ from tests.models.latent_diffusion.test_autoencoder import beating
 from warehouse import schema
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store
-from warehouse.storage.waveforms import to_lead_columns
+from warehouse.storage.waveforms import to_lead_columns, to_r_peak_column
 
 SAMPLES = 400
 
@@ -73,6 +74,7 @@ def recordings_table(rows: int = 60) -> pa.Table:
         "quality_flags": [["flat_lead_v1"] if row == 0 else ["noisy"] if row == 1 else [] for row in range(rows)],
         "heart_rate_bpm": [6000.0 / np.diff(found).mean() for found in peaks],
     }
+    columns["r_peak_s"] = to_r_peak_column(locate_r_peaks(0.2 * signal.numpy(), 100), 100)
     columns |= to_lead_columns(0.2 * signal.numpy())
     wanted = schema.recordings(SAMPLES, 100)
     missing = [field for field in wanted if field.name not in columns]

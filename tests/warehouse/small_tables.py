@@ -63,6 +63,7 @@ def commit_recordings(
         "superclasses": [[] if row % 3 else ["NORM"] for row in range(rows)],
         "coded_views": [[]] * rows,
         "quality_flags": [["noisy"] if row % 2 else [] for row in range(rows)],
+        "r_peak_s": [[0.25, 0.75]] * rows,
         **to_measured_columns(measured(rows)),
         **to_lead_columns(waveforms(rows, samples)),
     }
@@ -91,6 +92,7 @@ def commit_cohort(store: Store, identifier: str, source: Reference, rows: int, s
         "target_heart_rate_bpm": [82.0] * rows,
         "knowledge_entries": [[] for _ in range(rows)],
         "quality_flags": [[] for _ in range(rows)],
+        "r_peak_s": [[0.25, 0.75]] * rows,
         **to_measured_columns(measured(rows)),
         **to_lead_columns(waveforms(rows, samples)),
     }

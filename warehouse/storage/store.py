@@ -295,20 +295,20 @@ class Store:
 
 def write_parquet(table: pa.Table, path: Path) -> Path:
     """Write a Parquet file (zstd) that appears whole or not at all, and is on disk when this returns."""
-    with _whole(path) as file:
+    with whole_file(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=1024)
     return path
 
 
 def write_text(path: Path, text: str) -> Path:
     """Write a text file (UTF-8) that appears whole or not at all, and is on disk when this returns."""
-    with _whole(path) as file:
+    with whole_file(path) as file:
         file.write(text.encode())
     return path
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file to write; it gets its name, in place of an earlier one, when all of it is on disk."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

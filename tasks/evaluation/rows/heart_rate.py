@@ -6,15 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.ecg.r_peaks import locate_r_peaks
 from models.evaluation import metrics
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import fibrillation
 from tasks.evaluation.rows.independent_r_peaks import compare_r_peaks, heart_rates, independent_r_peaks
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
-
-CHUNK = 256
-"""Recordings searched at once: bounds memory."""
 
 
 def heart_rate_rows(compared: Compared) -> Iterator[EvaluationRow]:
@@ -44,7 +40,7 @@ def heart_rate_rows(compared: Compared) -> Iterator[EvaluationRow]:
         yield evaluation_row("condition", name, subject, found, int(known.sum()), seed, "bpm", reference)
 
     agreement, real_agreement = (
-        compare_r_peaks(our_r_peaks(each.signal, compared.rate_hz), found, each.signal.shape[2] / compared.rate_hz)
+        compare_r_peaks(each.r_peaks_s, found, each.signal.shape[2] / compared.rate_hz)
         for each, found in ((synthetic, theirs), (real, real_theirs))
     )
     for column, (name, unit) in enumerate((("R peaks found by both detectors (F1)", ""), ("R-peak distance", "ms"))):
@@ -54,9 +50,3 @@ def heart_rate_rows(compared: Compared) -> Iterator[EvaluationRow]:
         yield evaluation_row(
             "condition", name, "synthetic", found, int(np.isfinite(values).sum()), seed, unit, reference
         )
-
-
-def our_r_peaks(signal: np.ndarray, rate_hz: int) -> list[np.ndarray]:
-    """R peaks by `models.ecg.r_peaks` in seconds."""
-    chunks = (signal[at : at + CHUNK] for at in range(0, len(signal), CHUNK))
-    return [peaks / rate_hz for chunk in chunks for peaks in locate_r_peaks(chunk, rate_hz)]

@@ -17,7 +17,6 @@ import torch
 
 from models.architecture import BeatDecoderArchitecture
 from models.ecg.beats import beats_on_grid
-from models.ecg.r_peaks import locate_r_peaks
 from models.evaluation import metrics
 from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
 from models.leads import INDEPENDENT_LEADS
@@ -65,8 +64,8 @@ class FittedEquation:
         omega = angular_rate(torch.from_numpy(ecgs.number("heart_rate_bpm")).float())
         for at in range(0, len(ecgs), AT_ONCE):
             signal = ecgs.signal[at : at + AT_ONCE]
-            located = locate_r_peaks(signal, rate_hz)
-            first = padded_r_peaks(located, signal.shape[2], rate_hz, self.window)[:, 0]
+            r_peaks_s = ecgs.r_peaks_s[at : at + AT_ONCE]
+            first = padded_r_peaks(r_peaks_s, signal.shape[2], rate_hz, self.window)[:, 0]
             kept = torch.nonzero((first >= 0) & torch.isfinite(omega[at : at + AT_ONCE]))[:, 0]
             if not len(kept):
                 continue

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from models.ecg.measurements import measure
+from models.ecg.r_peaks import locate_r_peaks
 from models.evaluation import metrics
 from models.evaluation.metrics import Estimate
 from models.leads import INDEPENDENT_LEADS
@@ -20,7 +21,8 @@ from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.physics import INTERVALS
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
-from warehouse.storage.waveforms import to_measured_columns
+from warehouse.schema import R_PEAK_COLUMN
+from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 
 AT_ONCE = 64
 """Recordings encoded at once: bounds memory."""
@@ -55,8 +57,10 @@ def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     if not parts:
         return ecgs
     signal = (np.rint(np.concatenate(parts) * 1000) / 1000).astype(np.float32)
-    table = ecgs.table
-    for name, values in to_measured_columns(measure(signal, generator.config.sampling_rate_hz)).items():
+    rate_hz = generator.config.sampling_rate_hz
+    r_peaks, table = locate_r_peaks(signal, rate_hz), ecgs.table
+    measured = to_measured_columns(measure(signal, r_peaks, rate_hz))
+    for name, values in {R_PEAK_COLUMN: to_r_peak_column(r_peaks, rate_hz), **measured}.items():
         place = table.schema.get_field_index(name)
         table = table.set_column(place, table.schema.field(place), values)
     return EcgSet(table, signal, ecgs.patients)

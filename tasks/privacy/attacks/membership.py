@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.ecg.r_peaks import in_samples
 from models.evaluation import metrics
 from models.privacy import membership
 from tasks.ecg_sets import EcgSet
@@ -24,8 +25,8 @@ def membership_rows(
     Each held-out split is the non-members once, while the other is the adversary's reference data: so all of it counts.
     With fewer than `FEWEST_FOR_RATE` recordings in either, the share found at 1 % false positives is reported only.
     """
-    signals = [one.signal for one in (synthetic, members, validation, test)]
-    released, of_members, of_validation, of_test = membership.representation(signals, fitted_on=[0], rate_hz=rate_hz)
+    sets = [(one.signal, in_samples(one.r_peaks_s, rate_hz)) for one in (synthetic, members, validation, test)]
+    released, of_members, of_validation, of_test = membership.representation(sets, fitted_on=[0], rate_hz=rate_hz)
     rounds = [(test, of_test, of_validation), (validation, of_validation, of_test)]
     by_density, by_distance = [], []
     for others, of_others, reference in rounds:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.ecg.r_peaks import in_samples
 from models.evaluation import metrics
 from models.leads import INDEPENDENT_LEADS
 from models.privacy import membership, near_copies
@@ -47,7 +48,10 @@ def near_copy_rows(
         largest = exactly(np.fmax.reduce(of_released, initial=-1.0))
         chance = float(np.fmax.reduce(of_held_out, initial=-1.0))
         yield audit_row(attack, f"largest correlation, {what}", largest, n, settings, reference=chance)
-    beats = [membership.mean_beats(each.signal, rate_hz)[0] for each in (synthetic, members, held_out)]
+    beats = [
+        membership.mean_beats(each.signal, in_samples(each.r_peaks_s, rate_hz), rate_hz)[0]
+        for each in (synthetic, members, held_out)
+    ]
     of_released, of_held_out = (near_copies.closest_beat_correlation(each, beats[1]) for each in (beats[0], beats[2]))
     alike, by_chance = (each >= settings.near_copy_correlation for each in (of_released, of_held_out))
     metric = "share with the mean beat of a training recording"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from models.architecture import BeatDecoderArchitecture
 from models.ecg.beats import beat_samples, whole_beats
-from models.ecg.r_peaks import locate_r_peaks
+from models.ecg.r_peaks import in_samples
 from tasks.training.data.weight_files import save_tensors
 
 
@@ -34,22 +35,17 @@ class BeatSplit:
         return len(self.rows)
 
 
-def located_r_peaks(signal: Tensor, rate_hz: int, at_once: int = 256) -> list[np.ndarray]:
-    """All R peaks of each recording in samples, between samples where need be.
+def padded_r_peaks(
+    r_peaks_s: Sequence[np.ndarray], samples: int, rate_hz: int, window: BeatDecoderArchitecture
+) -> Tensor:
+    """(N, P) sample of each R peak whose whole beat lies inside the recording, padded with −1.
 
     Args:
-        signal: (N, 8, samples) int16 in µV.
+        r_peaks_s: R peaks of each recording in seconds.
+        samples: length of the recordings.
     """
-    located: list[np.ndarray] = []
-    for chunk in signal.split(at_once):
-        located += locate_r_peaks(chunk.numpy().astype(np.float32) / 1000, rate_hz)
-    return located
-
-
-def padded_r_peaks(located: list[np.ndarray], samples: int, rate_hz: int, window: BeatDecoderArchitecture) -> Tensor:
-    """(N, P) sample of each R peak whose whole beat lies inside the recording, padded with −1."""
     before, after = beat_samples(window, rate_hz)
-    peaks = [whole_beats(np.rint(found), samples, before, after) for found in located]
+    peaks = [whole_beats(np.rint(found), samples, before, after) for found in in_samples(r_peaks_s, rate_hz)]
     padded = torch.full((len(peaks), max(1, max(map(len, peaks)))), -1, dtype=torch.int64)
     for row, found in enumerate(peaks):
         padded[row, : len(found)] = torch.from_numpy(found)

@@ -15,7 +15,7 @@ from torch import Tensor
 from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import EinthovenError
-from warehouse.storage.waveforms import from_lead_columns
+from warehouse.storage.waveform_file import map_waveforms
 
 LEARNING_SPLITS: Final = ("train", "validation")
 
@@ -32,18 +32,6 @@ def read_metadata(folder: Path) -> pa.Table:
     names = [name for name in pq.read_schema(parts[0]).names if name not in LEAD_COLUMNS]
     table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
     return table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
-
-
-def read_waveforms(folder: Path, rows: np.ndarray) -> Tensor:
-    """Waveforms of some rows of the recordings; `rows` must ascend: int16 (n, 8, samples) in µV."""
-    found, first = [], 0
-    for part in sorted((folder / "recordings").glob("part-*.parquet")):
-        here = rows[(rows >= first) & (rows < first + (count := pq.read_metadata(part).num_rows))] - first
-        if len(here):
-            table = pq.read_table(part, columns=list(LEAD_COLUMNS)).take(pa.array(here))
-            found.append(np.rint(from_lead_columns(table) * 1000).astype(np.int16))
-        first += count
-    return torch.from_numpy(np.concatenate(found))
 
 
 def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, int]]:
@@ -71,6 +59,32 @@ def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, in
     return {split: np.array(rows, dtype=np.int64) for split, rows in kept.items()}, dict(excluded)
 
 
-def millivolts(signal: Tensor, rows: Tensor) -> Tensor:
-    """Some rows of a signal (N, 8, samples) int16 in µV, which takes half the memory, as float32 in mV."""
-    return signal[rows].float() / 1000
+class Waveforms:
+    """The waveforms of N recordings: they stay on disk, and a batch at a time is read.
+
+    Args:
+        file: of all recordings, from `warehouse.storage.waveform_file.waveform_file`.
+        rows: (N,) row numbers in the recordings table.
+
+    Raises:
+        WarehouseError: the file is gone or damaged.
+    """
+
+    def __init__(self, file: Path, rows: Tensor) -> None:
+        self._microvolts, self._rows = map_waveforms(file), rows.numpy()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def samples(self) -> int:
+        """Samples per lead."""
+        return int(self._microvolts.shape[-1])
+
+    def microvolts(self, rows: Tensor) -> Tensor:
+        """Some of the recordings, (n, 8, samples) int16 µV; `rows` are indices below N."""
+        return torch.from_numpy(self._microvolts[self._rows[rows.numpy()]])
+
+    def millivolts(self, rows: Tensor) -> Tensor:
+        """The same as float32 mV."""
+        return self.microvolts(rows).float() / 1000

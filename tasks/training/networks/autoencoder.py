@@ -12,7 +12,6 @@ from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjectiv
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from tasks.training.data.beats import beat_places, random_pieces
 from tasks.training.data.latents import shift_starts, shifted_length
-from tasks.training.data.recordings import millivolts
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     BEAT_DECODER_FILE,
@@ -20,7 +19,7 @@ from tasks.training.data.weight_files import (
     save_tensors,
     save_weights,
 )
-from tasks.training.networks.recipe import Material, Recipe, beats_and_signals
+from tasks.training.networks.recipe import Material, Recipe, beats_and_waveforms
 
 
 class AutoencoderRecipe(Recipe):
@@ -33,7 +32,7 @@ class AutoencoderRecipe(Recipe):
         self.staging, self.ema_decay = material.staging, None
         self.rate_hz: int = material.facts.sampling_rate_hz
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
-        self.beats, self.signals = beats_and_signals(material)
+        self.beats, self.waveforms = beats_and_waveforms(material)
         self.rows = {split: len(data) for split, data in self.beats.items()}
         shape = self.settings.architecture
         self.autoencoder = Autoencoder(shape)
@@ -52,7 +51,7 @@ class AutoencoderRecipe(Recipe):
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Signals in lead standard deviations, the beat around the first R peak, and where all beats are."""
-        signal = millivolts(self.signals[split], rows).to(device) / self.lead_scale.to(device)
+        signal = self.waveforms[split].millivolts(rows).to(device) / self.lead_scale.to(device)
         r_peaks = self.beats[split].r_peaks[rows].to(device)
         before, after = beat_samples(self.settings.beat_decoder, self.rate_hz)
         if split == "train":
@@ -71,33 +70,34 @@ class AutoencoderRecipe(Recipe):
         save_weights(self.autoencoder, self.staging / AUTOENCODER_FILE)
         save_weights(self.beat_decoder, self.staging / BEAT_DECODER_FILE)
         latents = {}
-        for split in self.signals:
+        for split in self.waveforms:
             latents[split], latents[f"{split}_mae_mv"] = self._encode(split, device)
         latents["mean"] = latents["train"].mean(dim=(0, 2))
         latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
         starts = shift_starts(self.settings.shifts, self.settings.architecture.downsampling)
-        length = shifted_length(self.signals["train"].shape[-1], starts, self.settings.architecture.downsampling)
+        length = shifted_length(self.waveforms["train"].samples, starts, self.settings.architecture.downsampling)
         latents["shifted"] = torch.stack([self._encode_from(start, length, device) for start in starts])
         save_tensors(latents, self.staging / LATENTS_FILE)
 
     @torch.inference_mode()
     def _encode_from(self, start: int, length: int, device: torch.device, at_once: int = 128) -> Tensor:
         """Latents (N, C, T) of so many samples of the training split, from a sample on."""
-        signals, scale = self.signals["train"], self.lead_scale.to(device)
+        waveforms, scale = self.waveforms["train"], self.lead_scale.to(device)
         encoded = []
-        for some in torch.arange(len(signals)).split(at_once):
-            signal = millivolts(signals, some).to(device)
+        for some in torch.arange(len(waveforms)).split(at_once):
+            signal = waveforms.millivolts(some).to(device)
             encoded.append(self.autoencoder.encode(signal[..., start : start + length] / scale)[0].float().cpu())
         return torch.cat(encoded)
 
     @torch.inference_mode()
     def _encode(self, split: str, device: torch.device, at_once: int = 128) -> tuple[Tensor, Tensor]:
         """Latents (N, C, T) of a split, and the mean absolute error of their reconstructions in mV per lead, (8,)."""
-        rows = torch.arange(len(self.signals[split]))
+        waveforms = self.waveforms[split]
+        rows = torch.arange(len(waveforms))
         scale = self.lead_scale.to(device)
         encoded, errors = [], torch.zeros(len(scale), device=device)
         for some in rows.split(at_once):
-            signal = millivolts(self.signals[split], some).to(device)
+            signal = waveforms.millivolts(some).to(device)
             mean, _ = self.autoencoder.encode(signal / scale)
             restored = self.autoencoder.decode(mean, signal.shape[-1]) * scale
             errors += (restored - signal).abs().mean(dim=2).sum(dim=0)

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from models.latent_diffusion.autoencoder import Autoencoder
 from models.latent_diffusion.detail_head import DetailHead, DetailObjective
-from tasks.training.data.recordings import millivolts
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
     DETAIL_FILE,
     LATENTS_FILE,
     save_weights,
 )
-from tasks.training.networks.recipe import Material, Recipe, beats_and_signals
+from tasks.training.networks.recipe import Material, Recipe, beats_and_waveforms
 
 SPECTRUM_RECORDINGS: Final = 4096
 """At most this many recordings, evenly chosen, are what the detail head's spectrum is fitted to; all have to fit into
@@ -37,8 +36,8 @@ class DetailRecipe(Recipe):
         self.schedule = self.settings = material.settings.detail
         self.staging, self.ema_decay = material.staging, self.settings.ema_decay
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
-        _, self.signals = beats_and_signals(material)
-        self.rows = {split: len(signal) for split, signal in self.signals.items()}
+        _, self.waveforms = beats_and_waveforms(material)
+        self.rows = {split: len(waveforms) for split, waveforms in self.waveforms.items()}
         self.decoded = self._decode(material)
         self.head = DetailHead(self.settings.architecture, material.facts.sampling_rate_hz)
         rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
@@ -47,7 +46,7 @@ class DetailRecipe(Recipe):
         self.learner = self.head
 
     def _signal(self, split: str, rows: Tensor) -> Tensor:
-        return millivolts(self.signals[split], rows) / self.lead_scale
+        return self.waveforms[split].millivolts(rows) / self.lead_scale
 
     @torch.inference_mode()
     def _decode(self, material: Material, at_once: int = 128) -> dict[str, Tensor]:
@@ -57,7 +56,7 @@ class DetailRecipe(Recipe):
         latents, samples = load_file(material.autoencoder / LATENTS_FILE), material.facts.samples
         return {
             split: torch.cat([autoencoder.decode(some, samples) for some in latents[split].split(at_once)])
-            for split in self.signals
+            for split in self.waveforms
         }
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:

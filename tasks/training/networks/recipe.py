@@ -18,7 +18,7 @@ from tasks.settings.training import (
     TrainingSettings,
 )
 from tasks.training.data.beats import BeatSplit, load_beats
-from tasks.training.data.recordings import LEARNING_SPLITS, read_waveforms
+from tasks.training.data.recordings import LEARNING_SPLITS, Waveforms
 from warehouse.storage.facts import TrainingDataFacts
 
 
@@ -28,7 +28,7 @@ class Material:
 
     Attributes:
         staging: folder that is being built; receives what the stage leaves.
-        recordings: folder of the recordings.
+        waveforms: file with the waveforms of all recordings.
         autoencoder: folder with the autoencoder's weights, the latents and the beats; the staging folder itself while
             that is what is being built.
         settings: of training.
@@ -36,7 +36,7 @@ class Material:
     """
 
     staging: Path
-    recordings: Path
+    waveforms: Path
     autoencoder: Path
     settings: TrainingSettings
     facts: TrainingDataFacts
@@ -73,7 +73,7 @@ class Recipe(ABC):
         """Save what the stage learned; called once, on the first worker, with the final weights in `learner`."""
 
 
-def beats_and_signals(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Tensor]]:
-    """Beats, and waveforms (N, 8, samples) int16 in µV, of both splits."""
+def beats_and_waveforms(material: Material) -> tuple[dict[str, BeatSplit], dict[str, Waveforms]]:
+    """Beats and waveforms of both splits."""
     beats = {split: load_beats(material.autoencoder, split) for split in LEARNING_SPLITS}
-    return beats, {split: read_waveforms(material.recordings, found.rows.numpy()) for split, found in beats.items()}
+    return beats, {split: Waveforms(material.waveforms, found.rows) for split, found in beats.items()}

@@ -19,7 +19,7 @@ from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import BeatSplit, load_beats
 from tasks.training.data.conditions import ConditionSplit, save_conditions
-from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, millivolts, read_metadata, read_waveforms
+from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms, read_metadata
 from tasks.training.data.simulator_classes import wave_classes
 from tasks.training.model_folder import save_fit
 from tasks.training.preparation.rhythm_statistics import rhythm_statistics
@@ -27,6 +27,7 @@ from tasks.training.preparation.traits import prepare_traits
 from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, StatementFact
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging
+from warehouse.storage.waveform_file import waveform_file
 
 
 class PreparedConditions(BaseModel):
@@ -54,7 +55,7 @@ def prepare_training(
     store, logger = staging.store, run_logger()
     facts = store.facts(autoencoder, AutoencoderFacts)
     statements = store.facts(recordings, RecordingsFacts).statements
-    metadata = read_metadata(store.path(recordings))
+    metadata, waveforms = read_metadata(store.path(recordings)), waveform_file(store, recordings)
     beats = {split: load_beats(store.path(autoencoder), split) for split in LEARNING_SPLITS}
     embedder = ConditionEmbedder(
         local_embeddings(),
@@ -86,18 +87,18 @@ def prepare_training(
         if split == "train":
             times_s = [row[np.isfinite(row)] for row in found.r_times.numpy()]
             rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), chosen["patient_key"].to_pylist())
-            signal = read_waveforms(store.path(recordings), found.rows.numpy())
-            _fit_simulator(staging, settings, signal, found, conditions, len(classes), facts.sampling_rate_hz)
+            of_beats = Waveforms(waveforms, found.rows)
+            _fit_simulator(staging, settings, of_beats, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
     if settings.diffusion.draws_traits:
-        prepare_traits(staging.path, settings, store.path(recordings), store.path(autoencoder), facts)
+        prepare_traits(staging.path, settings, waveforms, store.path(autoencoder), facts)
     return PreparedConditions(recordings=counts, statements=statements, rhythms=rhythms, wave_classes=classes)
 
 
 def _fit_simulator(
     staging: Staging,
     settings: TrainingSettings,
-    signal: torch.Tensor,
+    waveforms: Waveforms,
     beats: BeatSplit,
     conditions: ConditionSplit,
     classes: int,
@@ -106,7 +107,7 @@ def _fit_simulator(
     """Fit the simulator's parameters per class and lead to the beats around first R peaks, and save them."""
     shape = settings.autoencoder.beat_decoder
     on_grid = [
-        beats_on_grid(millivolts(signal, rows), beats.r_peaks[rows, 0], rate_hz, shape)
+        beats_on_grid(waveforms.millivolts(rows), beats.r_peaks[rows, 0], rate_hz, shape)
         for rows in torch.arange(len(beats)).split(256)
     ]
     fit = fit_classes(

@@ -25,7 +25,7 @@ from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import BeatSplit, load_beats
 from tasks.training.data.latents import shift_starts, shifted_length
-from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, millivolts, read_waveforms
+from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms
 from tasks.training.data.traits import components_file, guides_file, new_prior, traits_file
 from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors
 from warehouse.storage.facts import TrainingDataFacts
@@ -74,7 +74,7 @@ def events_of(prior: TraitPrior) -> EventComponents:
 
 
 def prepare_traits(
-    staging: Path, settings: TrainingSettings, recordings: Path, autoencoder: Path, facts: TrainingDataFacts
+    staging: Path, settings: TrainingSettings, waveforms: Path, autoencoder: Path, facts: TrainingDataFacts
 ) -> None:
     """Fit the traits of both splits, and leave them and the latents of simulated ECGs in the staging folder.
 
@@ -99,7 +99,7 @@ def prepare_traits(
         beats, learns = load_beats(autoencoder, split), split == "train"
         known, shown, traits = torch.ones(len(beats), dtype=torch.bool), None, []
         if events is not None:
-            amplitude, known = _usual_beats(read_waveforms(recordings, beats.rows.numpy()), beats, rate_hz)
+            amplitude, known = _usual_beats(Waveforms(waveforms, beats.rows), beats, rate_hz)
             if not known.any():
                 raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
             if learns:
@@ -123,12 +123,12 @@ def prepare_traits(
         save_tensors(guides, guides_file(staging))
 
 
-def _usual_beats(signal: Tensor, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
+def _usual_beats(waveforms: Waveforms, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
     """Event amplitudes (N, 8, events), and (N,) which recordings have any."""
     amplitudes, known = [], []
     for rows in torch.arange(len(beats)).split(AT_ONCE):
         r_peaks = [row[np.isfinite(row)] * rate_hz for row in beats.r_times[rows].numpy()]
-        found = own_amplitudes(millivolts(signal, rows).numpy(), r_peaks, rate_hz)
+        found = own_amplitudes(waveforms.millivolts(rows).numpy(), r_peaks, rate_hz)
         amplitudes.append(found[0])
         known.append(found[1])
     return torch.cat(amplitudes), torch.cat(known)

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.simulator_alone.beat_library import BeatLibrary, fit_library, simulate_from
 from benchmarks.simulator_alone.record_fitting import fit_records, left_over, usual_beats
-from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
+from tests.models.located import measure
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 
 COUNT = 24

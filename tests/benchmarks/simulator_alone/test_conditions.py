@@ -13,8 +13,8 @@ from benchmarks.simulator_alone.conditions import (
     recorded_beats,
     simulate_conditions,
 )
-from models.ecg.measurements import measure
 from tasks.conditions.condition import Condition
+from tests.models.located import measure
 from tests.tasks.clinic import put_recordings, recordings_table
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store

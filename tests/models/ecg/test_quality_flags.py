@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.ecg.quality_flags import quality_flags
 from models.ecg.quality_vocabulary import LEAD_FLAGS, RECORDING_FLAGS
 from models.leads import INDEPENDENT_LEADS
 from tests.models.ecg.test_measurements import beat_train
+from tests.models.located import flags as quality_flags
 
 
 def test_quality_flags_name_what_is_wrong() -> None:

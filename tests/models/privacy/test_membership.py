@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.ecg.r_peaks import locate_r_peaks
 from models.privacy import membership
 from models.privacy.membership import Attack, Suspects
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
@@ -12,9 +13,14 @@ from tests.models.synthetic_hearts import RATE_HZ, ecgs
 MEMBERS, NON_MEMBERS, REFERENCE, FRESH = ecgs(120, 1), ecgs(60, 2), ecgs(60, 3), ecgs(120, 4)
 
 
+def placed(signals: list[np.ndarray], fitted_on: list[int]) -> list[np.ndarray]:
+    sets = [(signal, locate_r_peaks(signal, RATE_HZ)) for signal in signals]
+    return membership.representation(sets, fitted_on, RATE_HZ)
+
+
 def attack(synthetic: np.ndarray, by: str) -> Attack:
     signals = [synthetic, MEMBERS, NON_MEMBERS, REFERENCE]
-    released, members, others, reference = membership.representation(signals, fitted_on=[0], rate_hz=RATE_HZ)
+    released, members, others, reference = placed(signals, [0])
     suspects = np.concatenate([members, others])
     scores = (
         membership.distance_score(suspects, released)
@@ -49,7 +55,7 @@ def test_a_few_memorised_patients_show_in_the_share_found_rather_than_in_the_auc
 
 
 def test_distance_ratio_is_near_zero_for_copies_only() -> None:
-    released, members, others = membership.representation([MEMBERS + 0.01, MEMBERS, NON_MEMBERS], [1], RATE_HZ)
+    released, members, others = placed([MEMBERS + 0.01, MEMBERS, NON_MEMBERS], [1])
     assert np.median(membership.nearest_ratio(released, members)) < 0.05
     assert np.median(membership.nearest_ratio(others, members)) > 0.5
     assert np.allclose(membership.nearest_distance(members, members), 0, atol=1e-4)
@@ -57,5 +63,4 @@ def test_distance_ratio_is_near_zero_for_copies_only() -> None:
 
 def test_recordings_without_beats_are_placed_too() -> None:
     flat = np.zeros((4, 8, 1000), np.float32)
-    placed = membership.representation([flat, FRESH], [0, 1], RATE_HZ)
-    assert np.isfinite(placed[0]).all()
+    assert np.isfinite(placed([flat, FRESH], [0, 1])[0]).all()

@@ -10,8 +10,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from models.ecg.measurements import measure
-from models.ecg.quality_flags import quality_flags
+from models.ecg.r_peaks import locate_r_peaks
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, einthoven_residual, to_twelve_leads
 from models.simulator.dipole import ADULT_P, ADULT_QRS, ADULT_T, DOWER, to_leads
 from models.simulator.ecgsyn import gaussian_waves
@@ -19,6 +18,7 @@ from models.simulator.heart_simulator import dipole_signal, simulate
 from models.simulator.hearts import Hearts, draw_anatomy, draw_hearts
 from models.simulator.rhythms import Beats, draw_beats
 from models.simulator.simulated_conditions import PROGRAMS
+from tests.models.located import flags, measure
 
 EACH = 60
 REGULAR = sorted(name for name in PROGRAMS if name not in ("atrial fibrillation", "premature ventricular complexes"))
@@ -154,11 +154,10 @@ def test_left_bundle_branch_block_has_its_shape(cohort: Cohort) -> None:
 def test_right_bundle_branch_block_has_its_shape() -> None:
     hearts, generator = hearts_of(["right bundle branch block"] * 30, seed=8)
     signal = simulate(without_artefacts(hearts), generator, rate_hz=500).numpy()
-    from models.ecg.measurements import detect_r_peaks
 
     late_v1, late_i, late_v6, initial_v1 = [], [], [], []
-    for row, peaks in zip(signal, detect_r_peaks(signal, 500), strict=True):
-        peak = peaks[len(peaks) // 2]
+    for row, peaks in zip(signal, locate_r_peaks(signal, 500), strict=True):
+        peak = round(peaks[len(peaks) // 2])
         beat = row[:, peak - 100 : peak + 100] - row[:, peak - 60 : peak - 45].mean(axis=1, keepdims=True)
         v1, lead_i, v6 = beat[INDEPENDENT_LEADS.index("V1")], beat[0], beat[INDEPENDENT_LEADS.index("V6")]
         r_prime = int(v1.argmax())
@@ -338,5 +337,4 @@ def test_rate_and_length(rate_hz: float, duration_s: float) -> None:
 
 
 def test_recordings_are_usable(cohort: Cohort) -> None:
-    flags = quality_flags(cohort.signal, 100)
-    assert np.mean([not found for found in flags]) >= 0.85
+    assert np.mean([not found for found in flags(cohort.signal, 100)]) >= 0.85

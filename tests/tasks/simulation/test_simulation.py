@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 import wfdb
 
-from models.ecg.measurements import measure
 from models.leads import STANDARD_LEADS, einthoven_residual, to_twelve_leads
 from tasks.settings import SimulationSettings
 from tasks.simulation.simulated_patients import PRESENTATIONS, SCP_COLUMNS, draw_recordings
 from tasks.simulation.task import DAMAGES, DATABASE_COLUMNS, WFDB_LEADS, simulate_dataset, write_record
+from tests.models.located import measure
 from tests.warehouse.sources.example_datasets.simulated import REASON_OF_DAMAGE
 from warehouse.errors import EinthovenError
 from warehouse.sources.ptbxl import PtbxlSource

@@ -9,21 +9,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.ecg.r_peaks import in_samples
 from models.leads import LEAD_COLUMNS
 from warehouse.schema import MEASURED_FEATURES, measured_columns
-from warehouse.storage.waveforms import LARGEST_MV, from_lead_columns, to_lead_columns, to_measured_columns
+from warehouse.storage.waveforms import (
+    LARGEST_MV,
+    from_lead_columns,
+    from_r_peak_column,
+    microvolts,
+    to_lead_columns,
+    to_measured_columns,
+    to_r_peak_column,
+)
 
 
 def test_a_round_trip_keeps_every_microvolt(tmp_path: Path) -> None:
-    microvolts = np.random.default_rng(1).integers(-32767, 32768, (5, 8, 250)).astype(np.int16)
-    signal = microvolts.astype(np.float32) / 1000
+    at_rest = np.random.default_rng(1).integers(-32767, 32768, (5, 8, 250)).astype(np.int16)
+    signal = at_rest.astype(np.float32) / 1000
     path = tmp_path / "leads.parquet"
     pq.write_table(pa.table(to_lead_columns(signal)), path)
     table = pq.read_table(path)
     assert table.schema.field("lead_v6").type == pa.list_(pa.int16(), 250)
     read = from_lead_columns(table)
     assert read.dtype == np.float32
-    np.testing.assert_array_equal(np.rint(read * 1000).astype(np.int16), microvolts)
+    np.testing.assert_array_equal(np.rint(read * 1000).astype(np.int16), at_rest)
+    assert microvolts(table).dtype == np.int16
+    np.testing.assert_array_equal(microvolts(table), at_rest)
     np.testing.assert_allclose(read, signal, atol=1e-6)
 
 
@@ -52,6 +63,21 @@ def test_amplitudes_that_do_not_fit_are_clipped() -> None:
 def test_what_is_no_waveform_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected|not finite"):
         to_lead_columns(bad)
+
+
+@pytest.mark.parametrize("rate_hz", [100, 500])
+def test_r_peaks_come_back_to_the_thousandth_of_a_sample(rate_hz: int) -> None:
+    random = np.random.default_rng(3)
+    between = [np.sort(random.uniform(0, 10 * rate_hz, count)) for count in (12, 0, 1)]
+    # Midway between two samples, where the least change would lead to the other one.
+    midway = [np.arange(0.5, 10 * rate_hz)]
+    table = pa.table({"r_peak_s": to_r_peak_column([*between, *midway], rate_hz)})
+    pieces = pa.concat_tables([table.slice(2), table.slice(0, 2)])
+    found = in_samples(from_r_peak_column(pieces), rate_hz)
+    assert [len(peaks) for peaks in found] == [1, 10 * rate_hz, 12, 0]
+    np.testing.assert_array_equal(found[1], midway[0])
+    np.testing.assert_allclose(np.concatenate([found[2], found[0]]), np.concatenate(between), rtol=0, atol=1e-3)
+    assert from_r_peak_column(table.slice(0, 0)) == []
 
 
 def test_what_was_not_measured_is_null() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.ecg.measurements import measure
 from models.leads import INDEPENDENT_LEADS
 from tasks.ecg_sets import EcgSet, read_cohort
 from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
 from tasks.settings import EvaluationSettings
+from tests.models.located import measure
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from tests.tasks.clinic import cohort_table, people, put_cohort, put_model, put_recordings, recordings_table
 from warehouse.storage.store import Store

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,7 +19,7 @@ from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.simulator.beat_events import EVENTS, simulated_ecg
 from models.simulator.rhythm_series import USUAL
 from tasks.settings.training import TrainingSettings
-from tasks.training.data.beats import BeatSplit, located_r_peaks, padded_r_peaks, save_beats
+from tasks.training.data.beats import BeatSplit, padded_r_peaks, save_beats
 from tasks.training.data.conditions import ConditionSplit, save_conditions
 from tasks.training.data.latents import shift_starts
 from tasks.training.data.recordings import LEARNING_SPLITS
@@ -42,9 +43,10 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     """Prepared recordings with random latents, and their signal in mV."""
     signal, _ = beating(ROWS, SAMPLES)
     microvolts = (200 * signal).to(torch.int16)
-    located = located_r_peaks(microvolts, 100)
-    r_peaks = padded_r_peaks(located, SAMPLES, 100, settings.autoencoder.beat_decoder)
-    times = padded_times([peaks / 100 for peaks in located])
+    np.save(folder / "waveforms.npy", microvolts.numpy())
+    times_s = [peaks / 100 for peaks in locate_r_peaks(microvolts.numpy() / 1000, 100)]
+    r_peaks = padded_r_peaks(times_s, SAMPLES, 100, settings.autoencoder.beat_decoder)
+    times = padded_times(times_s)
     beats = BeatSplit(torch.arange(ROWS), r_peaks, times)
     zeros, hidden = torch.zeros(ROWS, dtype=torch.int64), conditions(ROWS).hidden()
     torch.manual_seed(4)
@@ -66,7 +68,7 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     facts = TrainingDataFacts(
         sampling_rate_hz=100, samples=SAMPLES, simulated=True, lead_scale_mv=[0.2] * 8, recordings={}, excluded={}
     )
-    return Material(folder, folder, folder, settings, facts), microvolts.float() / 1000
+    return Material(folder, folder / "waveforms.npy", folder, settings, facts), microvolts.float() / 1000
 
 
 def without_physics(phase_channels: bool = True, simulated_ecg: bool = False, **changes: Any) -> TrainingSettings:
@@ -117,13 +119,12 @@ def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: 
     assert alone.denoiser.stem.weight.shape[1] == 2 * CHANNELS
 
 
-def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path) -> None:
     settings = without_physics(simulated_ecg=True)
     material, signal = prepared(tmp_path, settings)
     torch.manual_seed(0)
     save_weights(Autoencoder(settings.autoencoder.architecture), tmp_path / AUTOENCODER_FILE)
-    monkeypatch.setattr("tasks.training.preparation.traits.read_waveforms", lambda *_: (1000 * signal).to(torch.int16))
-    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, settings, material.waveforms, tmp_path, material.facts)
     guides = load_guides(tmp_path)
     config = GeneratorConfig(
         autoencoder=settings.autoencoder.architecture,
@@ -152,7 +153,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     made = generator.encode(signal)
     saved = load_file(tmp_path / LATENTS_FILE)
     save_tensors({**saved, "validation": made}, tmp_path / LATENTS_FILE)
-    prepare_traits(tmp_path, settings, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, settings, material.waveforms, tmp_path, material.facts)
     generator.prior.load_state_dict(load_file(components_file(tmp_path)), strict=False)
     levels = generator.prior.levels
     assert levels is not None
@@ -165,7 +166,7 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monk
     assert 0.001 < float(first.std()) < 0.5 * float(guides["validation"].std())
     exact = settings.diffusion.physics.model_copy(update={"simulated_ecg_jitter": 0.0})
     exact = settings.model_copy(update={"diffusion": settings.diffusion.model_copy(update={"physics": exact})})
-    prepare_traits(tmp_path, exact, tmp_path, tmp_path, material.facts)
+    prepare_traits(tmp_path, exact, material.waveforms, tmp_path, material.facts)
     whole = simulated_ecg(amplitude, padded_times([one / 100 for one in located]), 100, SAMPLES)
     length = 8 * (STEPS - 1)
     for shift, made in enumerate(load_guides(tmp_path)["train"]):
@@ -249,13 +250,12 @@ def test_models_that_differ_in_diffusion_share_an_autoencoder() -> None:
     assert small(detail={"enabled": False}).for_autoencoder_digest() != shared
 
 
-def test_detail_learns_from_what_generation_will_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detail_learns_from_what_generation_will_decode(tmp_path: Path) -> None:
     material, _ = prepared(tmp_path, small())
     torch.manual_seed(0)
     autoencoder = Autoencoder(material.settings.autoencoder.architecture)
     save_weights(autoencoder, tmp_path / AUTOENCODER_FILE)
     signal, _ = beating(ROWS, SAMPLES)
-    monkeypatch.setattr("tasks.training.networks.recipe.read_waveforms", lambda *_: (200 * signal).to(torch.int16))
     stage = DetailRecipe(material)
     batch = stage.batch("train", torch.tensor([2, 5]), torch.device("cpu"))
     assert torch.allclose(batch["signal"], signal[[2, 5]], atol=0.01)
