@@ -20,7 +20,7 @@ from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, TrainingD
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=6)
+STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=7)
 FACTS: Final = "_facts.json"
 
 

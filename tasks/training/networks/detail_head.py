@@ -35,7 +35,7 @@ class DetailRecipe(Recipe):
 
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.detail
-        self.staging, self.ema_decay = material.staging, self.settings.ema_decay
+        self.staging, self.ema_decay = material.staging, 0.99
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
         _, self.signals = beats_and_signals(material)
         self.rows = {split: len(signal) for split, signal in self.signals.items()}
@@ -43,7 +43,7 @@ class DetailRecipe(Recipe):
         self.head = DetailHead(self.settings.architecture, material.facts.sampling_rate_hz)
         rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
         self.head.spectrum.fit(self._signal("train", rows), self.decoded["train"][rows])
-        self.objective = DetailObjective(self.head, self.settings.crop_share)
+        self.objective = DetailObjective(self.head)
         self.learner = self.head
 
     def _signal(self, split: str, rows: Tensor) -> Tensor:
