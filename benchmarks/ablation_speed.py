@@ -20,6 +20,7 @@ from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
 from tasks.settings.training import TrainingSettings
 from tasks.training.model_folder import load_config, load_fit, load_generator
+from tasks.training.training_loop import GRADIENT_CLIP
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -55,9 +56,7 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
         scale, mean, std = (torch.tensor(one) for one in (config.lead_scale_mv, config.latent_mean, config.latent_std))
         equation = BeatEquation(config.beat_decoder, load_fit(folder))
         physics = BeatPhysics(generator.beat_decoder, equation, mean, std, scale, weights)
-    objective = DiffusionObjective(
-        denoiser, diffusion.timesteps, diffusion.condition_dropout, diffusion.unconditional, physics
-    )
+    objective = DiffusionObjective(denoiser, physics)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=0.0)
     rows, (channels, whole) = diffusion.batch_size, generator.latent_shape
     length = max(1, round(diffusion.crop_share * (whole - 1)))
@@ -88,7 +87,7 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
             losses = objective(**batch)
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), settings.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), GRADIENT_CLIP)
         optimiser.step()
 
     return step, rows

@@ -123,7 +123,6 @@ class Trained:
     generator: Generator
     condition: ConditionTensors
     seeds: list[int]
-    detail_steps: int
     trait_guidance: float
 
     def sample(self, way: Way, rows: int) -> np.ndarray:
@@ -138,7 +137,6 @@ class Trained:
             seeds,
             steps=way.steps,
             guidance=way.guidance,
-            detail_steps=self.detail_steps,
             trait_guidance=self.trait_guidance,
         ).numpy()
 
@@ -264,7 +262,7 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
     condition, _ = writer.embedder(asked)
     seeds = [row_seed(settings.cohort.seed, row) for row in range(rows)]
     cohort = settings.cohort
-    return Trained(store, recordings, writer.generator, condition, seeds, cohort.detail_steps, cohort.trait_guidance)
+    return Trained(store, recordings, writer.generator, condition, seeds, cohort.trait_guidance)
 
 
 def _best_way(network: PublishedUNet, threads: int) -> Published:

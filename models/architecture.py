@@ -41,13 +41,6 @@ class DenoiserArchitecture(Architecture):
         (1, 2, 2), description="Channel multiplier per level; each level halves the length."
     )
     blocks: int = Field(2, ge=1, description="Residual blocks per level.")
-    heads: int = Field(4, ge=1, description="Attention heads.")
-    attending_levels: int = Field(
-        1,
-        ge=0,
-        description="Coarsest levels at which latent positions attend to the tokens and, on the way up, to each other; "
-        "in the middle they always do. At full length it costs much.",
-    )
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
     statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
@@ -58,7 +51,6 @@ class DetailArchitecture(Architecture):
 
     width: int = Field(96, ge=8, multiple_of=2, description="Channels.")
     blocks: int = Field(8, ge=1, description="Residual blocks.")
-    fold: int = Field(4, ge=1, description="Samples that the first layer folds into channels.")
 
 
 class PriorArchitecture(Architecture):
@@ -67,9 +59,7 @@ class PriorArchitecture(Architecture):
     components: int = Field(80, ge=1, description="Principal components of the event amplitudes that are kept.")
     width: int = Field(256, ge=8, description="Hidden features.")
     blocks: int = Field(3, ge=1, description="Residual blocks.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of features hidden in training.")
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
-    steps: int = Field(8, ge=1, description="Solver steps when drawing, two network evaluations each.")
 
 
 class RhythmStatistics(Architecture):
@@ -100,12 +90,25 @@ class RhythmStatistics(Architecture):
         )
 
 
+class SamplingCorrection(Architecture):
+    """What a solver loses on average, to be given back (`models.latent_diffusion.sampling_correction`)."""
+
+    level_gain: tuple[float, ...] = Field((), description="Per level, log gain of what is beside the simulated ECG.")
+    variation_factor: float = Field(1.0, description="Factor of what differs from beat to beat after that gain.")
+    descriptor_offset: tuple[float, ...] = Field(
+        (), description="Per descriptor of a decoded signal, by how much generated ones exceed recordings."
+    )
+
+
 class SolverRule(Architecture):
     """A solver of a few steps that was fitted to a denoiser (`models.latent_diffusion.fitted_solver`)."""
 
     times: tuple[int, ...] = Field(description="Time steps at which the denoiser is asked, from pure noise on.")
     weights: tuple[tuple[float, ...], ...] = Field(
         description="Per step, the weights of the estimates of clean latents so far."
+    )
+    correction: SamplingCorrection = Field(
+        default_factory=SamplingCorrection, description="What it loses on average with this denoiser."
     )
 
     @model_validator(mode="after")
@@ -129,7 +132,6 @@ class GeneratorConfig(Architecture):
     latent_mean: tuple[float, ...] = Field(description="Mean of each latent channel over training data.")
     latent_std: tuple[float, ...] = Field(description="Standard deviation of each latent channel over training data.")
     detail: DetailArchitecture | None = Field(None, description="Detail head's shape; null for a model without one.")
-    timesteps: int = Field(1000, ge=10, description="Diffusion time steps of training.")
     experience: bool = Field(True, description="Whether the denoiser sees retrieved knowledge entries.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the denoiser when sampling.")
     phase_channels: bool = Field(False, description="Whether the denoiser sees cardiac-phase channels.")

@@ -121,7 +121,7 @@ class ConditionTensors:
         kept[:, FIELDS.index("knowledge")] = False
         return self.keep(kept)
 
-    def dropped(self, per_field: float, everything: float) -> ConditionTensors:
+    def dropped(self, per_field: float = 0.1, everything: float = 0.1) -> ConditionTensors:
         """Hide fields at random, so that the model learns every subset of a condition.
 
         Args:

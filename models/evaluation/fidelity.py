@@ -19,6 +19,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
 LARGEST_DIMENSIONS = 64
 RECORDINGS_PER_DIMENSION = 4
 SPECTRAL_EDGES_HZ = (0.5, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50)
@@ -74,21 +76,21 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
     )
 
 
-def manifold_overlap(real: np.ndarray, synthetic: np.ndarray, neighbours: int) -> dict[str, float]:
+def manifold_overlap(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float]:
     """Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) by the library `prdc`.
 
     Args:
         real, synthetic: (n, dimensions).
 
     Returns:
-        Four numbers; NaN where a set holds no more than `neighbours` rows.
+        Four numbers; NaN where a set holds no more than `NEIGHBOURS` rows.
     """
-    if min(len(real), len(synthetic)) <= neighbours:
+    if min(len(real), len(synthetic)) <= NEIGHBOURS:
         return dict.fromkeys(("precision", "recall", "density", "coverage"), float("nan"))
     from prdc import compute_prdc
 
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints its sample sizes
-        found = compute_prdc(real, synthetic, neighbours)
+        found = compute_prdc(real, synthetic, NEIGHBOURS)
     return {name: float(value) for name, value in found.items()}
 
 

@@ -19,6 +19,7 @@ from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.leads import INDEPENDENT_LEADS
 
 LEADS = len(INDEPENDENT_LEADS)
+SLOPE_WEIGHT = 0.3
 EDGE_STEPS = 2
 """Latent steps by which signals and latents go on at both ends, with their last value, inside the networks: zeros, with
 which convolutions pad, would pull the ends of recordings to the baseline."""
@@ -109,12 +110,11 @@ class AutoencoderObjective(nn.Module):
         kl_weight: float,
         beat_weight: float,
         spectral_weight: float,
-        slope_weight: float,
     ) -> None:
         super().__init__()
         self.autoencoder, self.beat_decoder = autoencoder, beat_decoder
         self.kl_weight, self.beat_weight = kl_weight, beat_weight
-        self.spectral_weight, self.slope_weight = spectral_weight, slope_weight
+        self.spectral_weight = spectral_weight
 
     def forward(self, signal: Tensor, beat: Tensor, first_r: Tensor, windows: Tensor) -> dict[str, Tensor]:
         """Losses of a batch.
@@ -141,7 +141,7 @@ class AutoencoderObjective(nn.Module):
             + self.kl_weight * divergence
             + self.beat_weight * (beat_error + 0.1 * place)
             + self.spectral_weight * spectral
-            + self.slope_weight * slope
+            + SLOPE_WEIGHT * slope
         )
         parts = {"full": full, "kl": divergence, "beat": beat_error, "place": place}
         return {"loss": loss, **parts, "spectral": spectral, "slope": slope}

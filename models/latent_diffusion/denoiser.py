@@ -1,15 +1,16 @@
 """Conditional denoiser: a 1-D U-Net over the latent with cross-attention to the condition tokens.
 
 Each residual block is modulated by the time step and the pooled condition (scale and shift after group normalisation,
-as in Dhariwal and Nichol 2021); coarse levels also attend to the tokens one by one. On the way up, their latent
-positions attend to each other: the beats of one recording resemble each other, however far apart. It predicts v (see
-`models.latent_diffusion.diffusion`).
+as in Dhariwal and Nichol 2021); the coarsest level and the middle also attend to the tokens one by one. On the way up
+their latent positions attend to each other: the beats of one recording resemble each other, however far apart. It
+predicts v (see `models.latent_diffusion.diffusion`).
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ from models.architecture import DenoiserArchitecture
 from models.conditioning import ConditionEncoder, ConditionTensors
 from models.ecg.beats import pad_to_multiple
 from models.latent_diffusion.time_features import time_features
+
+HEADS: Final = 4
+"""Attention heads."""
 
 
 class ResidualBlock(nn.Module):
@@ -43,9 +47,8 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention of latent positions to condition tokens, or to each other."""
 
-    def __init__(self, channels: int, context: int, heads: int) -> None:
+    def __init__(self, channels: int, context: int) -> None:
         super().__init__()
-        self.heads = heads
         self.norm = nn.GroupNorm(8, channels)
         self.query = nn.Linear(channels, channels, bias=False)
         self.key_value = nn.Linear(context, 2 * channels, bias=False)
@@ -55,7 +58,7 @@ class Attention(nn.Module):
 
     def keys_values(self, tokens: Tensor) -> Tensor:
         """What positions attend to: (B, context, N) tokens to keys and values (2, B, heads, C / heads, N)."""
-        return _at_each(self.key_value, tokens).unflatten(1, (2, self.heads, -1)).transpose(0, 1)
+        return _at_each(self.key_value, tokens).unflatten(1, (2, HEADS, -1)).transpose(0, 1)
 
     def forward(self, x: Tensor, keys_values: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """(B, C, T) to the same.
@@ -66,7 +69,7 @@ class Attention(nn.Module):
             bias: added to scores, (B, 1, N, 1): minus infinity where attention may not look.
         """
         normed = self.norm(x)
-        query = _at_each(self.query, normed).unflatten(1, (self.heads, -1))
+        query = _at_each(self.query, normed).unflatten(1, (HEADS, -1))
         key, value = self.keys_values(normed) if keys_values is None else keys_values
         # Written out, and positions last: with a dozen tokens this is several times faster on CPUs than the fused
         # kernel, and nothing is copied to other places.
@@ -87,15 +90,14 @@ class Level(nn.Module):
         inputs, outputs: channels.
         embedding: size of what modulates the block.
         tokens: width of a token, 0 for no attention to them.
-        heads: of either attention.
         around: whether positions attend to each other.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, tokens: int, heads: int, around: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, tokens: int, around: bool) -> None:
         super().__init__()
         self.block = ResidualBlock(inputs, outputs, embedding)
-        self.cross = Attention(outputs, tokens, heads) if tokens else None
-        self.around = Attention(outputs, outputs, heads) if around else None
+        self.cross = Attention(outputs, tokens) if tokens else None
+        self.around = Attention(outputs, outputs) if around else None
 
     def keys_values(self, tokens: Tensor) -> Tensor | None:
         """What the level attends to of (B, context, N) tokens, None for nothing."""
@@ -141,7 +143,7 @@ class Denoiser(nn.Module):
         self, architecture: DenoiserArchitecture, latent_channels: int, guide_channels: int = 0, levels: int = 0
     ) -> None:
         super().__init__()
-        width, tokens, heads = architecture.width, architecture.token_width, architecture.heads
+        width, tokens = architecture.width, architecture.token_width
         embedding = 4 * width
         widths = [width * multiplier for multiplier in architecture.multipliers]
         self.width, self.halvings = width, len(widths) - 1
@@ -154,23 +156,23 @@ class Denoiser(nn.Module):
 
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         inputs, skips = width, []
-        attends = [index > self.halvings - architecture.attending_levels for index in range(len(widths))]
         for index, level_width in enumerate(widths):
-            seen = tokens if attends[index] else 0
+            seen = tokens if index == self.halvings else 0
             for _ in range(architecture.blocks):
-                self.down.append(Level(inputs, level_width, embedding, seen, heads, around=False))
+                self.down.append(Level(inputs, level_width, embedding, seen, around=False))
                 inputs = level_width
                 skips.append(inputs)
             if index < self.halvings:
                 self.shrink.append(nn.Conv1d(inputs, inputs, 4, stride=2, padding=1))
 
-        self.middle = Level(inputs, inputs, embedding, tokens, heads, around=True)
+        self.middle = Level(inputs, inputs, embedding, tokens, around=True)
 
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()
         for index, level_width in reversed(list(enumerate(widths))):
-            seen = tokens if attends[index] else 0
+            coarsest = index == self.halvings
+            seen = tokens if coarsest else 0
             for _ in range(architecture.blocks):
-                self.up.append(Level(inputs + skips.pop(), level_width, embedding, seen, heads, attends[index]))
+                self.up.append(Level(inputs + skips.pop(), level_width, embedding, seen, around=coarsest))
                 inputs = level_width
             if index > 0:
                 self.grow.append(nn.ConvTranspose1d(inputs, inputs, 4, stride=2, padding=1))

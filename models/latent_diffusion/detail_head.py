@@ -32,21 +32,27 @@ from models.latent_diffusion.time_features import time_features
 
 TIME_SCALE: Final = 1000
 """Flow time 0 … 1 in the unit of `time_features`."""
+STEPS: Final = 2
+"""Solver steps of a draw."""
+FOLD: Final = 4
+"""Samples that first layers fold into channels."""
+CROP_SHARE: Final = 0.4
+"""Share of a recording that a training step sees, at a random place."""
 EDGE: Final = 32
 """Samples at either end of a recording that are not learned from, for whitening distorts them."""
 LOG_ENVELOPE_RANGE: Final = (-4.0, 2.0)
 """Outside it a network that has not learned yet would overflow."""
 
 
-def folded(signal: Tensor, fold: int) -> Tensor:
+def folded(signal: Tensor) -> Tensor:
     """Neighbouring samples as channels: (B, C, samples) to (B, C · fold, ceil(samples / fold))."""
-    padded = pad_to_multiple(signal, fold)
-    return padded.unflatten(2, (-1, fold)).transpose(2, 3).flatten(1, 2)
+    padded = pad_to_multiple(signal, FOLD)
+    return padded.unflatten(2, (-1, FOLD)).transpose(2, 3).flatten(1, 2)
 
 
-def unfolded(x: Tensor, fold: int, samples: int) -> Tensor:
+def unfolded(x: Tensor, samples: int) -> Tensor:
     """The inverse: (B, C · fold, T) to (B, C, samples)."""
-    return x.unflatten(1, (-1, fold)).transpose(2, 3).flatten(2)[..., :samples]
+    return x.unflatten(1, (-1, FOLD)).transpose(2, 3).flatten(2)[..., :samples]
 
 
 class FlowBlock(nn.Module):
@@ -76,39 +82,37 @@ class Envelope(nn.Module):
         channels: of what it sees.
         traits: numbers that describe the recording.
         width: channels inside.
-        fold: samples that the first layer folds into channels.
     """
 
-    def __init__(self, channels: int, traits: int, width: int, fold: int) -> None:
+    def __init__(self, channels: int, traits: int, width: int) -> None:
         super().__init__()
-        self.fold = fold
         self.embed = nn.Sequential(nn.Linear(traits, width), nn.SiLU())
-        self.stem = nn.Conv1d(channels * fold, width, 3, padding=1)
+        self.stem = nn.Conv1d(channels * FOLD, width, 3, padding=1)
         self.blocks = nn.ModuleList(FlowBlock(width, width, dilation) for dilation in (1, 2, 4))
-        self.head = nn.Conv1d(width, LEADS * fold, 3, padding=1)
+        self.head = nn.Conv1d(width, LEADS * FOLD, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, seen: Tensor, traits: Tensor) -> Tensor:
         """(B, channels, samples) and (B, traits) to (B, 8, samples)."""
-        x, embedding = self.stem(folded(seen, self.fold)), self.embed(traits)
+        x, embedding = self.stem(folded(seen)), self.embed(traits)
         for block in self.blocks:
             x = block(x, embedding)
-        return unfolded(self.head(F.silu(x)), self.fold, seen.shape[-1]).float().clamp(*LOG_ENVELOPE_RANGE)
+        return unfolded(self.head(F.silu(x)), seen.shape[-1]).float().clamp(*LOG_ENVELOPE_RANGE)
 
 
 class DetailHead(nn.Module):
     """Generates the residual of a decoded signal.
 
     Args:
-        architecture: widths, folding.
+        architecture: widths.
         rate_hz: sampling rate.
     """
 
     def __init__(self, architecture: DetailArchitecture, rate_hz: float) -> None:
         super().__init__()
         width = architecture.width
-        self.fold, self.width, self.rate_hz = architecture.fold, width, rate_hz
+        self.width, self.rate_hz = width, rate_hz
         self.spectrum = ResidualSpectrum(rate_hz)
         self.embed = nn.Sequential(
             nn.Linear(width + self.spectrum.given_size + self.spectrum.traits, width),
@@ -116,11 +120,11 @@ class DetailHead(nn.Module):
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        self.envelope = Envelope(2 * LEADS, self.spectrum.given_size + self.spectrum.traits, width // 2, self.fold)
-        self.stem = nn.Conv1d(4 * LEADS * self.fold, width, 3, padding=1)
+        self.envelope = Envelope(2 * LEADS, self.spectrum.given_size + self.spectrum.traits, width // 2)
+        self.stem = nn.Conv1d(4 * LEADS * FOLD, width, 3, padding=1)
         dilations = itertools.islice(itertools.cycle((1, 2, 4, 8)), architecture.blocks)
         self.blocks = nn.ModuleList(FlowBlock(width, width, dilation) for dilation in dilations)
-        self.head = nn.Conv1d(width, LEADS * self.fold, 3, padding=1)
+        self.head = nn.Conv1d(width, LEADS * FOLD, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
@@ -140,14 +144,14 @@ class DetailHead(nn.Module):
 
     def _stem_of(self, seen: Tensor) -> Tensor:
         """What the first layer makes of all that stays the same at every step: (B, 24, samples) to (B, width, T)."""
-        return F.conv1d(folded(seen, self.fold), self.stem.weight[:, LEADS * self.fold :], self.stem.bias, padding=1)
+        return F.conv1d(folded(seen), self.stem.weight[:, LEADS * FOLD :], self.stem.bias, padding=1)
 
     def _velocity(self, noisy: Tensor, time: Tensor, stem: Tensor, traits: Tensor) -> Tensor:
-        x = stem + F.conv1d(folded(noisy, self.fold), self.stem.weight[:, : LEADS * self.fold], padding=1)
+        x = stem + F.conv1d(folded(noisy), self.stem.weight[:, : LEADS * FOLD], padding=1)
         embedding = self.embed(torch.cat([time_features(time * TIME_SCALE, self.width), traits], dim=1))
         for block in self.blocks:
             x = block(x, embedding)
-        return unfolded(self.head(F.silu(x)), self.fold, noisy.shape[-1])
+        return unfolded(self.head(F.silu(x)), noisy.shape[-1])
 
     def seen(self, decoded: Tensor, restored: Tensor, traits: Tensor) -> Tensor:
         """What the networks see, (B, 16, samples): decoded signals, and what is right about them, whitened.
@@ -172,8 +176,7 @@ class DetailHead(nn.Module):
         decoded: Tensor,
         generators: Sequence[torch.Generator],
         precision: torch.dtype,
-        steps: int = 2,
-        unlike_recordings: Tensor | None = None,
+        offset: Tensor | float = 0.0,
     ) -> Tensor:
         """Decoded signals with detail, by the two-step Adams-Bashforth rule: one network evaluation a step.
 
@@ -181,9 +184,8 @@ class DetailHead(nn.Module):
             decoded: (B, 8, samples).
             generators: one per row, on the CPU; every draw of the row comes from it.
             precision: of the networks.
-            steps: solver steps.
-            unlike_recordings: of decoded signals that were generated, from `unlike_recordings`: what they lack is drawn
-                as for signals without it.
+            offset: of decoded signals that were generated, from `unlike_recordings`: what they lack is drawn as for
+                signals without it.
 
         Returns:
             (B, 8, samples).
@@ -193,14 +195,14 @@ class DetailHead(nn.Module):
         drawn = torch.stack([torch.randn(spectrum.traits, generator=one) for one in generators]).to(device)
         state = torch.stack([torch.randn(decoded.shape[1:], generator=one) for one in generators]).to(device)
         noise = torch.stack([torch.randn(1 + LEADS, decoded.shape[-1], generator=one) for one in generators]).to(device)
-        traits = spectrum.draw_traits(given if unlike_recordings is None else given - unlike_recordings, drawn)
+        traits = spectrum.draw_traits(given - offset, drawn)
         restored = spectrum.restored(decoded, traits, where)
         seen, standardised = self.seen(decoded, restored, traits), spectrum.standardised(given, traits)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             envelope = self.envelope(seen, standardised)
             stem = self._stem_of(torch.cat([seen, envelope], dim=1))
-            size, last = 1 / steps, None
-            for step in range(steps):
+            size, last = 1 / STEPS, None
+            for step in range(STEPS):
                 time = torch.full((len(state),), 1 - step * size, device=device)
                 velocity = self._velocity(state, time, stem, standardised).float()
                 state = state - size * (velocity if last is None else 1.5 * velocity - 0.5 * last)
@@ -217,12 +219,11 @@ class DetailObjective(nn.Module):
 
     Args:
         head: what learns; its spectrum is fitted beforehand.
-        crop_share: share of a recording that a step sees, at a random place.
     """
 
-    def __init__(self, head: DetailHead, crop_share: float) -> None:
+    def __init__(self, head: DetailHead) -> None:
         super().__init__()
-        self.head, self.crop_share = head, crop_share
+        self.head = head
 
     def forward(self, signal: Tensor, decoded: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
@@ -242,7 +243,7 @@ class DetailObjective(nn.Module):
         # One place for all rows: a crop is a view then, and rows differ anyway.
         edge = min(EDGE, signal.shape[-1] // 4)
         inner = signal.shape[-1] - 2 * edge
-        length = max(self.head.fold, round(self.crop_share * inner))
+        length = max(FOLD, round(CROP_SHARE * inner))
         start = edge + int(torch.randint(0, inner - length + 1, (), device="cpu"))
         residual, seen = residual[..., start : start + length], seen[..., start : start + length]
         envelope = self.head.envelope(seen, standardised)

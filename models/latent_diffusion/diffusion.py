@@ -23,6 +23,8 @@ from models.latent_diffusion.ode_terms import BeatPhysics
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(noisy latents (B, C, T), time steps (B,)) to predicted v (B, C, T)."""
+TIMESTEPS: Final = 1000
+"""Diffusion time steps."""
 FIRST_NOISE_TO_SIGNAL: Final = 12.0
 LAST_NOISE_TO_SIGNAL: Final = (2.4, 0.02)
 """From where to where solver steps go after the one from pure noise. The end is the first number over the square of
@@ -32,20 +34,20 @@ FEW: Final = 50
 """With more steps than these it does not matter how they are spaced."""
 
 
-def noise_schedule(timesteps: int) -> DDIMScheduler:
+def noise_schedule() -> DDIMScheduler:
     """Cosine schedule with zero terminal SNR, for training."""
     return DDIMScheduler(
-        num_train_timesteps=timesteps,
+        num_train_timesteps=TIMESTEPS,
         beta_schedule="squaredcos_cap_v2",
         rescale_betas_zero_snr=True,
         prediction_type="v_prediction",
     )
 
 
-def stratified_timesteps(rows: int, timesteps: int, device: torch.device | str = "cpu") -> Tensor:
+def stratified_timesteps(rows: int, device: torch.device | str = "cpu") -> Tensor:
     """One random time step per row, spread evenly over the schedule, which lowers the variance of the loss."""
     places = (torch.randperm(rows, device=device) + torch.rand(rows, device=device)) / rows
-    return (places * timesteps).long().clamp(max=timesteps - 1)
+    return (places * TIMESTEPS).long().clamp(max=TIMESTEPS - 1)
 
 
 def signal_share(schedule: DDIMScheduler, steps: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def noise_to_signal(alphas_cumprod: Tensor) -> Tensor:
     return ((1 - alphas_cumprod) / alphas_cumprod).sqrt()
 
 
-def solver_times(alphas_cumprod: Tensor, steps: int) -> Tensor:
+def solver_times(steps: int) -> Tensor:
     """The time steps (steps,) at which a solver evaluates the denoiser, descending: the last of the schedule, which is
     pure noise, and then such that the logarithm of noise over signal falls evenly.
 
@@ -78,21 +80,19 @@ def solver_times(alphas_cumprod: Tensor, steps: int) -> Tensor:
     weak. Many steps are even.
 
     Args:
-        alphas_cumprod: (timesteps,) ᾱ.
         steps: evaluations, from 1 to the number of time steps.
     """
-    timesteps = len(alphas_cumprod)
-    if steps > min(FEW, timesteps // 10):
-        return torch.arange(timesteps, 0, -timesteps / steps).round().long()[:steps] - 1
+    if steps > FEW:
+        return torch.arange(TIMESTEPS, 0, -TIMESTEPS / steps).round().long()[:steps] - 1
     scale, least = LAST_NOISE_TO_SIGNAL
     last = max(scale / max(1, steps - 1) ** 2, least)
     wanted = torch.linspace(math.log(FIRST_NOISE_TO_SIGNAL), math.log(last), steps - 1)
-    return torch.cat([torch.tensor([timesteps - 1]), nearest_times(alphas_cumprod, wanted)])
+    return torch.cat([torch.tensor([TIMESTEPS - 1]), nearest_times(wanted)])
 
 
-def nearest_times(alphas_cumprod: Tensor, log_noise_to_signal: Tensor) -> Tensor:
+def nearest_times(log_noise_to_signal: Tensor) -> Tensor:
     """The time steps whose logarithm of noise over signal is nearest to what is wanted."""
-    logs = noise_to_signal(alphas_cumprod).log()
+    logs = noise_to_signal(noise_schedule().alphas_cumprod).log()
     above = torch.searchsorted(logs, log_noise_to_signal).clamp(1, len(logs) - 1)
     return above - (log_noise_to_signal - logs[above - 1] < logs[above] - log_noise_to_signal).long()
 
@@ -103,20 +103,19 @@ def initial_noise(seeds: list[int], shape: tuple[int, int], device: torch.device
     return torch.stack(rows).to(device)
 
 
-def solve(denoise: Denoise, noise: Tensor, timesteps: int, steps: int) -> Tensor:
+def solve(denoise: Denoise, noise: Tensor, steps: int) -> Tensor:
     """Clean latents (B, C, T), by a few evaluations where they count, for any denoiser (see also
     `models.latent_diffusion.fitted_solver`).
 
     Args:
         denoise: predicts v, guidance included.
         noise: (B, C, T) standard normal.
-        timesteps: diffusion time steps of training.
         steps: evaluations of `denoise`.
     """
-    return trajectory(denoise, noise, timesteps, solver_times(noise_schedule(timesteps).alphas_cumprod, steps))[-1]
+    return trajectory(denoise, noise, solver_times(steps))[-1]
 
 
-def trajectory(denoise: Denoise, noise: Tensor, timesteps: int, times: Tensor) -> list[Tensor]:
+def trajectory(denoise: Denoise, noise: Tensor, times: Tensor) -> list[Tensor]:
     """Integrate from noise to clean latents with UniPC (Zhao et al. 2023), a second-order predictor-corrector.
 
     First-order DDIM shrinks what it generates: at 16 steps Gaussian data loses a tenth of its spread, here a hundredth.
@@ -124,14 +123,13 @@ def trajectory(denoise: Denoise, noise: Tensor, timesteps: int, times: Tensor) -
     Args:
         denoise: predicts v, guidance included.
         noise: (B, C, T) standard normal.
-        timesteps: diffusion time steps of training.
         times: (steps,) at which `denoise` is evaluated, descending from the last of them.
 
     Returns:
         Latents (B, C, T) at each of these time steps, and clean ones.
     """
     solver = UniPCMultistepScheduler(
-        num_train_timesteps=timesteps,
+        num_train_timesteps=TIMESTEPS,
         beta_schedule="squaredcos_cap_v2",
         rescale_betas_zero_snr=True,
         prediction_type="v_prediction",
@@ -154,24 +152,12 @@ class DiffusionObjective(nn.Module):
 
     Args:
         denoiser: the only part that learns.
-        timesteps: diffusion time steps.
-        condition_dropout: chance that a condition field is hidden, per field and row.
-        unconditional: chance that the whole condition is hidden, per row.
         physics: the physics terms on the decoded beat, or None for none.
     """
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        timesteps: int,
-        condition_dropout: float,
-        unconditional: float,
-        physics: BeatPhysics | None,
-    ) -> None:
+    def __init__(self, denoiser: Denoiser, physics: BeatPhysics | None) -> None:
         super().__init__()
-        self.denoiser, self.physics = denoiser, physics
-        self.timesteps, self.schedule = timesteps, noise_schedule(timesteps)
-        self.condition_dropout, self.unconditional = condition_dropout, unconditional
+        self.denoiser, self.physics, self.schedule = denoiser, physics, noise_schedule()
 
     def forward(
         self,
@@ -194,9 +180,9 @@ class DiffusionObjective(nn.Module):
             levels: (B, levels) coordinates, likewise.
         """
         noise = torch.randn_like(latents)
-        steps = stratified_timesteps(len(latents), self.timesteps, latents.device)
+        steps = stratified_timesteps(len(latents), latents.device)
         noisy, wanted = noised(self.schedule, latents, noise, steps)
-        shown = condition.dropped(self.condition_dropout, self.unconditional)
+        shown = condition.dropped()
         predicted = self.denoiser(noisy, steps, shown, guide, levels).float()
         losses = {"denoising": F.mse_loss(predicted, wanted)}
         loss = losses["denoising"]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from models.architecture import SolverRule
 from models.latent_diffusion.diffusion import (
+    TIMESTEPS,
     Denoise,
     clean_estimate,
     nearest_times,
@@ -38,31 +39,28 @@ FINE: Final = (40.0, 0.02, 60)
 noise."""
 RIDGE: Final = 1e-6
 DIGITS: Final = 4
-"""Of weights, so that they do not hang on how a machine rounds."""
+"""Of what is saved in `config.json`, so that it does not depend on how a machine rounds."""
 Group = TypeVar("Group")
 Made = TypeVar("Made")
 
 
-def fit_rules(problems: Sequence[tuple[Denoise, Tensor]], timesteps: int) -> tuple[SolverRule, ...]:
-    """A rule for each of `FITTED_STEPS`; none for those that the schedule has not enough time steps for.
+def fit_rules(problems: Sequence[tuple[Denoise, Tensor]]) -> list[tuple[SolverRule, list[Tensor]]]:
+    """A rule for each of `FITTED_STEPS`, and the clean latents (B, C, T) to which it leads from each problem's noise.
 
     Args:
         problems: groups of rows, each with what denoises it and its noise (B, C, T).
-        timesteps: diffusion time steps of training.
     """
-    fine = _times(timesteps, *FINE)
+    fine = _times(*FINE)
     device = problems[0][1].device
     # (steps + 1, B, C, T): latents at the fine time steps, and clean ones.
-    passed = _each(problems, lambda one: torch.stack(trajectory(*one, timesteps, fine)), device)
-    shares = noise_schedule(timesteps).alphas_cumprod[fine]
+    passed = _each(problems, lambda one: torch.stack(trajectory(*one, fine)), device)
+    shares = noise_schedule().alphas_cumprod[fine]
     rules = []
     for steps in FITTED_STEPS:
         # Near the optimum for three, four and five steps of one model; there it is flat.
-        wanted = _times(timesteps, 3.75 * (steps - 2), 3.3 / steps**2, steps - 1)
+        wanted = _times(3.75 * (steps - 2), 3.3 / steps**2, steps - 1)
         places = sorted({int((fine - time).abs().argmin()) for time in wanted})
-        if len(places) < steps:
-            continue
-        walks = [_Walk(noise, fine[places], timesteps) for _, noise in problems]
+        walks = [_Walk(noise, fine[places]) for _, noise in problems]
         weights = []
         for end in [*places[1:], len(fine)]:
             arrive = [each[end] / shares[end].sqrt() if end < len(fine) else each[end] for each in passed]
@@ -70,20 +68,20 @@ def fit_rules(problems: Sequence[tuple[Denoise, Tensor]], timesteps: int) -> tup
             weights.append(_fitted(walks, arrive))
             for walk in walks:
                 walk.step(weights[-1])
-        rules.append(SolverRule(times=tuple(fine[places].tolist()), weights=tuple(weights)))
-    return tuple(rules)
+        rule = SolverRule(times=tuple(fine[places].tolist()), weights=tuple(weights))
+        rules.append((rule, [walk.latents for walk in walks]))
+    return rules
 
 
-def solve_by(rule: SolverRule, denoise: Denoise, noise: Tensor, timesteps: int) -> Tensor:
+def solve_by(rule: SolverRule, denoise: Denoise, noise: Tensor) -> Tensor:
     """Clean latents (B, C, T) by a fitted rule.
 
     Args:
         rule: from `fit_rules`.
         denoise: predicts v.
         noise: (B, C, T) standard normal.
-        timesteps: diffusion time steps of training.
     """
-    walk = _Walk(noise, torch.tensor(rule.times), timesteps)
+    walk = _Walk(noise, torch.tensor(rule.times))
     for weights in rule.weights:
         walk.look(denoise)
         walk.step(weights)
@@ -98,8 +96,8 @@ class _Walk:
         estimates: x̂0 of every look so far.
     """
 
-    def __init__(self, noise: Tensor, times: Tensor, timesteps: int) -> None:
-        self._schedule = noise_schedule(timesteps)
+    def __init__(self, noise: Tensor, times: Tensor) -> None:
+        self._schedule = noise_schedule()
         self._times, self._shares = times.to(noise.device), self._schedule.alphas_cumprod[times]
         self._sigmas = [*noise_to_signal(self._shares).tolist(), 0.0]
         self.latents, self.estimates = noise, list[Tensor]()
@@ -143,11 +141,11 @@ def _fitted(walks: Sequence[_Walk], arrive: Sequence[Tensor]) -> tuple[float, ..
     return *weights, round(1 - sum(weights), DIGITS)
 
 
-def _times(timesteps: int, first: float, last: float, count: int) -> Tensor:
+def _times(first: float, last: float, count: int) -> Tensor:
     """Time steps, descending: pure noise, and `count` whose noise over signal falls evenly in its logarithm."""
     wanted = torch.linspace(math.log(first), math.log(last), count)
-    pure = torch.tensor([timesteps - 1])
-    return torch.cat([pure, nearest_times(noise_schedule(timesteps).alphas_cumprod, wanted)]).unique().flip(0)
+    pure = torch.tensor([TIMESTEPS - 1])
+    return torch.cat([pure, nearest_times(wanted)]).unique().flip(0)
 
 
 def _each(groups: Sequence[Group], make: Callable[[Group], Made], device: torch.device) -> list[Made]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architecture import GeneratorConfig, SolverRule
+from models.architecture import GeneratorConfig, SamplingCorrection, SolverRule
 from models.conditioning import NUMBERS, ConditionTensors
 from models.ecg.cardiac_phase import padded_times, phase_channels
 from models.latent_diffusion.autoencoder import Autoencoder
@@ -18,11 +18,11 @@ from models.latent_diffusion.beat_variation import beat_windows, factor_back, st
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.detail_head import DetailHead
 from models.latent_diffusion.diffusion import Denoise, initial_noise, solve
-from models.latent_diffusion.fitted_solver import fit_rules, solve_by
+from models.latent_diffusion.fitted_solver import DIGITS, fit_rules, solve_by
 from models.latent_diffusion.guidance import guided
 from models.latent_diffusion.residual_levels import Levels, told
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
-from models.latent_diffusion.sampling_correction import CORRECTED_ON, Correction, Sampling, Solved
+from models.latent_diffusion.sampling_correction import CORRECTED_ON, Solved
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
 from models.latent_diffusion.trait_prior import TraitPrior, Traits
 from models.row_seeds import row_generator
@@ -66,7 +66,7 @@ class Generator(nn.Module):
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
-        self._corrected: dict[object, Correction] = {}
+        self._corrections: dict[int, SamplingCorrection] = {}
         self._rules = {len(rule.times): rule for rule in config.solvers}
         self.eval()
 
@@ -96,10 +96,10 @@ class Generator(nn.Module):
         self,
         condition: ConditionTensors,
         seeds: Sequence[int],
-        steps: int = 4,
-        guidance: float = 1.0,
-        detail_steps: int = 2,
-        trait_guidance: float = 1.25,
+        *,
+        steps: int,
+        guidance: float,
+        trait_guidance: float,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -111,18 +111,18 @@ class Generator(nn.Module):
         amplifies what statements, age and sex mean for beats at these places; without the series in the unconditional
         branch it would also amplify that there are beats at all, and exaggerate every QRS complex. How far the result
         departs from that ECG, per latent channel and frequency band, is drawn as well, and the denoiser is told; what
-        it makes is scaled by what this way of sampling loses of that on average
+        it makes is scaled by what solvers of so few steps lose of that on average
         (`models.latent_diffusion.residual_levels`). A detail head adds to each decoded signal what the autoencoder
         smooths away.
 
         Args:
             condition: of B rows.
             seeds: B seeds.
-            steps: denoising steps, by the solver fitted for so many where there is one; 0 leaves each row the ECG that
-                the simulator shows the denoiser, decoded from its latent and with detail, which tells what the denoiser
+            steps: denoising steps, by the solver fitted for so many where there is one, whatever the guidance, else by
+                UniPC, whose correction is found before the first call's rows; 0 leaves each row the ECG that the
+                simulator shows the denoiser, decoded from its latent and with detail, which tells what the denoiser
                 adds.
             guidance: classifier-free guidance scale; 1 for none.
-            detail_steps: solver steps of the detail head.
             trait_guidance: guidance scale of the prior, by which beats and levels drawn are typical of the condition.
 
         Returns:
@@ -131,19 +131,19 @@ class Generator(nn.Module):
         Raises:
             ValueError: seeds and conditions differ in number, or there is no simulated ECG for 0 steps.
         """
-        way = Sampling(steps, guidance, trait_guidance)
-        if way.steps == 0 and not self.config.simulated_ecg:
+        if steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(self.config.lead_scale_mv), self.config.samples)
-        correction = self._correction(way)
+        correction = self._correction(steps)
 
         def made(rows: list[int]) -> Tensor:
             chosen = [int(seeds[row]) for row in rows]
-            signal = self._decoded(self._solved(condition[rows], chosen, way), correction)
-            return signal if self.detail is None else self._detailed(signal, chosen, detail_steps, correction.given)
+            solved = self._solved(condition[rows], chosen, steps, guidance, trait_guidance)
+            signal = self._decoded(solved, correction)
+            return signal if self.detail is None else self._detailed(signal, chosen, correction)
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
@@ -186,23 +186,26 @@ class Generator(nn.Module):
                 parts.append(self.encode(signal).float())
         return torch.cat(parts, dim=1)
 
-    def _solved(self, condition: ConditionTensors, seeds: list[int], way: Sampling) -> Solved:
+    def _solved(
+        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, trait_guidance: float
+    ) -> Solved:
         r_peaks_s = self.r_peaks(condition, seeds) if self.has_guide else []
-        condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, way.trait_guidance)
+        condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, trait_guidance)
         shown = self.shown(guide)
-        latents = self._denoised(condition, seeds, guide, traits.levels, way) if way.steps else shown
+        latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance) if steps else shown
         return Solved(shown, latents, traits.levels, r_peaks_s)
 
-    def _decoded(self, solved: Solved, correction: Correction) -> Tensor:
-        """Signals (B, 8, samples) in mV of latents that are made as loud, and as steady, as a correction says."""
+    def _decoded(self, solved: Solved, correction: SamplingCorrection) -> Tensor:
+        """Signals (B, 8, samples) in mV of latents, with a correction of levels and of variation from beat to beat."""
         latents = solved.latents
-        if correction.louder is not None and self.prior is not None and self.prior.levels is not None:
-            latents = solved.shown + self.prior.levels.louder(latents - solved.shown, correction.louder)
+        if correction.level_gain and self.prior is not None and self.prior.levels is not None:
+            gain = torch.tensor(correction.level_gain, device=self.device)
+            latents = solved.shown + self.prior.levels.louder(latents - solved.shown, gain)
         with self.autocast():
             signal = self.decode(latents).float()
-        if correction.steadier == 1.0:
+        if correction.variation_factor == 1.0:
             return signal
-        return steadier(signal, self._windows([solved]), self.config.sampling_rate_hz, correction.steadier)
+        return steadier(signal, self._windows([solved]), self.config.sampling_rate_hz, correction.variation_factor)
 
     def _windows(self, solved: Sequence[Solved]) -> Tensor:
         whole = [peaks for one in solved for peaks in one.r_peaks_s]
@@ -233,54 +236,67 @@ class Generator(nn.Module):
         seeds: list[int],
         guide: Tensor | None,
         levels: Tensor | None,
-        way: Sampling,
+        steps: int,
+        guidance: float,
     ) -> Tensor:
         """Latents (B, C, T) as the solver leaves them."""
         levels = told(levels, self.config.simulated_ecg)
-        denoise = guided(self._for_sampling(self.denoiser), condition, guide, levels, way.guidance)
-        noise, timesteps = initial_noise(seeds, self.latent_shape, self.device), self.config.timesteps
-        # Fitted to trajectories without guidance.
-        rule = self._rules.get(way.steps) if way.guidance == 1.0 else None
-        return solve_by(rule, denoise, noise, timesteps) if rule else solve(denoise, noise, timesteps, way.steps)
+        denoise = guided(self._for_sampling(self.denoiser), condition, guide, levels, guidance)
+        noise, rule = initial_noise(seeds, self.latent_shape, self.device), self._rules.get(steps)
+        return solve_by(rule, denoise, noise) if rule else solve(denoise, noise, steps)
 
+    @torch.inference_mode()
     def fitted_solvers(self) -> tuple[SolverRule, ...]:
-        """Solvers of few steps for this denoiser, fitted to recordings without a condition and of set seeds."""
+        """Solvers of few steps for this denoiser with their corrections, fitted to recordings without a condition and
+        of set seeds."""
 
-        def problem(seeds: list[int]) -> tuple[Denoise, Tensor]:
+        def problem(seeds: list[int]) -> tuple[Denoise, Solved]:
             r_peaks_s = self.r_peaks(self._nothing, seeds) if self.has_guide else []
             condition, guide, traits = self._drawn(self._nothing, seeds, r_peaks_s, 1.0)
             levels = told(traits.levels, self.config.simulated_ecg)
             denoise = guided(self._for_sampling(self.denoiser), condition, guide, levels, 1.0)
-            return denoise, initial_noise(seeds, self.latent_shape, self.device)
+            noise = initial_noise(seeds, self.latent_shape, self.device)
+            return denoise, Solved(self.shown(guide), noise, traits.levels, r_peaks_s)
 
         groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
-        return fit_rules(side_by_side(problem, groups, self.device), self.config.timesteps)
+        problems = side_by_side(problem, groups, self.device)
+        rules = []
+        for rule, latents in fit_rules([(denoise, unsolved.latents) for denoise, unsolved in problems]):
+            solved = [replace(one, latents=found) for (_, one), found in zip(problems, latents, strict=True)]
+            rules.append(rule.model_copy(update={"correction": self._correction_of(solved)}))
+        return tuple(rules)
 
-    def _correction(self, way: Sampling) -> Correction:
-        """Found once on a few recordings without a condition and of set seeds: whatever else is generated, it is the
-        same."""
-        networks = (self.denoiser, self.prior, self.autoencoder, self.detail)
-        # Without a condition, the guidance of traits does nothing.
-        way = replace(way, trait_guidance=1.0)
-        key = (way, *map(_state, networks))
-        if key not in self._corrected:
-            levels = self.prior.levels if self.prior is not None and way.steps else None
-            if levels is None and self.detail is None:
-                return Correction()
+    def _correction(self, steps: int) -> SamplingCorrection:
+        """That of the fitted solver; where there is none, found once on recordings without a condition, with which
+        guidance does nothing, and of set seeds: the same whatever is generated."""
+        if rule := self._rules.get(steps):
+            return rule.correction
+        if steps not in self._corrections:
             groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
-            found = side_by_side(lambda seeds: self._solved(self._nothing, seeds, way), groups, self.device)
-            louder, steady = None, 1.0
-            if levels is not None:
-                drawn = torch.cat([one.levels for one in found if one.levels is not None])
-                louder = levels.correction(torch.cat([one.latents - one.shown for one in found]), drawn)
-            decoded = torch.cat([self._decoded(one, Correction(louder)) for one in found])
-            if louder is not None and len(windows := self._windows(found)):
-                left = torch.cat([self._decoded(one, Correction()) for one in found])
-                steady = factor_back(decoded, left, windows, self.config.sampling_rate_hz)
-                decoded = steadier(decoded, windows, self.config.sampling_rate_hz, steady)
-            given = None if self.detail is None else self.detail.unlike_recordings(decoded / self.lead_scale)
-            self._corrected[key] = Correction(louder, steady, given)
-        return self._corrected[key]
+            solved = side_by_side(
+                lambda seeds: self._solved(self._nothing, seeds, steps, 1.0, 1.0), groups, self.device
+            )
+            self._corrections[steps] = self._correction_of(solved)
+        return self._corrections[steps]
+
+    def _correction_of(self, solved: Sequence[Solved]) -> SamplingCorrection:
+        """What a solver that has made these loses on average."""
+        correction, rate_hz = SamplingCorrection(), self.config.sampling_rate_hz
+        levels = self.prior.levels if self.prior is not None else None
+        if levels is not None and not all(one.latents is one.shown for one in solved):
+            drawn = torch.cat([one.levels for one in solved if one.levels is not None])
+            gain = levels.correction(torch.cat([one.latents - one.shown for one in solved]), drawn)
+            correction = SamplingCorrection(level_gain=_rounded(gain))
+        decoded = torch.cat([self._decoded(one, correction) for one in solved])
+        if correction.level_gain and len(windows := self._windows(solved)):
+            uncorrected = torch.cat([self._decoded(one, SamplingCorrection()) for one in solved])
+            factor = round(factor_back(decoded, uncorrected, windows, rate_hz), DIGITS)
+            correction = correction.model_copy(update={"variation_factor": factor})
+            decoded = steadier(decoded, windows, rate_hz, factor)
+        if self.detail is not None:
+            offset = _rounded(self.detail.unlike_recordings(decoded / self.lead_scale))
+            correction = correction.model_copy(update={"descriptor_offset": offset})
+        return correction
 
     def _for_sampling(self, denoiser: Denoiser) -> Denoiser:
         """A denoiser in the precision of sampling; its copy is kept until weights change."""
@@ -310,13 +326,12 @@ class Generator(nn.Module):
             self.autoencoder.decode(latents * self.latent_std + self.latent_mean, self.config.samples) * self.lead_scale
         )
 
-    def _detailed(
-        self, signal_mv: Tensor, seeds: list[int], steps: int = 2, unlike_recordings: Tensor | None = None
-    ) -> Tensor:
+    def _detailed(self, signal_mv: Tensor, seeds: list[int], correction: SamplingCorrection) -> Tensor:
         assert self.detail is not None
         generators = [row_generator(seed, "detail") for seed in seeds]
+        offset = torch.tensor(correction.descriptor_offset, device=self.device) if correction.descriptor_offset else 0.0
         signal = signal_mv / self.lead_scale
-        return self.detail.detailed(signal, generators, self._precision, steps, unlike_recordings) * self.lead_scale
+        return self.detail.detailed(signal, generators, self._precision, offset) * self.lead_scale
 
     @torch.inference_mode()
     def reconstruct(self, signal_mv: Tensor) -> Tensor:
@@ -324,6 +339,10 @@ class Generator(nn.Module):
         return self.decode(self.encode(signal_mv)).cpu()
 
 
-def _state(network: nn.Module | None) -> tuple[tuple[int, int, torch.device], ...]:
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    return tuple(round(value, DIGITS) for value in values.tolist())
+
+
+def _state(network: nn.Module) -> tuple[tuple[int, int, torch.device], ...]:
     """Something that changes with a network's weights."""
-    return tuple((id(weight), weight._version, weight.device) for weight in network.parameters()) if network else ()
+    return tuple((id(weight), weight._version, weight.device) for weight in network.parameters())

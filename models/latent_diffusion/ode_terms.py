@@ -55,7 +55,7 @@ def beat_times(architecture: BeatDecoderArchitecture) -> Tensor:
 
 
 def fit_classes(
-    beats_mv: Tensor, wave_class: Tensor, omega: Tensor, classes: int, architecture: BeatDecoderArchitecture, steps: int
+    beats_mv: Tensor, wave_class: Tensor, omega: Tensor, classes: int, architecture: BeatDecoderArchitecture
 ) -> WaveFit:
     """Fit the simulator to the mean beat of every class.
 
@@ -63,7 +63,6 @@ def fit_classes(
         beats_mv: (N, 8, beat samples) beats of the training split on the beat grid, in mV.
         wave_class: (N,) class of each, below `classes`. Class 0 is fitted to all beats.
         omega: (N,) angular heart rates.
-        steps: gradient steps.
     """
     members = [torch.ones_like(wave_class, dtype=torch.bool), *[wave_class == index for index in range(1, classes)]]
     mean_beats = torch.stack([beats_mv[which].mean(dim=0) for which in members])
@@ -71,7 +70,7 @@ def fit_classes(
     # A phase may span one revolution at most; faster hearts are described at the rate whose RR interval is the window.
     fastest = 2 * math.pi / (architecture.before_r_s + architecture.after_r_s)
     rates = torch.stack([omega[which].median() for which in members]).clamp(max=fastest)
-    parameters, r2 = fit_waves(mean_beats, rates[:, None] * times, steps=steps)
+    parameters, r2 = fit_waves(mean_beats, rates[:, None] * times)
     return WaveFit(parameters, rates, r2)
 
 

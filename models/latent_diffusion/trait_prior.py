@@ -26,6 +26,9 @@ from models.simulator.beat_components import EventComponents
 
 FURTHEST: Final = 4.0
 """Standard deviations from the mean that traits may lie: nobody's are drawn far from all."""
+STEPS: Final = 8
+"""Solver steps of a draw, two network evaluations each."""
+DROPOUT: Final = 0.1
 TIME_SCALE: Final = 1000
 TIME_FEATURES: Final = 64
 WEIGHTS_POWER: Final = 0.5
@@ -48,11 +51,11 @@ class Traits:
 class PriorBlock(nn.Module):
     """Residual layer, modulated by flow time and condition. (B, C) to (B, C)."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = nn.Linear(width, 3 * width)
-        self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, width))
+        self.layers = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Dropout(DROPOUT), nn.Linear(width, width))
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
@@ -65,7 +68,7 @@ class TraitPrior(nn.Module):
     """Draws traits for a condition.
 
     Args:
-        architecture: components of the beat, widths, solver steps.
+        architecture: components of the beat, widths.
         beat: whether the beat is among the traits.
         levels: the recording's levels, if they are.
     """
@@ -73,7 +76,6 @@ class TraitPrior(nn.Module):
     def __init__(self, architecture: PriorArchitecture, beat: bool, levels: Levels | None) -> None:
         super().__init__()
         width = architecture.width
-        self.steps = architecture.steps
         self.events = EventComponents(architecture.components) if beat else None
         self.levels = levels
         self.sizes = [self.events.size if self.events else 0, levels.size if levels else 0]
@@ -81,7 +83,7 @@ class TraitPrior(nn.Module):
         self.time = nn.Linear(TIME_FEATURES, width)
         self.pooled = nn.Linear(architecture.token_width, width)
         self.stem = nn.Linear(sum(self.sizes), width)
-        self.blocks = nn.ModuleList(PriorBlock(width, architecture.dropout) for _ in range(architecture.blocks))
+        self.blocks = nn.ModuleList(PriorBlock(width) for _ in range(architecture.blocks))
         self.head = nn.Linear(width, sum(self.sizes))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -131,7 +133,7 @@ class TraitPrior(nn.Module):
             of_condition, of_anybody = velocity.chunk(2)
             return extrapolate(of_condition, of_anybody, guidance)
 
-        times = torch.linspace(1, 0, self.steps + 1).tolist()
+        times = torch.linspace(1, 0, STEPS + 1).tolist()
         for now, then in itertools.pairwise(times):
             half = state + 0.5 * (then - now) * at(state, now)
             state = state + (then - now) * at(half, 0.5 * (now + then))
@@ -155,13 +157,11 @@ class PriorObjective(nn.Module):
 
     Args:
         prior: what learns; its components are fitted beforehand.
-        condition_dropout: chance that a condition field is hidden, per field and row.
-        unconditional: chance that the whole condition is hidden, per row.
     """
 
-    def __init__(self, prior: TraitPrior, condition_dropout: float, unconditional: float) -> None:
+    def __init__(self, prior: TraitPrior) -> None:
         super().__init__()
-        self.prior, self.condition_dropout, self.unconditional = prior, condition_dropout, unconditional
+        self.prior = prior
 
     def forward(self, traits: Tensor, condition: ConditionTensors) -> dict[str, Tensor]:
         """Loss of (B, traits) under B conditions."""
@@ -169,7 +169,7 @@ class PriorObjective(nn.Module):
         time = (torch.randperm(rows, device=device) + torch.rand(rows, device=device)) / rows
         noise = torch.randn_like(traits)
         noisy = (1 - time[:, None]) * traits + time[:, None] * noise
-        shown = condition.dropped(self.condition_dropout, self.unconditional)
+        shown = condition.dropped()
         weight = self.prior.spread.pow(WEIGHTS_POWER)
         error = (self.prior(noisy, time, shown).float() - (noise - traits)).square()
         return {"loss": (error * weight).mean() / weight.mean()}

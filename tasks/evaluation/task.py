@@ -19,7 +19,7 @@ def evaluate_ecgs(
     """Evaluate a cohort against real recordings, or find its evaluation.
 
     Args:
-        settings: classifiers, bootstraps, neighbours.
+        settings: classifiers, bootstraps.
         cohort: what to evaluate.
         recordings: the recordings that the cohort's model learned from, with their held-out splits.
         compute: how Ray is used.

@@ -100,6 +100,7 @@ def _generate(
         logger.info("cohort %s: %d of %d parts are already there", settings.name, parts - len(missing), parts)
     speed = {}
     if missing:
+        _say_what_is_not_fitted(store, model, settings)
         speed = _run_actors(
             staging,
             missing,
@@ -126,6 +127,20 @@ def _generate(
         **summarise([staging.note(TABLE, part) for part in range(parts)]),
     )
     return Result(rows=settings.size, facts=facts)
+
+
+def _say_what_is_not_fitted(store: Store, model: Reference, settings: CohortSettings) -> None:
+    from tasks.training.model_folder import load_config
+
+    fitted = [len(rule.times) for rule in load_config(store.path(model)).generator.solvers]
+    if settings.sampler_steps not in fitted:
+        run_logger().info(
+            "cohort %s: the model has no solver fitted for cohort.sampler_steps=%d (it has for %s), so that each actor "
+            "first finds on 128 ECGs what to correct",
+            settings.name,
+            settings.sampler_steps,
+            ", ".join(map(str, fitted)) or "none",
+        )
 
 
 def _run_actors(

@@ -22,6 +22,10 @@ from warehouse.errors import EinthovenError
 from warehouse.storage.reference import digest
 from warehouse.storage.store import write_text, writing
 
+MAX_RETRIES = 3
+"""Times a failed call of the model is tried again."""
+RETRY_WAIT_S = 2.0
+"""Wait before the first retry; doubles each time."""
 GIVE_UP_AFTER = 3
 """Questions in a row that failed, retries included, before the model counts as gone."""
 
@@ -36,7 +40,7 @@ class Respondent:
     Args:
         model: any LangChain chat model.
         identity: names the model; part of every digest.
-        settings: temperature, seed, timeout, retries.
+        settings: temperature, seed, timeout.
         folder: where answers are kept.
         wait: waits some seconds between retries.
     """
@@ -106,7 +110,7 @@ class Respondent:
     def _ask(
         self, messages: list[BaseMessage], arguments: dict[str, Any], read: Callable[[str], Draft]
     ) -> tuple[str, Draft] | None:
-        for retry in range(self.settings.max_retries + 1):
+        for retry in range(MAX_RETRIES + 1):
             try:
                 text = self._invoke(messages, arguments)
                 if text.strip():
@@ -116,8 +120,8 @@ class Respondent:
                 raise
             except Exception as error:  # noqa: BLE001  timeouts and refusals are every provider's own types
                 run_logger().warning("%s: %s: %s", self.identity, type(error).__name__, error)
-            if retry < self.settings.max_retries:
-                self.wait(self.settings.retry_wait_s * 2**retry)
+            if retry < MAX_RETRIES:
+                self.wait(RETRY_WAIT_S * 2**retry)
         return None
 
     def _invoke(self, messages: list[BaseMessage], arguments: dict[str, Any]) -> str:

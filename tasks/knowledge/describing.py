@@ -18,6 +18,8 @@ SHOWN_COMPANIONS: Final = 2
 """Statements often made together that the model is shown."""
 FREQUENT: Final = 0.3
 """Share from which a statement or code counts as frequent."""
+TYPICAL_PATIENTS: Final = 50
+"""Patients most like their condition's others, whose reports the model is shown."""
 SIMILAR: Final = 0.5
 """Shift of a median, in interquartile ranges of the others, below which a feature is like in others."""
 
@@ -55,7 +57,7 @@ def profile(evidence: Evidence, shared: ReportLines, settings: KnowledgeSettings
     ]
     if not settings.report_lines:
         return coded
-    typical = evidence.typical_patients(max(settings.typical_patients, settings.min_patients))
+    typical = evidence.typical_patients(max(TYPICAL_PATIENTS, settings.min_patients))
     lines = [line for line, _ in shared.distinctive(typical, settings.report_lines)]
     return [*coded, *(f"reports often say: {line}" for line in lines)]
 

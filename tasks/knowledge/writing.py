@@ -22,6 +22,8 @@ from tasks.knowledge.prompts import DRAFT_PROMPT, FINDINGS_PROMPT, messages
 from tasks.knowledge.report_lines import ReportLines, Verbatim
 from tasks.settings import KnowledgeSettings
 
+FINDINGS: Final = 4
+"""Findings that the model is asked for per entry."""
 TOLD_CLAIMS: Final = 5
 """Subjects that a narrative is completed to from the evidence, as far as the evidence has so many to tell."""
 
@@ -114,7 +116,7 @@ class Author:
 
     def _ask(self, evidence: Evidence, condition: str, proposed: list[Verdict], failures: list[str]) -> Draft | None:
         shown = {
-            "lines": self.settings.findings,
+            "lines": FINDINGS,
             "condition": condition,
             "measurements": measurements(evidence, self.names),
             "profile": profile(evidence, self.shared, self.settings),
@@ -125,7 +127,7 @@ class Author:
             return self.respondent.answer(
                 messages(FINDINGS_PROMPT, **shown),
                 offered,
-                self.settings.findings,
+                FINDINGS,
                 lambda text: read_lines(text, self.names),
             )
         conversation = messages(
@@ -138,9 +140,7 @@ class Author:
             patients=evidence.patients,
             **shown,
         )
-        return self.respondent.answer(
-            conversation, [], self.settings.findings, lambda text: read_json(text, self.names)
-        )
+        return self.respondent.answer(conversation, [], FINDINGS, lambda text: read_json(text, self.names))
 
 
 def evidence_claims(evidence: Evidence, settings: KnowledgeSettings, stated: list[Verdict]) -> list[Verdict]:

@@ -36,5 +36,4 @@ class EvaluationSettings(Section):
     batch_size: int = Field(64, ge=1, description="Recordings per step.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
-    neighbours: int = Field(5, ge=1, description="k of precision, recall, density and coverage.")
     alignment: AlignmentSettings = Field(default_factory=AlignmentSettings, description="ECG–text alignment encoder.")

@@ -25,22 +25,14 @@ class KnowledgeSettings(Section):
     min_support: float = Field(
         0.6, ge=0.5, le=1, description="Share of recordings that must satisfy a claim, with 95 % confidence."
     )
-    findings: int = Field(4, ge=1, le=8, description="Findings that the model is asked for per entry.")
     by_sex_and_age: bool = Field(
         True, description="Also an entry per condition, sex and age band with enough patients."
-    )
-    typical_patients: int = Field(
-        50, ge=5, description="Patients most like their condition's others, whose reports the model is shown."
     )
     report_lines: int = Field(
         2, ge=0, description="Report lines the model is shown, each shared by at least min_patients patients' reports."
     )
     temperature: float = Field(0.2, ge=0, le=2, description="Temperature of the model; 0 takes its likeliest words.")
     seed: int = Field(1, description="Seed of the local model's sampling.")
-    max_retries: int = operational(3, ge=0, description="Times a failed call of the model is tried again.")
-    retry_wait_s: float = operational(
-        2.0, ge=0, description="Wait before the first retry, in seconds; doubles each time."
-    )
     timeout_s: float = operational(
         60.0, gt=0, description="Longest wait for an answer of a model that is not local, in seconds."
     )

@@ -33,12 +33,6 @@ class PhysicsSettings(Section):
         description="Show the denoiser a simulated ECG: of the recording's usual beat in training, of a beat drawn for "
         "the condition in generation.",
     )
-    simulated_ecg_jitter: float = Field(
-        0.15,
-        ge=0,
-        description="Standard deviation by which the beat shown in training is off, per principal component and in "
-        "units of its spread, so that the denoiser does not take it for exact.",
-    )
     simulator_weight: float = Field(
         0.0,
         ge=0,
@@ -48,9 +42,6 @@ class PhysicsSettings(Section):
         0.0,
         ge=0,
         description="Weight γ of the paper's L_inter, whose residual is relative to typical slopes; 0 for none.",
-    )
-    fit_steps: int = Field(
-        300, ge=1, description="Gradient steps of the fit of simulator parameters per class and lead."
     )
 
     def weights(self) -> dict[str, float]:
@@ -74,19 +65,6 @@ class AutoencoderTraining(Section):
     kl_weight: float = Field(1e-4, ge=0, description="Weight β of the KL term.")
     beat_weight: float = Field(0.5, ge=0, description="Weight of L_beat.")
     spectral_weight: float = Field(0.05, ge=0, description="Weight α of the log-spectral term.")
-    slope_weight: float = Field(
-        0.3, ge=0, description="Weight of the absolute error of slopes, which sees ripple between beats."
-    )
-    crop_share: float = Field(1.0, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
-    gain_spread: float = Field(
-        0.2, ge=0, description="Standard deviation of the log gain that training recordings get."
-    )
-    shifts: int = Field(
-        8,
-        ge=1,
-        description="Shifts of less than a latent step at which training recordings are encoded for the denoiser, so "
-        "that few recordings teach more; 1 for none.",
-    )
 
 
 class DiffusionTraining(Section):
@@ -97,10 +75,6 @@ class DiffusionTraining(Section):
     batch_size: int = Field(64, ge=1, description="Latents per step, over all workers.")
     learning_rate: float = Field(5e-4, gt=0, description="Peak learning rate.")
     ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the averaged weights that generate.")
-    condition_dropout: float = Field(
-        0.1, ge=0, lt=1, description="Chance that a condition field is hidden, per field and row."
-    )
-    unconditional: float = Field(0.1, ge=0, lt=1, description="Chance that the whole condition is hidden, per row.")
     crop_share: float = Field(
         0.85, gt=0, le=1, description="Share of a recording's latent that a step sees, at a random place."
     )
@@ -111,8 +85,6 @@ class DiffusionTraining(Section):
         description="Chance that a training recording is shown with its group's condition instead of its own, per row. "
         "A cohort asks for groups only.",
     )
-    group_patients: int = Field(5, ge=1, description="Training patients that make such a group; as in the cohort.")
-    timesteps: int = Field(1000, ge=10, description="Diffusion time steps.")
     physics: PhysicsSettings = Field(default_factory=PhysicsSettings, description="Physics terms.")
     levels: bool = Field(
         True,
@@ -135,8 +107,6 @@ class DetailTraining(Section):
     steps: int = Field(2000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
-    ema_decay: float = Field(0.99, gt=0, lt=1, description="Decay of the averaged weights that generate.")
-    crop_share: float = Field(0.4, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
 
 
 class PriorTraining(Section):
@@ -146,7 +116,6 @@ class PriorTraining(Section):
     steps: int = Field(600, ge=1, description="Optimiser steps; few, since it has little to learn and soon overfits.")
     batch_size: int = Field(256, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
-    ema_decay: float = Field(0.98, gt=0, lt=1, description="Decay of the averaged weights that generate.")
 
 
 class TrainingSettings(Section):
@@ -161,9 +130,6 @@ class TrainingSettings(Section):
     max_failures: int = operational(
         2, ge=0, description="Worker failures that are survived by resuming from a checkpoint."
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay.")
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     autoencoder: AutoencoderTraining = Field(default_factory=AutoencoderTraining, description="Stage 1.")
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")

@@ -28,7 +28,7 @@ from warehouse.errors import EinthovenError
 from warehouse.storage.store import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 7
+FORMAT_VERSION: Final = 8
 
 
 class ModelFolderError(EinthovenError):

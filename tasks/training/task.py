@@ -20,7 +20,7 @@ from warehouse.storage.waveform_file import waveform_file
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions
 
-TRAINING = Stage("train generator", makes="model", code_version=10)
+TRAINING = Stage("train generator", makes="model", code_version=11)
 DATA_FACTS = "_facts.json"
 
 
@@ -123,7 +123,6 @@ def _describe(
             lead_scale_mv=tuple(facts.lead_scale_mv),
             latent_mean=tuple(mean),
             latent_std=tuple(std),
-            timesteps=settings.diffusion.timesteps,
             experience=settings.diffusion.experience,
             precision=settings.precision,
             phase_channels=physics.phase_channels,

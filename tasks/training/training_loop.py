@@ -28,6 +28,11 @@ from tasks.training.progress import Progress, append_progress
 from warehouse.storage.facts import TrainingDataFacts
 
 STATE_FILE = "state.pt"
+WEIGHT_DECAY = 0.01
+WARMUP_SHARE = 0.05
+"""Share of the steps that warm the learning rate up."""
+GRADIENT_CLIP = 1.0
+"""Largest gradient norm."""
 VALIDATION_ROWS = 256
 """At most this many validation recordings are scored at a checkpoint."""
 
@@ -55,7 +60,7 @@ def train_network(job: dict[str, Any]) -> None:
     optimiser = torch.optim.AdamW(
         stage.learner.parameters(),
         lr=stage.schedule.learning_rate,
-        weight_decay=settings.weight_decay,
+        weight_decay=WEIGHT_DECAY,
         betas=(0.9, 0.99),
     )
     start = load_checkpoint(stage, optimiser, average)
@@ -63,7 +68,7 @@ def train_network(job: dict[str, Any]) -> None:
     began = time.monotonic()
 
     for step in range(start, stage.schedule.steps):
-        rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate, settings.warmup_share)
+        rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate)
         for group in optimiser.param_groups:
             group["lr"] = rate
         rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
@@ -72,7 +77,7 @@ def train_network(job: dict[str, Any]) -> None:
             losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), settings.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), GRADIENT_CLIP)
         if not torch.isfinite(norm):
             raise FloatingPointError(
                 f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate"
@@ -120,9 +125,9 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> float:
+def learning_rate(step: int, steps: int, peak: float) -> float:
     """Linear warm-up, then a cosine down to a hundredth of the peak."""
-    warmup = max(1, round(steps * warmup_share))
+    warmup = max(1, round(steps * WARMUP_SHARE))
     if step < warmup:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)

@@ -9,7 +9,7 @@ from models.latent_diffusion.diffusion import Denoise, noise_schedule, signal_sh
 
 def gaussian(spread: Tensor | float) -> Denoise:
     """v for data N(0, s²): E[x0 | x_t] = √ᾱ s² / (ᾱ s² + 1 − ᾱ) x_t. Its trajectories lead from noise to s times it."""
-    schedule = noise_schedule(1000)
+    schedule = noise_schedule()
 
     def exact(noisy: Tensor, time: Tensor) -> Tensor:
         alpha = signal_share(schedule, time)[:, None, None]
@@ -22,7 +22,7 @@ def gaussian(spread: Tensor | float) -> Denoise:
 
 def one_point(point: Tensor) -> Denoise:
     """v for data that is one point m: √ᾱ ε − √(1−ᾱ) m with ε = (x − √ᾱ m) / √(1−ᾱ); at pure noise −m."""
-    schedule = noise_schedule(1000)
+    schedule = noise_schedule()
 
     def exact(noisy: Tensor, time: Tensor) -> Tensor:
         alpha = signal_share(schedule, time)[:, None, None]

@@ -137,7 +137,7 @@ def put_model(
     config = GeneratorConfig(
         autoencoder=AutoencoderArchitecture(width=8, latent_channels=4),
         beat_decoder=BeatDecoderArchitecture(width=8),
-        denoiser=DenoiserArchitecture(width=16, multipliers=(1, 2), blocks=1, heads=2, token_width=16),
+        denoiser=DenoiserArchitecture(width=16, multipliers=(1, 2), blocks=1, token_width=16),
         sampling_rate_hz=RATE_HZ,
         samples=1000,
         lead_scale_mv=(0.3,) * len(INDEPENDENT_LEADS),
@@ -147,7 +147,7 @@ def put_model(
         phase_channels=True,
         simulated_ecg=True,
         levels=True,
-        prior=PriorArchitecture(width=16, blocks=1, token_width=16, steps=2),
+        prior=PriorArchitecture(width=16, blocks=1, token_width=16),
         rhythms=USUAL,
     )
     torch.manual_seed(1)

@@ -38,10 +38,9 @@ SMALL: dict[str, Any] = {
         "architecture": {"width": 16, "token_width": 16, "blocks": 1, "multipliers": [1, 2]},
         "steps": 100,
         "batch_size": 8,
-        "physics": {"fit_steps": 10},
     },
     "prior": {
-        "architecture": {"components": 8, "width": 16, "blocks": 1, "token_width": 16, "steps": 2},
+        "architecture": {"components": 8, "width": 16, "blocks": 1, "token_width": 16},
         "steps": 100,
         "batch_size": 8,
         "learning_rate": 0.01,

@@ -67,7 +67,7 @@ def _distances(compared: Compared, space: PCA, name: str, n: int) -> dict[str, E
             {
                 "FID": fidelity.frechet_distance(first, second),
                 "KID": fidelity.kernel_distance(first, second),
-                **fidelity.manifold_overlap(first, second, compared.settings.neighbours),
+                **fidelity.manifold_overlap(first, second),
             }
         )
     values = {metric: np.array([each[metric] for each in found]) for metric in found[0]}

@@ -71,29 +71,3 @@ def beat_places(r_peaks: Tensor, before: int) -> Tensor:
     """(N, 2) row and first sample of every beat of a batch, from its padded (B, P) R peaks."""
     row, column = torch.nonzero(r_peaks >= 0, as_tuple=True)
     return torch.stack([row, r_peaks[row, column] - before], dim=1)
-
-
-def random_pieces(signal: Tensor, r_peaks: Tensor, length: int, before: int, after: int) -> tuple[Tensor, Tensor]:
-    """A random piece of each recording, so that few recordings teach more.
-
-    Args:
-        signal: (B, 8, samples).
-        r_peaks: (B, P) padded with −1, at least one per row.
-        length: samples per piece, at least `before + after`.
-        before, after: samples of a beat before its R peak, and from it on.
-
-    Returns:
-        Pieces (B, 8, length), and (B, P) the R peaks whose beat lies inside the piece, at least one, padded with −1.
-    """
-    last = signal.shape[-1] - length
-    start = torch.randint(0, last + 1, (len(signal), 1), device=signal.device)
-
-    def inside() -> Tensor:
-        return (r_peaks >= start + before) & (r_peaks + after <= start + length)
-
-    start = torch.where(inside().any(dim=1, keepdim=True), start, (r_peaks[:, :1] - before).clamp(max=last))
-    beyond = signal.shape[-1]
-    shifted = torch.where(inside(), r_peaks - start, beyond).sort(dim=1).values
-    places = start + torch.arange(length, device=signal.device)
-    pieces = signal.gather(2, places[:, None].expand(-1, signal.shape[1], -1))
-    return pieces, torch.where(shifted < beyond, shifted, -1)

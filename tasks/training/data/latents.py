@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from safetensors import safe_open
 
@@ -11,16 +12,19 @@ from tasks.training.data.weight_files import (
     LATENTS_FILE,
 )
 
+SHIFTS: Final = 8
+"""Shifts of less than a latent step at which training recordings are encoded, so that few recordings teach more."""
 
-def shift_starts(shifts: int, downsampling: int) -> list[int]:
+
+def shift_starts(downsampling: int) -> list[int]:
     """Samples at which shifted encodings begin, spread over one latent step, the first at 0."""
-    return [shift * downsampling // shifts for shift in range(min(shifts, downsampling))]
+    return [shift * downsampling // SHIFTS for shift in range(min(SHIFTS, downsampling))]
 
 
 def shifted_length(samples: int, starts: list[int], downsampling: int) -> int:
     """Samples of every shifted piece of a recording: whole latent steps that all shifts leave room for."""
     length = samples - starts[-1]
-    return length if starts[-1] == 0 else length - length % downsampling
+    return length - length % downsampling
 
 
 def reconstruction_error(folder: Path) -> dict[str, list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from models.ecg.beats import beat_samples, beats_on_grid
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
-from tasks.training.data.beats import beat_places, random_pieces
+from tasks.training.data.beats import beat_places
 from tasks.training.data.latents import shift_starts, shifted_length
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
@@ -20,6 +20,9 @@ from tasks.training.data.weight_files import (
     save_weights,
 )
 from tasks.training.networks.recipe import Material, Recipe, beats_and_waveforms
+
+GAIN_SPREAD: Final = 0.2
+"""Standard deviation of the log gain that training recordings get."""
 
 
 class AutoencoderRecipe(Recipe):
@@ -45,7 +48,6 @@ class AutoencoderRecipe(Recipe):
             self.settings.kl_weight,
             self.settings.beat_weight,
             self.settings.spectral_weight,
-            self.settings.slope_weight,
         )
         self.learner = self.objective
 
@@ -53,11 +55,9 @@ class AutoencoderRecipe(Recipe):
         """Signals in lead standard deviations, the beat around the first R peak, and where all beats are."""
         signal = self.waveforms[split].millivolts(rows).to(device) / self.lead_scale.to(device)
         r_peaks = self.beats[split].r_peaks[rows].to(device)
-        before, after = beat_samples(self.settings.beat_decoder, self.rate_hz)
+        before, _ = beat_samples(self.settings.beat_decoder, self.rate_hz)
         if split == "train":
-            length = max(round(self.settings.crop_share * signal.shape[-1]), before + after)
-            signal, r_peaks = random_pieces(signal, r_peaks, length, before, after)
-            signal = signal * (self.settings.gain_spread * torch.randn(len(rows), 1, 1, device=device)).exp()
+            signal = signal * (GAIN_SPREAD * torch.randn(len(rows), 1, 1, device=device)).exp()
         return {
             "signal": signal,
             "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz, self.settings.beat_decoder),
@@ -74,7 +74,7 @@ class AutoencoderRecipe(Recipe):
             latents[split], latents[f"{split}_mae_mv"] = self._encode(split, device)
         latents["mean"] = latents["train"].mean(dim=(0, 2))
         latents["std"] = latents["train"].std(dim=(0, 2)).clamp_min(1e-4)
-        starts = shift_starts(self.settings.shifts, self.settings.architecture.downsampling)
+        starts = shift_starts(self.settings.architecture.downsampling)
         length = shifted_length(self.waveforms["train"].samples, starts, self.settings.architecture.downsampling)
         latents["shifted"] = torch.stack([self._encode_from(start, length, device) for start in starts])
         save_tensors(latents, self.staging / LATENTS_FILE)

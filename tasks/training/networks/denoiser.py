@@ -46,8 +46,7 @@ class DenoiserRecipe(Recipe):
         self.rows = {split: len(one) for split, one in latents.items()}
         self.shifted = (saved["shifted"] - mean[:, None]) / std[:, None]
         self.starts_s = (
-            torch.tensor(shift_starts(len(self.shifted), settings.autoencoder.architecture.downsampling))
-            / facts.sampling_rate_hz
+            torch.tensor(shift_starts(settings.autoencoder.architecture.downsampling)) / facts.sampling_rate_hz
         )
         shape = settings.autoencoder.architecture
         self.samples_per_step, self.rate_hz = shape.downsampling, facts.sampling_rate_hz
@@ -68,13 +67,7 @@ class DenoiserRecipe(Recipe):
             beat_decoder.load_state_dict(load_file(material.autoencoder / BEAT_DECODER_FILE))
             equation = BeatEquation(beat_shape, WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
             physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts.lead_scale_mv), weights)
-        self.objective = DiffusionObjective(
-            self.denoiser,
-            self.settings.timesteps,
-            self.settings.condition_dropout,
-            self.settings.unconditional,
-            physics,
-        )
+        self.objective = DiffusionObjective(self.denoiser, physics)
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Latents with their conditions, simulator classes, heart rates, the simulator's guide and levels."""

@@ -34,7 +34,7 @@ class DetailRecipe(Recipe):
 
     def __init__(self, material: Material) -> None:
         self.schedule = self.settings = material.settings.detail
-        self.staging, self.ema_decay = material.staging, self.settings.ema_decay
+        self.staging, self.ema_decay = material.staging, 0.99
         self.lead_scale = torch.tensor(material.facts.lead_scale_mv)[:, None]
         _, self.waveforms = beats_and_waveforms(material)
         self.rows = {split: len(waveforms) for split, waveforms in self.waveforms.items()}
@@ -42,7 +42,7 @@ class DetailRecipe(Recipe):
         self.head = DetailHead(self.settings.architecture, material.facts.sampling_rate_hz)
         rows = torch.arange(self.rows["train"])[:: -(-self.rows["train"] // SPECTRUM_RECORDINGS)]
         self.head.spectrum.fit(self._signal("train", rows), self.decoded["train"][rows])
-        self.objective = DetailObjective(self.head, self.settings.crop_share)
+        self.objective = DetailObjective(self.head)
         self.learner = self.head
 
     def _signal(self, split: str, rows: Tensor) -> Tensor:

@@ -24,14 +24,14 @@ class PriorRecipe(Recipe):
     def __init__(self, material: Material) -> None:
         settings = material.settings
         self.schedule, self.diffusion = settings.prior, settings.diffusion
-        self.staging, self.ema_decay = material.staging, settings.prior.ema_decay
+        self.staging, self.ema_decay = material.staging, 0.98
         self.traits = {split: load_traits(material.staging, split) for split in LEARNING_SPLITS}
         self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         self.rows = {split: len(traits) for split, traits in self.traits.items()}
         self.prior = new_prior(settings, material.facts.sampling_rate_hz)
         # What has yet to be learned is in none of the fitted parts.
         self.prior.load_state_dict(load_file(components_file(material.staging)), strict=False)
-        self.objective = PriorObjective(self.prior, self.diffusion.condition_dropout, self.diffusion.unconditional)
+        self.objective = PriorObjective(self.prior)
         self.learner = self.prior
 
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:

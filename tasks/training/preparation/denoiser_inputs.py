@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
 import torch
@@ -28,6 +30,9 @@ from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, Statement
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging
 from warehouse.storage.waveform_file import waveform_file
+
+GROUP_PATIENTS: Final = 5
+"""Training patients that make a group whose condition a recording may be shown with, as in a cohort."""
 
 
 class PreparedConditions(BaseModel):
@@ -71,7 +76,7 @@ def prepare_training(
     for split, found in beats.items():
         chosen = metadata.take(pa.array(found.rows.numpy()))
         condition, _ = embedder(conditions_of(chosen, statements))
-        group_condition, _ = embedder(group_conditions(chosen, members, settings.diffusion.group_patients, statements))
+        group_condition, _ = embedder(group_conditions(chosen, members, GROUP_PATIENTS, statements))
         heart_rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")]
         known = condition.present[:, -1]
         if not known.any():
@@ -110,13 +115,6 @@ def _fit_simulator(
         beats_on_grid(waveforms.millivolts(rows), beats.r_peaks[rows, 0], rate_hz, shape)
         for rows in torch.arange(len(beats)).split(256)
     ]
-    fit = fit_classes(
-        torch.cat(on_grid),
-        conditions.wave_class,
-        conditions.omega,
-        classes,
-        shape,
-        settings.diffusion.physics.fit_steps,
-    )
+    fit = fit_classes(torch.cat(on_grid), conditions.wave_class, conditions.omega, classes, shape)
     save_fit(staging.path, fit)
     run_logger().info("simulator fit: %d classes, median R² %.3f", classes, float(fit.r2.median()))

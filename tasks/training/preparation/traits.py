@@ -31,6 +31,9 @@ from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, sav
 from warehouse.storage.facts import TrainingDataFacts
 
 AT_ONCE: Final = 128
+JITTER: Final = 0.15
+"""Standard deviation by which the beat shown in training is off, per principal component and in units of its spread, so
+that the denoiser does not take it for exact."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,12 @@ def _at_shifts(
 ) -> Tensor:
     """Latents (shifts, N, C, T) of pieces as `AutoencoderRecipe` encodes them, each with beats that are off anew."""
     downsampling = settings.autoencoder.architecture.downsampling
-    starts = shift_starts(settings.autoencoder.shifts, downsampling)
+    starts = shift_starts(downsampling)
     length = shifted_length(maker.samples, starts, downsampling)
     generator = torch.Generator().manual_seed(settings.seed)
     found = []
     for start in starts:
-        off = torch.randn(coordinates.shape, generator=generator) * settings.diffusion.physics.simulated_ecg_jitter
+        off = torch.randn(coordinates.shape, generator=generator) * JITTER
         amplitude = events_of(maker.prior).amplitude(coordinates + off) * known[:, None, None]
         found.append(_whole(maker, amplitude, r_times, start, length))
     return torch.stack(found)

@@ -41,11 +41,11 @@ def test_manifold_overlap_tells_missing_modes_from_wrong_ones(rng: np.random.Gen
     real = np.concatenate([rng.normal(0, 1, (100, 2)), rng.normal(20, 1, (100, 2))])
     one_mode = rng.normal(0, 1, (200, 2))
     elsewhere = rng.normal(100, 1, (200, 2))
-    found = fidelity.manifold_overlap(real, one_mode, 5)
+    found = fidelity.manifold_overlap(real, one_mode)
     assert found["precision"] > 0.9
     assert found["recall"] < 0.6
-    assert fidelity.manifold_overlap(real, elsewhere, 5)["precision"] == 0
-    assert np.isnan(list(fidelity.manifold_overlap(real, one_mode[:4], 5).values())).all()
+    assert fidelity.manifold_overlap(real, elsewhere)["precision"] == 0
+    assert np.isnan(list(fidelity.manifold_overlap(real, one_mode[:4]).values())).all()
 
 
 def test_no_more_principal_components_than_recordings_can_support(rng: np.random.Generator) -> None:

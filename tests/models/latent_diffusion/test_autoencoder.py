@@ -37,9 +37,7 @@ def networks() -> AutoencoderObjective:
     torch.manual_seed(0)
     autoencoder = Autoencoder(SMALL)
     decoder = BeatDecoder(BEAT, SMALL.latent_channels, SMALL.downsampling, rate_hz=100)
-    return AutoencoderObjective(
-        autoencoder, decoder, kl_weight=1e-4, beat_weight=1.0, spectral_weight=0.05, slope_weight=0.3
-    )
+    return AutoencoderObjective(autoencoder, decoder, kl_weight=1e-4, beat_weight=1.0, spectral_weight=0.05)
 
 
 @pytest.mark.parametrize("samples", [1000, 997, 1024, 250])

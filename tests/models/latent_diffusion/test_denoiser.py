@@ -67,11 +67,10 @@ def test_levels_matter_and_have_to_be_told() -> None:
         network(noisy, steps, condition)
 
 
-def test_only_coarse_levels_attend() -> None:
-    for levels, expected in ((1, [False, False, True]), (2, [False, True, True])):
-        shape = DenoiserArchitecture(width=16, multipliers=(1, 2, 2), blocks=1, attending_levels=levels)
-        assert [level.cross is not None for level in denoiser(shape).down] == expected
-    assert all(level.cross is None for level in denoiser(DenoiserArchitecture(width=16, attending_levels=0)).up)
+def test_only_the_coarsest_level_attends() -> None:
+    network = denoiser(DenoiserArchitecture(width=16, multipliers=(1, 2, 2), blocks=1))
+    assert [level.cross is not None for level in network.down] == [False, False, True]
+    assert [level.around is not None for level in network.up] == [True, False, False]
 
 
 def test_a_copy_for_sampling_predicts_nearly_the_same_and_reads_numbers_exactly() -> None:

@@ -20,13 +20,13 @@ from tests.models.exact_denoisers import gaussian, one_point
 
 
 def test_terminal_signal_to_noise_ratio_is_zero() -> None:
-    share = signal_share(noise_schedule(1000), torch.tensor([0, 999]))
+    share = signal_share(noise_schedule(), torch.tensor([0, 999]))
     assert float(share[1]) == 0.0
     assert float(share[0]) > 0.999
 
 
 def test_clean_estimate_inverts_noising_at_every_noise_level() -> None:
-    schedule = noise_schedule(1000)
+    schedule = noise_schedule()
     torch.manual_seed(0)
     steps = torch.tensor([0, 10, 500, 998, 999])
     clean, noise = torch.randn(5, 8, 125), torch.randn(5, 8, 125)
@@ -38,7 +38,7 @@ def test_clean_estimate_inverts_noising_at_every_noise_level() -> None:
 @pytest.mark.parametrize("steps", [1, 4, 16, 250])
 def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
     point = torch.full((3, 2, 5), 0.7)
-    solved = solve(one_point(point), initial_noise([1, 2, 3], (2, 5)), 1000, steps)
+    solved = solve(one_point(point), initial_noise([1, 2, 3], (2, 5)), steps)
     assert torch.allclose(solved, point, atol=1e-3)
 
 
@@ -49,13 +49,13 @@ def test_solver_reaches_the_data_of_an_exact_denoiser(steps: int) -> None:
 def test_few_steps_keep_the_spread_of_gaussian_data(steps: int, spread: float, near: float) -> None:
     # With evenly spaced time steps six keep 0.72 of 0.3, and sixteen 0.67 of 0.1.
     noise = initial_noise(list(range(64)), (2, 100))
-    assert float(solve(gaussian(spread), noise, 1000, steps).std() / noise.std()) == pytest.approx(spread, rel=near)
+    assert float(solve(gaussian(spread), noise, steps).std() / noise.std()) == pytest.approx(spread, rel=near)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 8, 16, 50, 51, 250, 1000])
 def test_solver_times_descend_from_pure_noise(steps: int) -> None:
-    alphas = noise_schedule(1000).alphas_cumprod
-    times = solver_times(alphas, steps)
+    alphas = noise_schedule().alphas_cumprod
+    times = solver_times(steps)
     assert len(times) == steps and times[0] == 999 and times[-1] >= 0 and (times.diff() < 0).all()
     if 3 < steps <= 16:
         # From the second on, noise over signal falls by the same factor each time.
@@ -72,6 +72,6 @@ def test_noise_of_a_row_is_its_seeds_alone() -> None:
 
 def test_timesteps_cover_the_schedule_evenly() -> None:
     torch.manual_seed(0)
-    steps = stratified_timesteps(50, 1000)
+    steps = stratified_timesteps(50)
     assert sorted((steps // 20).tolist()) == list(range(50))
     assert steps.tolist() != sorted(steps.tolist())

@@ -15,6 +15,7 @@ from models.architecture import (
     DetailArchitecture,
     GeneratorConfig,
     PriorArchitecture,
+    SamplingCorrection,
     SolverRule,
 )
 from models.conditioning import ConditionTensors
@@ -23,10 +24,10 @@ from models.ecg.r_peaks import locate_r_peaks
 from models.latent_diffusion.beat_variation import beat_windows, log_variation
 from models.latent_diffusion.denoiser import Context, Denoiser
 from models.latent_diffusion.detail_head import DetailHead
+from models.latent_diffusion.fitted_solver import FITTED_STEPS
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.residual_levels import EXAGGERATED, Levels
 from models.latent_diffusion.row_groups import in_groups
-from models.latent_diffusion.sampling_correction import Correction, Sampling
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.simulator.beat_events import simulated_ecg
 from models.simulator.rhythm_series import RHYTHMS, USUAL
@@ -51,7 +52,7 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
             "phase_channels": True,
             "simulated_ecg": True,
             "levels": True,
-            "prior": PriorArchitecture(width=16, blocks=1, token_width=16, steps=2),
+            "prior": PriorArchitecture(width=16, blocks=1, token_width=16),
             "rhythms": USUAL,
             "detail": DetailArchitecture(width=16, blocks=2),
             **changes,
@@ -69,6 +70,17 @@ def generator(samples: int = 1000, **changes: object) -> Generator:
     if network.prior and network.prior.events:
         network.prior.events.fit(people())
     return network.requires_grad_(False)
+
+
+def draw(
+    network: Generator,
+    condition: ConditionTensors,
+    seeds: list[int],
+    steps: int,
+    guidance: float = 1.0,
+    trait_guidance: float = 1.25,
+) -> torch.Tensor:
+    return network.sample(condition, seeds, steps=steps, guidance=guidance, trait_guidance=trait_guidance)
 
 
 def spied(monkeypatch: pytest.MonkeyPatch, what: str) -> list[torch.Tensor]:
@@ -123,7 +135,7 @@ def test_a_row_does_not_depend_on_the_number_of_threads() -> None:
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(network.sample(condition, [1, 2, 3], steps=3, guidance=2.0))
+            found.append(draw(network, condition, [1, 2, 3], steps=3, guidance=2.0))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
@@ -131,23 +143,41 @@ def test_a_row_does_not_depend_on_the_number_of_threads() -> None:
 
 def test_seed_condition_guidance_and_steps_matter() -> None:
     network, condition = generator(), conditions(2)
-    usual = network.sample(condition, [1, 2], steps=3, guidance=2.0)
-    assert not torch.equal(usual, network.sample(condition, [1, 3], steps=3, guidance=2.0))
-    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=4, guidance=2.0))
-    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=4.0))
-    assert not torch.equal(usual, network.sample(condition, [1, 2], steps=3, guidance=2.0, trait_guidance=2.0))
-    assert not torch.equal(usual, network.sample(condition.hidden(), [1, 2], steps=3, guidance=2.0))
+    usual = draw(network, condition, [1, 2], steps=3, guidance=2.0)
+    assert not torch.equal(usual, draw(network, condition, [1, 3], steps=3, guidance=2.0))
+    assert not torch.equal(usual, draw(network, condition, [1, 2], steps=4, guidance=2.0))
+    assert not torch.equal(usual, draw(network, condition, [1, 2], steps=3, guidance=4.0))
+    assert not torch.equal(usual, draw(network, condition, [1, 2], steps=3, guidance=2.0, trait_guidance=2.0))
+    assert not torch.equal(usual, draw(network, condition.hidden(), [1, 2], steps=3, guidance=2.0))
 
 
-def test_a_fitted_solver_is_used_for_its_number_of_steps_where_there_is_no_guidance() -> None:
+def test_a_fitted_solver_is_used_for_its_number_of_steps_whatever_the_guidance() -> None:
     rule = SolverRule(times=(999, 400), weights=((1.0,), (-0.5, 1.5)))
     network, fitted, condition = generator(), generator(solvers=(rule,)), conditions(3)
     seeds = [1, 2, 3]
-    by_rule = fitted.sample(condition, seeds, steps=2)
-    assert not torch.equal(by_rule, network.sample(condition, seeds, steps=2))
-    assert torch.equal(fitted.sample(condition[[1]], [2], steps=2)[0], by_rule[1])
-    for others in ({"steps": 3}, {"steps": 2, "guidance": 2.0}):
-        assert torch.equal(fitted.sample(condition, seeds, **others), network.sample(condition, seeds, **others))
+    for guidance in (1.0, 2.0):
+        by_rule = draw(fitted, condition, seeds, steps=2, guidance=guidance)
+        assert not torch.equal(by_rule, draw(network, condition, seeds, steps=2, guidance=guidance))
+        assert torch.equal(draw(fitted, condition[[1]], [2], steps=2, guidance=guidance)[0], by_rule[1])
+    assert torch.equal(draw(fitted, condition, seeds, steps=3), draw(network, condition, seeds, steps=3))
+
+
+def test_fitted_solvers_bring_their_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.latent_diffusion.generator.CORRECTED_ON", 16)
+    network, condition, seeds = generator(rows_at_once=8), conditions(3), [1, 2, 3]
+    rules = network.fitted_solvers()
+    assert [len(rule.times) for rule in rules] == list(FITTED_STEPS)
+    for rule in rules:
+        correction = rule.correction
+        assert len(correction.level_gain) == network.prior.levels.size  # type: ignore[union-attr]
+        assert any(correction.level_gain) and any(correction.descriptor_offset) and 0 < correction.variation_factor <= 1
+    saved = GeneratorConfig.model_validate_json(network.config.model_copy(update={"solvers": rules}).model_dump_json())
+    loaded = Generator(saved)
+    loaded.load_state_dict(network.state_dict())
+    monkeypatch.setattr(Generator, "_correction_of", lambda *_: pytest.fail("it was saved"))
+    drawn = draw(loaded, condition, seeds, steps=4)
+    loaded._rules[4] = rules[1].model_copy(update={"correction": SamplingCorrection()})
+    assert not torch.equal(draw(loaded, condition, seeds, steps=4), drawn)
 
 
 def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
@@ -166,7 +196,7 @@ def test_the_guide_follows_heart_rate_rhythm_and_seed() -> None:
     # The unconditional branch sees the same beats: hiding the condition from the tokens leaves the series alone.
     hidden = network.r_peaks(ConditionTensors.stack([condition]), [1, 1, 1, 2])
     assert all(np.array_equal(one, other) for one, other in zip(peaks, hidden, strict=True))
-    sampled = network.sample(condition[[0, 2]], [1, 1], steps=2, guidance=1.0)
+    sampled = draw(network, condition[[0, 2]], [1, 1], steps=2, guidance=1.0)
     assert not torch.equal(sampled[0], sampled[1])
 
 
@@ -204,7 +234,7 @@ def test_each_row_has_a_beat_of_its_own_and_its_condition_counts(seen: list[torc
     condition.numbers[2, 0] += 40.0
     # The RR series follows from the seed too; equal seeds leave the beat as the only difference.
     for seeds in ([1, 2, 1], [1, 2, 1]):
-        network.sample(condition, seeds, steps=1, guidance=1.0)
+        draw(network, condition, seeds, steps=1, guidance=1.0)
     first, again = seen
     assert torch.equal(first, again)
     assert not torch.allclose(first[0], first[1], atol=0.1)
@@ -214,21 +244,21 @@ def test_each_row_has_a_beat_of_its_own_and_its_condition_counts(seen: list[torc
 def test_without_denoising_steps_the_simulated_ecg_stays_as_it_is(seen: list[torch.Tensor]) -> None:
     network = generator(detail=None, precision="fp32", levels=False)
     condition = conditions(2)
-    network.sample(condition, [1, 2], steps=1, guidance=1.0)
+    draw(network, condition, [1, 2], steps=1, guidance=1.0)
     shown = seen[0][:2, -CHANNELS:]
-    assert torch.allclose(network.sample(condition, [1, 2], steps=0), network.decode(shown), atol=1e-6)
+    assert torch.allclose(draw(network, condition, [1, 2], steps=0), network.decode(shown), atol=1e-6)
     assert len(seen) == 1
     with pytest.raises(ValueError, match="no simulated ECG"):
-        generator(simulated_ecg=False).sample(condition, [1, 2], steps=0)
+        draw(generator(simulated_ecg=False), condition, [1, 2], steps=0)
 
 
 def test_without_a_guide_the_network_and_its_rows_are_as_if_there_were_no_simulator() -> None:
     network, condition = generator(phase_channels=False, simulated_ecg=False, rhythms={}), conditions(2)
     assert network.denoiser.stem.weight.shape[1] == CHANNELS
     assert generator().denoiser.stem.weight.shape[1] > CHANNELS
-    usual = network.sample(condition, [1, 2], steps=2, guidance=2.0)
+    usual = draw(network, condition, [1, 2], steps=2, guidance=2.0)
     condition.rhythm[:] = RHYTHMS.index("atrial fibrillation")
-    assert torch.equal(network.sample(condition, [1, 2], steps=2, guidance=2.0), usual)
+    assert torch.equal(draw(network, condition, [1, 2], steps=2, guidance=2.0), usual)
 
 
 def test_the_guide_needs_the_numbers_of_every_rhythm() -> None:
@@ -241,17 +271,18 @@ def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alon
 ) -> None:
     plain, condition, seeds = generator(detail=None, rows_at_once=4), conditions(6), [1, 2, 3, 4, 5, 6]
     plain.load_state_dict(generator().state_dict(), strict=False)
-    decoded = plain.sample(condition, seeds, steps=2)
-    usual = generator(rows_at_once=4).sample(condition, seeds, steps=2)
+    decoded = draw(plain, condition, seeds, steps=2)
+    usual = draw(generator(rows_at_once=4), condition, seeds, steps=2)
     # Generated signals are unlike recordings on average, which is no part of what they lack; otherwise all is the same.
     monkeypatch.setattr(DetailHead, "unlike_recordings", lambda *_: torch.zeros(()))
     network = generator(rows_at_once=4)
-    sampled = network.sample(condition, seeds, steps=2)
+    sampled = draw(network, condition, seeds, steps=2)
     assert not torch.equal(sampled, decoded) and not torch.equal(sampled, usual)
 
     def with_detail(order: list[int]) -> torch.Tensor:
         signal, own = decoded[order], [seeds[row] for row in order]
-        made = lambda rows: network._detailed(signal[rows], [own[row] for row in rows])  # noqa: E731
+        corrected = SamplingCorrection()
+        made = lambda rows: network._detailed(signal[rows], [own[row] for row in rows], corrected)  # noqa: E731
         return in_groups(made, len(order), 4, "cpu")
 
     assert torch.equal(with_detail(list(range(6))), sampled)
@@ -260,15 +291,15 @@ def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alon
 
 def test_model_without_experience_ignores_knowledge() -> None:
     network, condition = generator(experience=False), conditions(2)
-    given = network.sample(condition, [1, 2], steps=2, guidance=2.0)
-    assert torch.equal(given, network.sample(condition.without_knowledge(), [1, 2], steps=2, guidance=2.0))
+    given = draw(network, condition, [1, 2], steps=2, guidance=2.0)
+    assert torch.equal(given, draw(network, condition.without_knowledge(), [1, 2], steps=2, guidance=2.0))
 
 
 def test_no_rows_and_too_few_seeds() -> None:
     network, condition = generator(samples=500), conditions(2)
-    assert network.sample(condition[:0], [], steps=2).shape == (0, 8, 500)
+    assert draw(network, condition[:0], [], steps=2).shape == (0, 8, 500)
     with pytest.raises(ValueError, match="2 conditions"):
-        network.sample(condition, [1], steps=2)
+        draw(network, condition, [1], steps=2)
 
 
 def test_latents_have_the_promised_shapes_and_units() -> None:
@@ -290,14 +321,14 @@ def test_what_sampling_loses_on_average_is_given_back_and_to_all_rows_alike(monk
         return louder(self, difference, correction)
 
     monkeypatch.setattr(Levels, "louder", spied)
-    network.sample(conditions(4), [1, 2, 3, 4], steps=2, guidance=1.0)
+    draw(network, conditions(4), [1, 2, 3, 4], steps=2, guidance=1.0)
     first = corrections[-1]
     assert first.abs().max() > 0.05, "an untrained denoiser has other levels than white noise"
     found = len(corrections)
-    network.sample(conditions(8), list(range(8)), steps=2, guidance=1.0)
+    draw(network, conditions(8), list(range(8)), steps=2, guidance=1.0)
     assert len(corrections) == found + 2, "it is found once"
     assert torch.equal(corrections[-1], first)
-    network.sample(conditions(4), [1, 2, 3, 4], steps=1, guidance=1.0)
+    draw(network, conditions(4), [1, 2, 3, 4], steps=1, guidance=1.0)
     assert not torch.equal(corrections[-1], first), "another way of sampling loses something else"
 
 
@@ -308,21 +339,20 @@ def test_what_is_made_louder_differs_no_more_from_beat_to_beat(monkeypatch: pyte
     monkeypatch.setattr(Levels, "correction", lambda self, difference, drawn: torch.full((self.size,), 0.4))
     # An untrained decoder makes all latents equally loud.
     monkeypatch.setattr(Generator, "decode", lambda self, latents: latents[:, :8].repeat_interleave(8, dim=2))
-    way, seeds = Sampling(steps=2, guidance=1.0, trait_guidance=1.0), list(range(8))
-    correction = network._correction(way)
-    assert correction.steadier < 0.95
-    solved = network._solved(conditions(8), seeds, way)
+    seeds, correction = list(range(8)), network._correction(2)
+    assert correction.variation_factor < 0.95
+    solved = network._solved(conditions(8), seeds, 2, 1.0, 1.0)
     windows = beat_windows(solved.r_peaks_s, 1000, 100)
     without, louder, made = (
         log_variation(network._decoded(solved, one), windows, 100).mean()
-        for one in (Correction(), Correction(correction.louder), correction)
+        for one in (SamplingCorrection(), SamplingCorrection(level_gain=correction.level_gain), correction)
     )
     assert louder > without + 0.1
     assert made == pytest.approx(float(without), abs=0.1)
-    sampled = network.sample(conditions(8), seeds, steps=2, trait_guidance=1.0)
+    sampled = draw(network, conditions(8), seeds, steps=2, trait_guidance=1.0)
     # Here with all threads, whose products round differently.
     assert torch.allclose(sampled, network._decoded(solved, correction), atol=1e-4)
-    alone = network.sample(conditions(8)[[5]], [5], steps=2, trait_guidance=1.0)
+    alone = draw(network, conditions(8)[[5]], [5], steps=2, trait_guidance=1.0)
     assert torch.equal(alone[0], sampled[5])
 
 
@@ -332,7 +362,7 @@ def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to
 ) -> None:
     network, condition = generator(simulated_ecg=simulated_ecg, detail=None), conditions(4)
     told, seeds = spied(monkeypatch, "levels"), [1, 2, 3, 4]
-    network.sample(condition, seeds, steps=1, trait_guidance=1.0)
+    draw(network, condition, seeds, steps=1, trait_guidance=1.0)
     drawn = network._drawn(condition, seeds, network.r_peaks(condition, seeds), 1.0)[2].levels
     assert drawn is not None and drawn.abs().max() > 0.5
     rows = told[-1][: len(seeds)]
@@ -341,18 +371,11 @@ def test_beside_simulated_ecgs_larger_differences_of_levels_are_told_than_are_to
 
 def test_sampling_follows_the_weights() -> None:
     network, condition = generator(), conditions(1)
-    before = network.sample(condition, [1], steps=1)
-    assert torch.equal(network.sample(condition, [1], steps=1), before)
+    before = draw(network, condition, [1], steps=1)
+    assert torch.equal(draw(network, condition, [1], steps=1), before)
     with torch.no_grad():
         network.denoiser.head[-1].bias.add_(1.0)  # type: ignore[union-attr, operator]
-    assert not torch.equal(network.sample(condition, [1], steps=1), before)
-
-
-def test_the_detail_head_takes_as_many_steps_as_it_is_asked_for() -> None:
-    network, condition = generator(), conditions(1)
-    usual = network.sample(condition, [1], steps=1)
-    assert torch.equal(network.sample(condition, [1], steps=1, detail_steps=2), usual)
-    assert not torch.equal(network.sample(condition, [1], steps=1, detail_steps=1), usual)
+    assert not torch.equal(draw(network, condition, [1], steps=1), before)
 
 
 def test_beats_and_levels_need_a_prior() -> None:

@@ -109,7 +109,7 @@ def test_fit_recovers_beats_of_each_class() -> None:
     beats = torch.cat([normal.expand(30, -1, -1), simulated_beat(other, times).expand(30, -1, -1)])
     beats = beats + 0.01 * torch.randn_like(beats)
     classes = torch.tensor([1] * 30 + [2] * 30)
-    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE, steps=40)
+    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE)
     assert fit.r2.shape == (3, 8)
     assert float(fit.r2[1:].min()) > 0.97
     equation = BeatEquation(SHAPE, fit)
@@ -129,7 +129,7 @@ def objective_with(weights: dict[str, float] | None) -> DiffusionObjective:
         physics = BeatPhysics(
             decoder, BeatEquation(SHAPE, wave_fit()), torch.zeros(4), torch.ones(4), torch.full((8,), 0.2), weights
         )
-    return DiffusionObjective(denoiser, 100, 0.1, 0.1, physics)
+    return DiffusionObjective(denoiser, physics)
 
 
 def batch(rows: int = 8) -> tuple[Tensor, ConditionTensors, Tensor, Tensor]:

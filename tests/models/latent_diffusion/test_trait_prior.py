@@ -12,7 +12,7 @@ from models.latent_diffusion.trait_prior import FURTHEST, PriorObjective, TraitP
 from tests.models.simulator.test_beat_components import amplitudes
 from tests.models.test_conditioning import conditions
 
-SMALL = PriorArchitecture(components=3, width=32, blocks=2, dropout=0.0, token_width=16, steps=12)
+SMALL = PriorArchitecture(components=3, width=32, blocks=2, token_width=16)
 LEVELS = 4
 
 
@@ -33,7 +33,7 @@ def trained(steps: int = 500) -> TraitPrior:
     """A prior of two groups: males at −1 and females at +1 along the first component, with a tenth of the spread."""
     torch.manual_seed(0)
     prior = fitted()
-    objective = PriorObjective(prior, condition_dropout=0.0, unconditional=0.1)
+    objective = PriorObjective(prior)
     optimiser = torch.optim.Adam(prior.parameters(), lr=3e-3)
     for _ in range(steps):
         condition = one_sex(torch.randint(0, 2, (128,)).float())

@@ -96,7 +96,7 @@ def test_nothing_a_report_says_reaches_an_entry_or_an_embedding(store: Store, bu
 def test_building_again_does_nothing_and_operational_settings_do_not_matter(
     store: Store, recordings: Reference, built: Reference
 ) -> None:
-    assert build_knowledge.fn(KnowledgeSettings(max_retries=0), recordings, str(store.root)) == built
+    assert build_knowledge.fn(KnowledgeSettings(concurrency=1), recordings, str(store.root)) == built
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ TRUE, LIES = draft(*TRUE_LINES), draft(*LIE_LINES)
 
 def write(folder: Path, answers: list[Any], **settings: Any) -> tuple[Entry, Respondent, ScriptedModel, list[float]]:
     """The entry about left bundle branch block, with what was asked and how long was waited."""
-    chosen = KnowledgeSettings(max_conditions=1, retry_wait_s=1.0, max_retries=2, **settings)
+    chosen = KnowledgeSettings(max_conditions=1, **settings)
     model, waits = ScriptedModel(answers=answers, prompts=[]), list[float]()
     respondent = Respondent(model, "scripted", chosen, folder, wait=waits.append)
     (entry,) = write_knowledge(recordings_table(truth=BLOCK), NAMES, respondent, chosen)
@@ -86,7 +86,7 @@ def test_a_model_that_never_gets_it_right_leaves_the_entry_to_the_evidence(tmp_p
 )
 def test_an_answer_that_is_not_the_object_asked_for_is_a_failed_call(tmp_path: Path, malformed: str) -> None:
     entry, respondent, _, waits = write(tmp_path, [malformed, malformed, TRUE])
-    assert waits == [1.0, 2.0] and not entry.rendered and respondent.asked == 1
+    assert waits == [2.0, 4.0] and not entry.rendered and respondent.asked == 1
     given_up, respondent, *_ = write(tmp_path / "again", [malformed])
     assert given_up.rendered and respondent.failed == 1 and "sorry" not in given_up.narrative
 
@@ -118,18 +118,19 @@ def test_the_models_own_sentences_are_told_if_all_they_say_was_checked(tmp_path:
 @pytest.mark.parametrize("fault", [TimeoutError("no answer in 60 s"), RuntimeError("429 Too Many Requests"), ""])
 def test_failed_calls_are_tried_again_after_growing_waits(tmp_path: Path, fault: Any) -> None:
     entry, respondent, _, waits = write(tmp_path, [fault, fault, TRUE])
-    assert waits == [1.0, 2.0] and not entry.rendered and respondent.failed == 0
+    assert waits == [2.0, 4.0] and not entry.rendered and respondent.failed == 0
 
 
 def test_a_model_that_is_gone_costs_neither_the_entry_nor_the_earlier_answers(tmp_path: Path) -> None:
-    settings = KnowledgeSettings(max_retries=0, concurrency=1)
+    settings = KnowledgeSettings(concurrency=1)
     model = ScriptedModel(
         answers=[draft("P wave present", "heart rate below 120 bpm"), ConnectionError("gone")], prompts=[]
     )
-    respondent = Respondent(model, "scripted", settings, tmp_path)
+    respondent = Respondent(model, "scripted", settings, tmp_path, wait=list[float]().append)
     first, *others = write_knowledge(recordings_table(), NAMES, respondent, settings)
     assert len(others) == 6 and all(entry.rendered and entry.narrative for entry in others)
-    assert len(model.prompts) == 1 + 3  # after three failures in a row it is left alone
+    # After three failures in a row, each tried four times, it is left alone.
+    assert len(model.prompts) == 1 + 3 * 4
 
     back = ScriptedModel(answers=[LIES], prompts=[])
     again, *_ = write_knowledge(recordings_table(), NAMES, Respondent(back, "scripted", settings, tmp_path), settings)
@@ -188,11 +189,11 @@ def test_a_model_that_hangs_is_given_up_after_the_timeout(tmp_path: Path) -> Non
             threading.Event().wait(30)
             raise AssertionError("nobody waited")
 
-    chosen = KnowledgeSettings(max_conditions=1, timeout_s=0.05, max_retries=1)
+    chosen = KnowledgeSettings(max_conditions=1, timeout_s=0.05)
     waits: list[float] = []
     respondent = Respondent(Hanging(answers=[], prompts=[]), "hanging", chosen, tmp_path, wait=waits.append)
     (entry,) = write_knowledge(recordings_table(truth=BLOCK), NAMES, respondent, chosen)
-    assert entry.rendered and respondent.failed == 1 and len(waits) == 1
+    assert entry.rendered and respondent.failed == 1 and len(waits) == 3
 
 
 def test_several_questions_are_asked_at_once_and_entries_keep_their_order(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_several_questions_are_asked_at_once_and_entries_keep_their_order(tmp_pa
             return super()._generate(messages)
 
     truth: dict[tuple[str, ...], dict[str, Any]] = {("NORM",): {}, ("CLBBB",): {}, ("AFIB",): {}}
-    settings = KnowledgeSettings(concurrency=3, min_claims=1, by_sex_and_age=False, max_retries=0)
+    settings = KnowledgeSettings(concurrency=3, min_claims=1, by_sex_and_age=False)
     model = Crowd(answers=[draft("P wave present")], prompts=[])
     respondent = Respondent(model, "crowd", settings, tmp_path)
     entries = write_knowledge(recordings_table(truth=truth), NAMES, respondent, settings)

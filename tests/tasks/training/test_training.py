@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from models.latent_diffusion.fitted_solver import FITTED_STEPS
-from tasks.settings import ComputeSettings, RetrievalSettings
+from tasks.settings import CohortSettings, ComputeSettings, RetrievalSettings
 from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.data.recordings import TrainingError
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator
@@ -62,10 +62,11 @@ def test_model_folder_is_complete_and_generates(trained: tuple[Store, Reference]
     assert [len(rule.times) for rule in config.generator.solvers] == list(FITTED_STEPS)
     assert len(load_fit(folder).omega) == len(config.wave_classes)
     condition = conditions(3, statements=4, entries=3)
-    generated = generator.sample(condition, [1, 2, 3], steps=2, guidance=2.0)
+    sampling = CohortSettings(guidance=2.0).sampling
+    generated = generator.sample(condition, [1, 2, 3], **sampling)
     assert generated.shape == (3, 8, SAMPLES)
     assert torch.isfinite(generated).all()
-    assert torch.equal(generated, load_generator(folder).sample(condition, [1, 2, 3], steps=2, guidance=2.0))
+    assert torch.equal(generated, load_generator(folder).sample(condition, [1, 2, 3], **sampling))
 
 
 @pytest.mark.slow
@@ -157,7 +158,7 @@ def test_two_workers_train_one_model(ray_cluster: None, tmp_path: Path) -> None:
     generator = load_generator(store.path(model))
     assert generator.config.samples == SAMPLES
     condition = conditions(3, statements=4, entries=3)
-    assert torch.isfinite(generator.sample(condition, [1, 2, 3])).all()
+    assert torch.isfinite(generator.sample(condition, [1, 2, 3], **CohortSettings().sampling)).all()
 
 
 @pytest.mark.slow

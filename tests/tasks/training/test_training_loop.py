@@ -21,10 +21,10 @@ def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() ->
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
-    rates = [learning_rate(step, 100, 1.0, 0.1) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9] == 1.0
-    assert rates[10:] == sorted(rates[10:], reverse=True)
+    rates = [learning_rate(step, 100, 1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(0.2)
+    assert max(rates) == rates[4] == 1.0
+    assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] < 0.02
 
 

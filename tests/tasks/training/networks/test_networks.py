@@ -164,9 +164,8 @@ def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path) -> N
     assert guides["train"].shape == (SHIFTS, ROWS, CHANNELS, STEPS - 1)
     first = guides["train"][0] - guides["validation"][..., :-1]
     assert 0.001 < float(first.std()) < 0.5 * float(guides["validation"].std())
-    exact = settings.diffusion.physics.model_copy(update={"simulated_ecg_jitter": 0.0})
-    exact = settings.model_copy(update={"diffusion": settings.diffusion.model_copy(update={"physics": exact})})
-    prepare_traits(tmp_path, exact, material.waveforms, tmp_path, material.facts)
+    monkeypatch.setattr("tasks.training.preparation.traits.JITTER", 0.0)
+    prepare_traits(tmp_path, settings, material.waveforms, tmp_path, material.facts)
     whole = simulated_ecg(amplitude, padded_times([one / 100 for one in located]), 100, SAMPLES)
     length = 8 * (STEPS - 1)
     for shift, made in enumerate(load_guides(tmp_path)["train"]):
@@ -208,9 +207,9 @@ def test_the_denoiser_is_told_the_levels_of_the_recording(tmp_path: Path) -> Non
     assert untold.denoiser.levels is None
 
 
-def test_whole_unshifted_recordings_are_pieces_too(tmp_path: Path) -> None:
-    assert shift_starts(1, 8) == [0]
-    assert shift_starts(4, 8) == [0, 2, 4, 6]
+def test_shifts_fill_a_latent_step_and_whole_recordings_are_pieces_too(tmp_path: Path) -> None:
+    assert shift_starts(4) == [0, 1, 2, 3]
+    assert shift_starts(16) == list(range(0, 16, 2))
     material, _ = prepared(tmp_path, without_physics(crop_share=1.0))
     batch = DenoiserRecipe(material).batch("train", torch.tensor([0, 1]), torch.device("cpu"))
     assert batch["latents"].shape[-1] == STEPS - 1
