@@ -66,7 +66,7 @@ class Generator(nn.Module):
         self.register_buffer("latent_std", torch.tensor(config.latent_std)[:, None], persistent=False)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, Denoiser] | None = None
-        self._corrections: dict[int, SamplingCorrection] = {}
+        self._corrections: dict[object, SamplingCorrection] = {}
         self._rules = {len(rule.times): rule for rule in config.solvers}
         self.eval()
 
@@ -271,13 +271,15 @@ class Generator(nn.Module):
         guidance does nothing, and of set seeds: the same whatever is generated."""
         if rule := self._rules.get(steps):
             return rule.correction
-        if steps not in self._corrections:
+        networks = (self.denoiser, self.prior, self.autoencoder, self.detail)
+        key = (steps, *(_state(network) for network in networks if network is not None))
+        if key not in self._corrections:
             groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
             solved = side_by_side(
                 lambda seeds: self._solved(self._nothing, seeds, steps, 1.0, 1.0), groups, self.device
             )
-            self._corrections[steps] = self._correction_of(solved)
-        return self._corrections[steps]
+            self._corrections[key] = self._correction_of(solved)
+        return self._corrections[key]
 
     def _correction_of(self, solved: Sequence[Solved]) -> SamplingCorrection:
         """What a solver that has made these loses on average."""

@@ -170,14 +170,14 @@ def run_alignment(network: AlignmentEncoder, given: Inputs) -> tuple[Tensor, ...
 
 
 def reconstruction_loss(autoencoder: Autoencoder, beat_decoder: BeatDecoder) -> Tensor:
-    objective = AutoencoderObjective(autoencoder, beat_decoder, 1e-4, 1.0, 0.05, 0.3)
+    objective = AutoencoderObjective(autoencoder, beat_decoder, 1e-4, 1.0, 0.05)
     windows = torch.stack([torch.arange(ROWS), torch.full((ROWS,), 20)], dim=1)
     signal, beat = torch.randn(ROWS, 8, SAMPLES), torch.randn(ROWS, 8, 300)
     return objective(signal, beat, torch.full((ROWS,), 40), windows)["loss"]
 
 
 def denoising_loss(network: Denoiser) -> Tensor:
-    objective = DiffusionObjective(network, 1000, 0.3, 0.1, physics=None)
+    objective = DiffusionObjective(network, physics=None)
     of_class, omega = torch.zeros(ROWS, dtype=torch.int64), torch.full((ROWS,), 7.0)
     guide, levels = torch.randn(ROWS, GUIDE, STEPS), torch.randn(ROWS, LEVELS)
     return objective(torch.randn(ROWS, CHANNELS, STEPS), varied_conditions(), of_class, omega, guide, levels)["loss"]
@@ -192,10 +192,10 @@ def alignment_loss(network: AlignmentEncoder) -> Tensor:
 AUTOENCODER = AutoencoderArchitecture(width=16, latent_channels=CHANNELS)
 BEAT_DECODER = BeatDecoderArchitecture(width=16)
 DENOISER = DenoiserArchitecture(
-    width=16, multipliers=(1, 2), blocks=1, heads=2, token_width=16, statement_tokens=2, knowledge_tokens=1
+    width=16, multipliers=(1, 2), blocks=1, token_width=16, statement_tokens=2, knowledge_tokens=1
 )
 DETAIL = DetailArchitecture(width=16, blocks=2)
-PRIOR = PriorArchitecture(components=12, width=16, blocks=2, token_width=16, steps=2)
+PRIOR = PriorArchitecture(components=12, width=16, blocks=2, token_width=16)
 
 NETWORKS = {
     Autoencoder: Network(
@@ -239,7 +239,7 @@ NETWORKS = {
             "seeds": torch.arange(ROWS),
         },
         run_detail,
-        lambda network: DetailObjective(network, crop_share=0.5)(*(each[:ROWS] for each in residual_pair()))["loss"],
+        lambda network: DetailObjective(network)(*(each[:ROWS] for each in residual_pair()))["loss"],
         fit_detail,
     ),
     TraitPrior: Network(
@@ -252,9 +252,7 @@ NETWORKS = {
             "seeds": torch.arange(ROWS),
         },
         run_prior,
-        lambda network: PriorObjective(network, 0.3, 0.1)(torch.randn(ROWS, sum(network.sizes)), varied_conditions())[
-            "loss"
-        ],
+        lambda network: PriorObjective(network)(torch.randn(ROWS, sum(network.sizes)), varied_conditions())["loss"],
         fit_prior,
     ),
     EcgClassifier: Network(
@@ -293,7 +291,9 @@ NETWORKS = {
         ),
         Generator,
         lambda: {"condition": varied_conditions(), "seeds": torch.arange(ROWS)},
-        lambda network, given: (network.sample(given["condition"], given["seeds"].tolist(), steps=2, guidance=1.5),),
+        lambda network, given: (
+            network.sample(given["condition"], given["seeds"].tolist(), steps=2, guidance=1.5, trait_guidance=1.25),
+        ),
         None,
         lambda network: (fit_prior(network.prior), fit_detail(network.detail)),
     ),

@@ -18,7 +18,8 @@ SHIFTS: Final = 8
 
 def shift_starts(downsampling: int) -> list[int]:
     """Samples at which shifted encodings begin, spread over one latent step, the first at 0."""
-    return [shift * downsampling // SHIFTS for shift in range(min(SHIFTS, downsampling))]
+    shifts = min(SHIFTS, downsampling)
+    return [shift * downsampling // shifts for shift in range(shifts)]
 
 
 def shifted_length(samples: int, starts: list[int], downsampling: int) -> int:
