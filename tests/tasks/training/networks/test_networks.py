@@ -119,7 +119,7 @@ def test_simulated_ecgs_are_shown_at_the_place_and_shift_of_the_piece(tmp_path: 
     assert alone.denoiser.stem.weight.shape[1] == 2 * CHANNELS
 
 
-def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path) -> None:
+def test_simulated_ecgs_in_training_are_those_of_generation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = without_physics(simulated_ecg=True)
     material, signal = prepared(tmp_path, settings)
     torch.manual_seed(0)
