@@ -271,13 +271,13 @@ class Generator(nn.Module):
         guidance does nothing, and of set seeds: the same whatever is generated."""
         if rule := self._rules.get(steps):
             return rule.correction
+        if self.detail is None and (self.prior is None or self.prior.levels is None):
+            return SamplingCorrection()
         networks = (self.denoiser, self.prior, self.autoencoder, self.detail)
         key = (steps, *(_state(network) for network in networks if network is not None))
         if key not in self._corrections:
-            groups = row_groups(CORRECTED_ON, self.config.rows_at_once)
-            solved = side_by_side(
-                lambda seeds: self._solved(self._nothing, seeds, steps, 1.0, 1.0), groups, self.device
-            )
+            made = lambda seeds: self._solved(self._nothing, seeds, steps, 1.0, 1.0)  # noqa: E731
+            solved = side_by_side(made, row_groups(CORRECTED_ON, self.config.rows_at_once), self.device)
             self._corrections[key] = self._correction_of(solved)
         return self._corrections[key]
 
