@@ -54,7 +54,7 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
     physics = None
     if weights := diffusion.physics.weights():
         scale, mean, std = (torch.tensor(one) for one in (config.lead_scale_mv, config.latent_mean, config.latent_std))
-        equation = BeatEquation(config.beat_decoder, load_fit(folder))
+        equation = BeatEquation(load_fit(folder))
         physics = BeatPhysics(generator.beat_decoder, equation, mean, std, scale, weights)
     objective = DiffusionObjective(denoiser, physics)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=0.0)

@@ -26,11 +26,6 @@ class BeatDecoderArchitecture(Architecture):
     """Decoder from a latent to one canonical beat, 8 leads × beat samples."""
 
     width: int = Field(96, ge=8, description="Hidden channels.")
-    before_r_s: float = Field(0.2, gt=0, description="Beat window before the first R peak, in seconds.")
-    after_r_s: float = Field(0.4, gt=0, description="Beat window after the first R peak, in seconds.")
-    grid_hz: int = Field(
-        500, ge=50, description="Beat grid in Hz; explicit Euler errs by 19 % at 100 and 3.8 % at 500."
-    )
 
 
 class DenoiserArchitecture(Architecture):

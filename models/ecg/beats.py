@@ -14,28 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.architecture import BeatDecoderArchitecture
-
+BEAT_BEFORE_S, BEAT_AFTER_S = 0.2, 0.4
+BEAT_GRID_HZ = 500
+"""A multiple of the sampling rates that can be ingested; explicit Euler errs by 19 % at 100 and 3.8 % at 500."""
 MARGIN_S = 0.08
 """Extra signal on each side of a beat while it is resampled, so that the ends of the window are right."""
 
 
-def beat_samples(architecture: BeatDecoderArchitecture, rate_hz: int) -> tuple[int, int]:
+def beat_samples(rate_hz: int) -> tuple[int, int]:
     """Samples of a beat before its R peak, and from the R peak on, at a sampling rate."""
-    return round(architecture.before_r_s * rate_hz), round(architecture.after_r_s * rate_hz)
-
-
-def grid_factor(rate_hz: int, grid_hz: int) -> int:
-    """Grid points per sample.
-
-    Raises:
-        ValueError: the grid is not a whole multiple of the sampling rate.
-    """
-    if grid_hz % rate_hz:
-        raise ValueError(
-            f"beat_decoder.grid_hz {grid_hz} is not a multiple of the sampling rate, {rate_hz} Hz; set it to one"
-        )
-    return grid_hz // rate_hz
+    return round(BEAT_BEFORE_S * rate_hz), round(BEAT_AFTER_S * rate_hz)
 
 
 def upsample(signal: Tensor, factor: int) -> Tensor:
@@ -58,20 +46,19 @@ def whole_beats(r_peaks: Sequence[int] | np.ndarray, samples: int, before: int, 
     return peaks[(peaks >= before) & (peaks + after <= samples)]
 
 
-def beats_on_grid(signal: Tensor, r_peak: Tensor, rate_hz: int, architecture: BeatDecoderArchitecture) -> Tensor:
+def beats_on_grid(signal: Tensor, r_peak: Tensor, rate_hz: int) -> Tensor:
     """One beat per recording, on the fine grid.
 
     Args:
         signal: (B, leads, samples), any unit.
         r_peak: (B,) sample of an R peak whose beat lies inside the recording.
         rate_hz: sampling rate of `signal`.
-        architecture: window and grid.
 
     Returns:
-        (B, leads, beat samples), the R peak at index `before_r_s · grid_hz`.
+        (B, leads, beat samples), the R peak at index 100.
     """
-    factor = grid_factor(rate_hz, architecture.grid_hz)
-    before, after = beat_samples(architecture, rate_hz)
+    factor = BEAT_GRID_HZ // rate_hz
+    before, after = beat_samples(rate_hz)
     margin = round(MARGIN_S * rate_hz)
     offsets = torch.arange(-before - margin, after + margin, device=signal.device)
     places = (r_peak[:, None] + offsets).clamp(0, signal.shape[-1] - 1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.architecture import BeatDecoderArchitecture
-from models.ecg.beats import MARGIN_S, beat_samples, grid_factor, upsample
+from models.ecg.beats import BEAT_GRID_HZ, MARGIN_S, beat_samples, upsample
 from models.leads import INDEPENDENT_LEADS
 
 
@@ -50,7 +50,7 @@ class BeatDecoder(nn.Module):
     """Latent to canonical beat.
 
     Args:
-        architecture: window, grid and width.
+        architecture: width.
         latent_channels: channels of the latent.
         downsampling: samples per latent step.
         rate_hz: sampling rate of the recordings.
@@ -63,8 +63,8 @@ class BeatDecoder(nn.Module):
         width = architecture.width
         self.features = 32
         self.latent_step_s = downsampling / rate_hz
-        self.factor = grid_factor(rate_hz, architecture.grid_hz)
-        self.before, self.after = beat_samples(architecture, rate_hz)
+        self.factor = BEAT_GRID_HZ // rate_hz
+        self.before, self.after = beat_samples(rate_hz)
         self.margin = round(MARGIN_S * rate_hz)
         self.trunk = nn.Sequential(
             nn.Conv1d(latent_channels + 1, width, 3, padding=1),

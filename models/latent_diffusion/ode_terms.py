@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.architecture import BeatDecoderArchitecture
+from models.ecg.beats import BEAT_AFTER_S, BEAT_BEFORE_S, BEAT_GRID_HZ, beat_samples
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES
 from models.simulator.heart_simulator import fit_waves, wave_slope
@@ -47,16 +47,13 @@ def angular_rate(heart_rate_bpm: Tensor) -> Tensor:
     return 2 * math.pi * heart_rate_bpm / 60
 
 
-def beat_times(architecture: BeatDecoderArchitecture) -> Tensor:
+def beat_times() -> Tensor:
     """Times of the grid points of a beat in seconds, the R peak at 0."""
-    before = round(architecture.before_r_s * architecture.grid_hz)
-    after = round(architecture.after_r_s * architecture.grid_hz)
-    return torch.arange(-before, after) / architecture.grid_hz
+    before, after = beat_samples(BEAT_GRID_HZ)
+    return torch.arange(-before, after) / BEAT_GRID_HZ
 
 
-def fit_classes(
-    beats_mv: Tensor, wave_class: Tensor, omega: Tensor, classes: int, architecture: BeatDecoderArchitecture
-) -> WaveFit:
+def fit_classes(beats_mv: Tensor, wave_class: Tensor, omega: Tensor, classes: int) -> WaveFit:
     """Fit the simulator to the mean beat of every class.
 
     Args:
@@ -66,9 +63,9 @@ def fit_classes(
     """
     members = [torch.ones_like(wave_class, dtype=torch.bool), *[wave_class == index for index in range(1, classes)]]
     mean_beats = torch.stack([beats_mv[which].mean(dim=0) for which in members])
-    times = beat_times(architecture)
+    times = beat_times()
     # A phase may span one revolution at most; faster hearts are described at the rate whose RR interval is the window.
-    fastest = 2 * math.pi / (architecture.before_r_s + architecture.after_r_s)
+    fastest = 2 * math.pi / (BEAT_BEFORE_S + BEAT_AFTER_S)
     rates = torch.stack([omega[which].median() for which in members]).clamp(max=fastest)
     parameters, r2 = fit_waves(mean_beats, rates[:, None] * times)
     return WaveFit(parameters, rates, r2)
@@ -83,10 +80,9 @@ class BeatEquation(nn.Module):
     slope_scale: Tensor
     limb_leads: Tensor
 
-    def __init__(self, architecture: BeatDecoderArchitecture, fit: WaveFit) -> None:
+    def __init__(self, fit: WaveFit) -> None:
         super().__init__()
-        self.rate_hz = architecture.grid_hz
-        times = beat_times(architecture)
+        times = beat_times()
         self.register_buffer("parameters_of_class", fit.parameters.float())
         self.register_buffer("class_omega", fit.omega.float())
         self.register_buffer("midpoints", (times[1:] + times[:-1]) / 2)
@@ -119,7 +115,7 @@ class BeatEquation(nn.Module):
         Returns:
             (B, 8, beat samples − 1).
         """
-        return beat_mv.diff(dim=-1) * self.rate_hz - self._slope(wave_class, omega)
+        return beat_mv.diff(dim=-1) * BEAT_GRID_HZ - self._slope(wave_class, omega)
 
     def euler(self, residual: Tensor) -> Tensor:
         """L_Euler of each row, (B,), in units of each lead's typical slope squared."""

@@ -81,7 +81,7 @@ def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings:
     """
     store, logger = staging.store, run_logger()
     folder, source = store.path(recordings), store.facts(recordings, RecordingsFacts)
-    rate_hz, window = source.sampling_rate_hz, settings.autoencoder.beat_decoder
+    rate_hz = source.sampling_rate_hz
     metadata = read_metadata(folder)
     rows, excluded = usable_rows(metadata)
     r_peaks_s = from_r_peak_column(metadata)
@@ -89,12 +89,12 @@ def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings:
     counts = {}
     for split, chosen in rows.items():
         times_s = [r_peaks_s[row] for row in chosen]
-        r_peaks = padded_r_peaks(times_s, source.samples, rate_hz, window)
+        r_peaks = padded_r_peaks(times_s, source.samples, rate_hz)
         with_beat = r_peaks[:, 0] >= 0
         if lost := int((~with_beat).sum()):
             excluded["no whole beat"] = excluded.get("no whole beat", 0) + lost
         if not with_beat.any():
-            raise TrainingError(f"no {split} recording holds a whole beat; check autoencoder.beat_decoder's window")
+            raise TrainingError(f"no {split} recording holds a whole beat; check ingestion.duration_s")
         kept_s = [peaks for peaks, kept in zip(times_s, with_beat.tolist(), strict=True) if kept]
         beats = BeatSplit(torch.from_numpy(chosen)[with_beat], r_peaks[with_beat], padded_times(kept_s))
         save_beats(staging.path, split, beats)

@@ -9,7 +9,6 @@ import pytest
 import ray.train
 import torch
 
-from models.architecture import BeatDecoderArchitecture
 from models.latent_diffusion.ode_terms import BeatEquation, WaveFit
 from models.leads import INDEPENDENT_LEADS
 from tasks.conditions.condition import Condition
@@ -80,14 +79,14 @@ def ecg_set(count: int, seed: int) -> EcgSet:
 
 def test_evaluation_and_audit_read_where_the_r_peaks_are(monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic, train_set, validation, test = (ecg_set(12, seed) for seed in range(4))
-    settings, window = EvaluationSettings(bootstrap_samples=20), BeatDecoderArchitecture()
+    settings = EvaluationSettings(bootstrap_samples=20)
     searched = count_searched_recordings(monkeypatch)
     compared = Compared(train_set, test, synthetic, {}, {}, RATE_HZ, settings)
     by_name = {(row["metric"], row["subject"]): row for row in heart_rate_rows(compared)}
     assert by_name["R peaks found by both detectors (F1)", "synthetic"]["value"] > 0.9
     fit = WaveFit(torch.zeros(1, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(1), torch.zeros(1, 8))
-    equation = BeatEquation(window, fit)
-    assert np.isfinite(FittedEquation(equation, window, ["all"], clinic.STATEMENTS).residual(synthetic, RATE_HZ)).all()
+    equation = BeatEquation(fit)
+    assert np.isfinite(FittedEquation(equation, ["all"], clinic.STATEMENTS).residual(synthetic, RATE_HZ)).all()
     privacy = PrivacySettings(bootstrap_samples=20)
     assert list(membership_rows(synthetic, train_set, validation, test, RATE_HZ, privacy))
     assert list(near_copy_rows(synthetic, train_set, test, RATE_HZ, privacy))

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.architecture import BeatDecoderArchitecture
 from models.ecg.beats import beats_on_grid
 from models.evaluation import metrics
 from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
@@ -40,13 +39,11 @@ class FittedEquation:
 
     Attributes:
         equation: of every class.
-        window: beat and grid.
         classes: names, in the order of the equation's parameters.
         statements: statement facts, which say what an ECG's class is.
     """
 
     equation: BeatEquation
-    window: BeatDecoderArchitecture
     classes: list[str]
     statements: StatementFacts
 
@@ -65,11 +62,11 @@ class FittedEquation:
         for at in range(0, len(ecgs), AT_ONCE):
             signal = ecgs.signal[at : at + AT_ONCE]
             r_peaks_s = ecgs.r_peaks_s[at : at + AT_ONCE]
-            first = padded_r_peaks(r_peaks_s, signal.shape[2], rate_hz, self.window)[:, 0]
+            first = padded_r_peaks(r_peaks_s, signal.shape[2], rate_hz)[:, 0]
             kept = torch.nonzero((first >= 0) & torch.isfinite(omega[at : at + AT_ONCE]))[:, 0]
             if not len(kept):
                 continue
-            beats = beats_on_grid(torch.from_numpy(signal[kept.numpy()]), first[kept], rate_hz, self.window)
+            beats = beats_on_grid(torch.from_numpy(signal[kept.numpy()]), first[kept], rate_hz)
             away = self.equation.residual(beats, classes[at + kept], omega[at + kept])
             found[at + kept.numpy()] = away.double().square().mean(dim=2).sqrt().numpy()
         return found
@@ -86,8 +83,7 @@ def load_equation(folder: Path) -> FittedEquation | None:
     config = load_config(folder)
     if not config.wave_classes:
         return None
-    window = config.generator.beat_decoder
-    return FittedEquation(BeatEquation(window, load_fit(folder)), window, config.wave_classes, config.statements)
+    return FittedEquation(BeatEquation(load_fit(folder)), config.wave_classes, config.statements)
 
 
 def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[EvaluationRow]:

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.architecture import BeatDecoderArchitecture
 from models.ecg.beats import beat_samples, whole_beats
 from models.ecg.r_peaks import in_samples
 from tasks.training.data.weight_files import save_tensors
@@ -35,16 +34,14 @@ class BeatSplit:
         return len(self.rows)
 
 
-def padded_r_peaks(
-    r_peaks_s: Sequence[np.ndarray], samples: int, rate_hz: int, window: BeatDecoderArchitecture
-) -> Tensor:
+def padded_r_peaks(r_peaks_s: Sequence[np.ndarray], samples: int, rate_hz: int) -> Tensor:
     """(N, P) sample of each R peak whose whole beat lies inside the recording, padded with −1.
 
     Args:
         r_peaks_s: R peaks of each recording in seconds.
         samples: length of the recordings.
     """
-    before, after = beat_samples(window, rate_hz)
+    before, after = beat_samples(rate_hz)
     peaks = [whole_beats(np.rint(found), samples, before, after) for found in in_samples(r_peaks_s, rate_hz)]
     padded = torch.full((len(peaks), max(1, max(map(len, peaks)))), -1, dtype=torch.int64)
     for row, found in enumerate(peaks):

@@ -55,12 +55,12 @@ class AutoencoderRecipe(Recipe):
         """Signals in lead standard deviations, the beat around the first R peak, and where all beats are."""
         signal = self.waveforms[split].millivolts(rows).to(device) / self.lead_scale.to(device)
         r_peaks = self.beats[split].r_peaks[rows].to(device)
-        before, _ = beat_samples(self.settings.beat_decoder, self.rate_hz)
+        before, _ = beat_samples(self.rate_hz)
         if split == "train":
             signal = signal * (GAIN_SPREAD * torch.randn(len(rows), 1, 1, device=device)).exp()
         return {
             "signal": signal,
-            "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz, self.settings.beat_decoder),
+            "beat": beats_on_grid(signal, r_peaks[:, 0], self.rate_hz),
             "first_r": r_peaks[:, 0],
             "windows": beat_places(r_peaks, before),
         }

@@ -65,7 +65,7 @@ class DenoiserRecipe(Recipe):
             beat_shape = settings.autoencoder.beat_decoder
             beat_decoder = BeatDecoder(beat_shape, shape.latent_channels, shape.downsampling, facts.sampling_rate_hz)
             beat_decoder.load_state_dict(load_file(material.autoencoder / BEAT_DECODER_FILE))
-            equation = BeatEquation(beat_shape, WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
+            equation = BeatEquation(WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
             physics = BeatPhysics(beat_decoder, equation, mean, std, torch.tensor(facts.lead_scale_mv), weights)
         self.objective = DiffusionObjective(self.denoiser, physics)
 

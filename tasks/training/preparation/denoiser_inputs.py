@@ -93,7 +93,7 @@ def prepare_training(
             times_s = [row[np.isfinite(row)] for row in found.r_times.numpy()]
             rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), chosen["patient_key"].to_pylist())
             of_beats = Waveforms(waveforms, found.rows)
-            _fit_simulator(staging, settings, of_beats, found, conditions, len(classes), facts.sampling_rate_hz)
+            _fit_simulator(staging, of_beats, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
     if settings.diffusion.draws_traits:
         prepare_traits(staging.path, settings, waveforms, store.path(autoencoder), facts)
@@ -102,7 +102,6 @@ def prepare_training(
 
 def _fit_simulator(
     staging: Staging,
-    settings: TrainingSettings,
     waveforms: Waveforms,
     beats: BeatSplit,
     conditions: ConditionSplit,
@@ -110,11 +109,10 @@ def _fit_simulator(
     rate_hz: int,
 ) -> None:
     """Fit the simulator's parameters per class and lead to the beats around first R peaks, and save them."""
-    shape = settings.autoencoder.beat_decoder
     on_grid = [
-        beats_on_grid(waveforms.millivolts(rows), beats.r_peaks[rows, 0], rate_hz, shape)
+        beats_on_grid(waveforms.millivolts(rows), beats.r_peaks[rows, 0], rate_hz)
         for rows in torch.arange(len(beats)).split(256)
     ]
-    fit = fit_classes(torch.cat(on_grid), conditions.wave_class, conditions.omega, classes, shape)
+    fit = fit_classes(torch.cat(on_grid), conditions.wave_class, conditions.omega, classes)
     save_fit(staging.path, fit)
     run_logger().info("simulator fit: %d classes, median R² %.3f", classes, float(fit.r2.median()))

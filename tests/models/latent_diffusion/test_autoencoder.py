@@ -81,23 +81,18 @@ def test_upsampling_is_exact_for_band_limited_signals_and_keeps_samples() -> Non
 def test_beat_on_the_grid_has_its_r_peak_where_promised() -> None:
     signal, peaks = beating(6)
     first = torch.tensor([int(whole_beats(found, 1000, 20, 40)[0]) for found in peaks])
-    beats = beats_on_grid(signal, first, 100, BEAT)
+    beats = beats_on_grid(signal, first, 100)
     assert beats.shape == (6, 8, 300)
     assert (beats[:, 5].argmax(dim=-1) - 100).abs().max() <= 1
     exact = cut_windows(signal, torch.stack([torch.arange(6), first - 20], dim=1), 60)
     assert torch.allclose(beats[..., ::5], exact, atol=0.02)
 
 
-def test_grid_that_is_no_multiple_of_the_rate_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"beat_decoder\.grid_hz"):
-        BeatDecoder(BeatDecoderArchitecture(grid_hz=250), 8, 8, rate_hz=100)
-
-
 def test_slopes_see_ripple_between_beats_that_squares_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, (signal, peaks) = networks(), beating(4)
     first = torch.tensor([int(whole_beats(found, 1000, 20, 40)[0]) for found in peaks])
     windows = torch.stack([torch.arange(4), first - 20], dim=1)
-    beat = beats_on_grid(signal, first, 100, BEAT)
+    beat = beats_on_grid(signal, first, 100)
     ripple = 0.05 * (-1.0) ** torch.arange(1000)
     parts = {}
     for name, restored in (("exact", signal), ("rippled", signal + ripple)):
@@ -134,7 +129,7 @@ def test_training_teaches_reconstruction_and_where_and_what_the_beat_is() -> Non
         whole = [whole_beats(each, 1000, 20, 40) for each in found]
         first = torch.tensor([int(each[0]) for each in whole])
         windows = torch.tensor([(row, peak - 20) for row, each in enumerate(whole) for peak in each])
-        return x, beats_on_grid(x, first, 100, BEAT), first, windows
+        return x, beats_on_grid(x, first, 100), first, windows
 
     generator = torch.Generator().manual_seed(1)
     for _ in range(100):

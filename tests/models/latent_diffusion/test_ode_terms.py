@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.architecture import AutoencoderArchitecture, BeatDecoderArchitecture, DenoiserArchitecture
 from models.conditioning import ConditionTensors
+from models.ecg.beats import BEAT_GRID_HZ
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.diffusion import DiffusionObjective
@@ -19,7 +20,6 @@ from models.simulator.heart_simulator import gaussian_waves, wave_slope
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SHAPE = BeatDecoderArchitecture(width=16)
 STEPS = 25
 """Latent steps: recordings of 2 s."""
 LEAD_GAIN = torch.tensor([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8])
@@ -44,40 +44,39 @@ def only_class(rows: int = 1) -> Tensor:
 
 def test_beat_of_the_simulator_obeys_its_equation() -> None:
     fit = wave_fit()
-    equation = BeatEquation(SHAPE, fit)
-    residual = equation.residual(simulated_beat(fit, beat_times(SHAPE)), only_class(), fit.omega)
+    equation = BeatEquation(fit)
+    residual = equation.residual(simulated_beat(fit, beat_times()), only_class(), fit.omega)
     assert float(equation.euler(residual)) < 1e-4
     assert float(equation.inter_lead(residual)) < 1e-4
 
 
 def test_half_way_evaluation_beats_explicit_euler() -> None:
     fit = wave_fit()
-    times = beat_times(SHAPE)
+    times = beat_times()
     beat = simulated_beat(fit, times)
     amplitude, centre, width = fit.parameters[0].unbind(dim=-1)
-    explicit = beat.diff(dim=-1) * SHAPE.grid_hz - wave_slope(
+    explicit = beat.diff(dim=-1) * BEAT_GRID_HZ - wave_slope(
         fit.omega[0] * times[:-1], fit.omega[0], amplitude, centre, width
     )
-    residual = BeatEquation(SHAPE, fit).residual(beat, only_class(), fit.omega)
+    residual = BeatEquation(fit).residual(beat, only_class(), fit.omega)
     assert float(residual.abs().max()) < 0.1 * float(explicit.abs().max())
 
 
-@pytest.mark.parametrize(("grid_hz", "bpm"), [(250, 60.0), (500, 60.0), (500, 90.0), (1000, 45.0)])
-def test_slope_is_in_millivolts_per_second_whatever_grid_and_rate(grid_hz: int, bpm: float) -> None:
-    shape, fit = BeatDecoderArchitecture(grid_hz=grid_hz), wave_fit(bpm)
-    times = beat_times(shape)
+@pytest.mark.parametrize("bpm", [45.0, 60.0, 90.0])
+def test_slope_is_in_millivolts_per_second_whatever_the_rate(bpm: float) -> None:
+    fit, times = wave_fit(bpm), beat_times()
     flat = torch.zeros(1, 8, len(times))
-    slope = -BeatEquation(shape, fit).residual(flat, only_class(), fit.omega)
+    slope = -BeatEquation(fit).residual(flat, only_class(), fit.omega)
     # The slope's integral over time is the beat itself.
     beat = simulated_beat(fit, times)
-    rebuilt = beat[..., :1] + slope.cumsum(dim=-1) / grid_hz
+    rebuilt = beat[..., :1] + slope.cumsum(dim=-1) / BEAT_GRID_HZ
     assert torch.allclose(rebuilt, beat[..., 1:], atol=0.01)
 
 
 def test_qrs_of_a_faster_heart_is_earlier_and_narrower_but_not_by_the_whole_rate() -> None:
     fit = wave_fit(60.0)
-    equation = BeatEquation(SHAPE, fit)
-    flat = torch.zeros(1, 8, len(beat_times(SHAPE)))
+    equation = BeatEquation(fit)
+    flat = torch.zeros(1, 8, len(beat_times()))
     slow, fast = (
         equation.residual(flat, only_class(), angular_rate(torch.tensor([bpm])))[0, 0] for bpm in (60.0, 90.0)
     )
@@ -87,14 +86,14 @@ def test_qrs_of_a_faster_heart_is_earlier_and_narrower_but_not_by_the_whole_rate
 
 def test_inter_lead_is_the_equation_of_the_derived_leads() -> None:
     fit = wave_fit()
-    equation = BeatEquation(SHAPE, fit)
-    times = beat_times(SHAPE)
+    equation = BeatEquation(fit)
+    times = beat_times()
     beat = torch.randn(1, 8, len(times), generator=torch.Generator().manual_seed(3))
     twelve = to_twelve_leads(beat)
     own = -equation.residual(torch.zeros_like(beat), only_class(), fit.omega)
     expected = []
     for name, (of_i, of_ii) in LIMB_LEAD_IDENTITIES.items():
-        quotient = twelve[:, STANDARD_LEADS.index(name)].diff(dim=-1) * SHAPE.grid_hz
+        quotient = twelve[:, STANDARD_LEADS.index(name)].diff(dim=-1) * BEAT_GRID_HZ
         expected.append((quotient - of_i * own[:, 0] - of_ii * own[:, 1]) / equation.slope_scale[:, :2].mean())
     term = equation.inter_lead(equation.residual(beat, only_class(), fit.omega))
     assert float(term) == pytest.approx(float(torch.stack(expected).square().mean()), rel=1e-4)
@@ -102,17 +101,17 @@ def test_inter_lead_is_the_equation_of_the_derived_leads() -> None:
 
 def test_fit_recovers_beats_of_each_class() -> None:
     torch.manual_seed(0)
-    times = beat_times(SHAPE)
+    times = beat_times()
     normal = simulated_beat(wave_fit(60.0), times)
     other = wave_fit(60.0)
     other.parameters[0, :, 4, 0] *= -1  # inverted T
     beats = torch.cat([normal.expand(30, -1, -1), simulated_beat(other, times).expand(30, -1, -1)])
     beats = beats + 0.01 * torch.randn_like(beats)
     classes = torch.tensor([1] * 30 + [2] * 30)
-    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3, SHAPE)
+    fit = fit_classes(beats, classes, angular_rate(torch.full((60,), 60.0)), 3)
     assert fit.r2.shape == (3, 8)
     assert float(fit.r2[1:].min()) > 0.97
-    equation = BeatEquation(SHAPE, fit)
+    equation = BeatEquation(fit)
     own = equation.euler(equation.residual(beats[:1], torch.tensor([1]), fit.omega[1:2]))
     foreign = equation.euler(equation.residual(beats[:1], torch.tensor([2]), fit.omega[1:2]))
     assert float(own) < float(foreign)
@@ -123,11 +122,13 @@ def objective_with(weights: dict[str, float] | None) -> DiffusionObjective:
     autoencoder = AutoencoderArchitecture(latent_channels=4)
     denoiser = Denoiser(DenoiserArchitecture(width=16, token_width=16, blocks=1, multipliers=(1, 2)), 4)
     torch.nn.init.normal_(denoiser.head[-1].weight, std=0.1)  # type: ignore[arg-type]
-    decoder = BeatDecoder(SHAPE, autoencoder.latent_channels, autoencoder.downsampling, rate_hz=100)
+    decoder = BeatDecoder(
+        BeatDecoderArchitecture(width=16), autoencoder.latent_channels, autoencoder.downsampling, rate_hz=100
+    )
     physics = None
     if weights is not None:
         physics = BeatPhysics(
-            decoder, BeatEquation(SHAPE, wave_fit()), torch.zeros(4), torch.ones(4), torch.full((8,), 0.2), weights
+            decoder, BeatEquation(wave_fit()), torch.zeros(4), torch.ones(4), torch.full((8,), 0.2), weights
         )
     return DiffusionObjective(denoiser, physics)
 
@@ -167,7 +168,7 @@ def test_gradient_of_each_term_reaches_every_layer_of_the_denoiser(term: str) ->
 def teach_amplitude(decoder: BeatDecoder) -> float:
     """Teach the decoder that the latent's mean is how large the simulator's beat is; returns its error, in mV²."""
     generator = torch.Generator().manual_seed(4)
-    beat = simulated_beat(wave_fit(), beat_times(SHAPE)) / 0.2
+    beat = simulated_beat(wave_fit(), beat_times()) / 0.2
     optimiser = torch.optim.Adam(decoder.parameters(), lr=1e-2)
     for _ in range(100):
         amount = 3 * torch.rand(16, 1, 1, generator=generator) - 1

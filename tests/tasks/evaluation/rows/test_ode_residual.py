@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.architecture import BeatDecoderArchitecture
 from models.latent_diffusion.ode_terms import BeatEquation, WaveFit
 from models.leads import INDEPENDENT_LEADS
 from models.simulator.ecgsyn import gaussian_waves
@@ -41,8 +40,7 @@ def of_class(name: str) -> torch.Tensor:
 def fitted() -> FittedEquation:
     omega = torch.full((len(CLASSES),), 2 * math.pi)
     fit = WaveFit(torch.stack([of_class(name) for name in CLASSES]), omega, torch.ones(len(CLASSES), 8))
-    window = BeatDecoderArchitecture()
-    return FittedEquation(BeatEquation(window, fit), window, CLASSES, STATEMENTS)
+    return FittedEquation(BeatEquation(fit), CLASSES, STATEMENTS)
 
 
 def solutions(name: str, count: int = 6, noise_mv: float = 0.0) -> np.ndarray:

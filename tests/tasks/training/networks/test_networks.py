@@ -45,7 +45,7 @@ def prepared(folder: Path, settings: TrainingSettings) -> tuple[Material, torch.
     microvolts = (200 * signal).to(torch.int16)
     np.save(folder / "waveforms.npy", microvolts.numpy())
     times_s = [peaks / 100 for peaks in locate_r_peaks(microvolts.numpy() / 1000, 100)]
-    r_peaks = padded_r_peaks(times_s, SAMPLES, 100, settings.autoencoder.beat_decoder)
+    r_peaks = padded_r_peaks(times_s, SAMPLES, 100)
     times = padded_times(times_s)
     beats = BeatSplit(torch.arange(ROWS), r_peaks, times)
     zeros, hidden = torch.zeros(ROWS, dtype=torch.int64), conditions(ROWS).hidden()
