@@ -91,7 +91,7 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
 def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Reference]) -> None:
     store, model = trained
     started = time.monotonic()
-    recordings, knowledge = store.find("recordings", "tiny"), store.find("knowledge", "none")
+    recordings, knowledge = store.find("recordings", "tiny"), store.find("knowledge", "tiny")
     settings, root = small(report_every_steps=7), str(store.root)
     autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), root)
     assert autoencoder == autoencoder_of(store, model)
