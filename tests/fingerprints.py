@@ -3,8 +3,8 @@
 Discrete content (text, integers, booleans, codes, names and types of columns and tensors) is hashed. A hash of numbers
 would flip wherever another processor rounds the last bit the other way, so the numbers of a column or a tensor are
 described: how many, how many missing, mean, standard deviation, and two projections on fixed random weights, which
-see any number that changes and any two that change places. Two descriptions are the same if mean, deviation and projections
-differ by no more than a stated share of the standard deviation.
+see any number that changes and any two that change places. Two descriptions are the same if these four differ by no
+more than a stated share of the standard deviation.
 
 Left out is how a run went: times, speeds, dates, sizes in bytes, checksums, library versions. Hexadecimal identifiers
 count by their order of appearance: which rows belong together is content, the key that they were made with is not.

@@ -114,8 +114,11 @@ def judge(output: Output, stored: Entry | None, now: Entry, changed_before: list
     given = [*changed_before, *differences(stored["given"], now["given"], GIVEN)]
     before, after = stored["code_version"], now["code_version"]
     if after < before:
-        advice = f"the code version of {name} ({file}) went back from {before} to {after}, under which older results are"
-        return Verdict(Finding.LOWERED, f"{advice} known; make it {before + 1}")
+        return Verdict(
+            Finding.LOWERED,
+            f"the code version of {name} ({file}) went back from {before} to {after}, and {after} names older results; "
+            f"make it {before + 1}",
+        )
     if after > before:
         how = f"its output changed ({_listed(made)})" if made else "its output did not change, which is fine"
         return Verdict(
@@ -125,14 +128,14 @@ def judge(output: Output, stored: Entry | None, now: Entry, changed_before: list
     if given:
         return Verdict(
             Finding.GIVEN_OTHERWISE,
-            f"{name} is given something else than when its digest was stored ({_listed(given)}), and ids follow what is "
-            f"given; run `{COMMAND}` to store its digest anew",
+            f"{name} is given something else than when its digest was stored ({_listed(given)}), so its id would be "
+            f"another, too; run `{COMMAND}` to store its digest anew",
         )
     if made:
         return Verdict(
             Finding.CHANGED,
-            f"raise the code version of {name} ({file}) and run `{COMMAND}` to store the new digest: its output changed "
-            f"while its settings, inputs and code version {after} are the same ({_listed(made)})",
+            f"raise the code version of {name} ({file}) and run `{COMMAND}` to store the new digest: its output changed, "
+            f"but settings, inputs and code version {after} are the same ({_listed(made)})",
         )
     return Verdict(Finding.SAME)
 

@@ -16,11 +16,12 @@ from unittest.mock import patch
 import numpy as np
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
-from tasks.evaluation import alignment_training, classifier_training
 from tasks.evaluation import task as evaluation
+from tasks.evaluation.networks import alignment, classifier
 from tasks.evaluation.task import evaluate_ecgs
 from tasks.generation import task as generation
 from tasks.generation.task import generate_ecgs
@@ -40,6 +41,7 @@ from tasks.settings import (
     KnowledgeSettings,
     PrivacySettings,
     ReleaseSettings,
+    RetrievalSettings,
     SimulationSettings,
     SourceSettings,
 )
@@ -50,9 +52,11 @@ from tasks.stage import Stage
 from tasks.training import autoencoder_task
 from tasks.training.model_folder import load_generator
 from tasks.training.task import TRAINING
+from tests.facts import recordings_facts
 from tests.fingerprints import Tolerances
 from tests.models.test_conditioning import conditions
 from tests.tasks import clinic, small_training
+from tests.tasks.knowledge.entries import entries
 from tests.tasks.knowledge.patients import FACTS
 from tests.tasks.knowledge.patients import recordings_table as patients_table
 from tests.tiny_pipeline import TinyPipeline
@@ -134,9 +138,10 @@ class StageOutputs:
     def ingested(self) -> tuple[Store, Reference]:
         """Recordings on both sides of every quality threshold, and some that are refused."""
         store = self._store("ingestion")
-        source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(varied_dataset(self.root / "ptbxl").folder)))
+        folder, uri = varied_dataset(self.root / "ptbxl").folder, str(store.root)
+        source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)), uri)
         with patch.dict("os.environ", {KEY_VARIABLE: "5a" * 32}):
-            return store, ingest_recordings.fn(INGESTION_SETTINGS, source, ComputeSettings(), str(store.root))
+            return store, ingest_recordings.fn(INGESTION_SETTINGS, "ptbxl", source, ComputeSettings(), uri)
 
     @cached_property
     def described(self) -> tuple[Store, Reference, list[Any]]:
@@ -146,7 +151,7 @@ class StageOutputs:
             table = patients_table()
             staging.write_table("recordings", 0, table)
             lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
-            recordings = staging.commit(table.num_rows, lineage, {"statements": FACTS})
+            recordings = staging.commit(table.num_rows, lineage, recordings_facts(statements=FACTS))
         model = ScriptedLines()
         with patch("tasks.knowledge.language_models.chat_model", lambda _: model):
             return store, build_knowledge.fn(KNOWLEDGE_SETTINGS, recordings, str(store.root)), model.asked
@@ -163,15 +168,14 @@ class StageOutputs:
         """Recordings of a small clinic, a knowledge base and an untrained generator."""
         store = self._store("clinic")
         recordings = clinic.put_recordings(store, clinic.recordings_table(60))
-        model, knowledge = clinic.put_model(store, recordings)
+        model, knowledge = clinic.put_model(store, recordings, entries(clinic.STATEMENTS))
         return store, model, knowledge, recordings
 
     @cached_property
     def generated(self) -> tuple[Store, Reference]:
         """A cohort of the clinic's generator."""
         store, *inputs = self.clinic
-        arguments = (KnowledgeSettings(), ComputeSettings(), str(store.root))
-        return store, generate_ecgs.fn(COHORT, *inputs, *arguments)
+        return store, generate_ecgs.fn(COHORT, *inputs, ComputeSettings(), str(store.root))
 
     @cached_property
     def sampled(self) -> dict[str, np.ndarray]:
@@ -237,20 +241,19 @@ class StageOutputs:
         store, made = self.trained
         given = {one.kind: store.path(one) for one in store.manifest(made).lineage.inputs}
         inputs = {kind: given[kind] for kind in ("recordings", "knowledge")}
-        settings = (small_training.small(), KnowledgeSettings())
+        settings = (small_training.small(), RetrievalSettings())
         return Output(TRAINING, store.path(made), settings, TRAINED, inputs, (autoencoder_task.STAGE.name,))
 
     def of_generation(self) -> Output:
         store, made = self.generated
         inputs = {one.kind: store.path(one) for one in store.manifest(made).lineage.inputs}
-        settings = (COHORT, KnowledgeSettings())
-        return Output(generation.STAGE, store.path(made), settings, SAMPLED, inputs, beside=self.sampled)
+        return Output(generation.STAGE, store.path(made), (COHORT,), SAMPLED, inputs, beside=self.sampled)
 
     def of_classifier(self) -> Output:
-        return self._beside_evaluation(classifier_training.STAGE)
+        return self._beside_evaluation(classifier.STAGE)
 
     def of_alignment(self) -> Output:
-        return self._beside_evaluation(alignment_training.STAGE)
+        return self._beside_evaluation(alignment.STAGE)
 
     def _beside_evaluation(self, stage: Stage) -> Output:
         """One of the networks that the evaluation trained."""
@@ -262,7 +265,7 @@ class StageOutputs:
     def of_evaluation(self) -> Output:
         store, made, cohort, recordings = self.evaluated
         inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
-        after = (classifier_training.STAGE.name, alignment_training.STAGE.name)
+        after = (classifier.STAGE.name, alignment.STAGE.name)
         return Output(evaluation.STAGE, store.path(made), (EVALUATION,), TRAINED, inputs, after)
 
     def of_audit(self) -> Output:
@@ -282,8 +285,8 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
     autoencoder_task.STAGE.name: StageOutputs.of_autoencoder,
     TRAINING.name: StageOutputs.of_generator,
     generation.STAGE.name: StageOutputs.of_generation,
-    classifier_training.STAGE.name: StageOutputs.of_classifier,
-    alignment_training.STAGE.name: StageOutputs.of_alignment,
+    classifier.STAGE.name: StageOutputs.of_classifier,
+    alignment.STAGE.name: StageOutputs.of_alignment,
     evaluation.STAGE.name: StageOutputs.of_evaluation,
     privacy.STAGE.name: StageOutputs.of_audit,
     release.STAGE.name: StageOutputs.of_release,
@@ -294,7 +297,7 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
 class ScriptedLines(LocalChatModel):
     """Stands in for the local model: of the lines it may choose from it takes the first, of every group in turn."""
 
-    asked: list[Any] = []
+    asked: list[Any] = Field(default_factory=list)
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **given: Any) -> ChatResult:
         choices, lines = given["choices"], given["lines"]

@@ -37,5 +37,5 @@ def entries(statements: Mapping[str, Mapping[str, Any]]) -> pa.Table:
         }
         for number, (code, facts) in enumerate(statements.items())
     ]
-    counts = {name: 1 for name in ("claims_proposed", "claims_kept", "sentences_proposed", "sentences_kept", "attempts")}
+    counts = dict.fromkeys(("claims_proposed", "claims_kept", "sentences_proposed", "sentences_kept", "attempts"), 1)
     return pa.Table.from_pylist([{**row, **counts, "claims_refuted": 0} for row in rows], schema=knowledge())
