@@ -42,7 +42,7 @@ def ray_cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stage_outputs(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> StageOutputs:
+def stage_outputs(tmp_path_factory: pytest.TempPathFactory) -> StageOutputs:
     """Every stage run small, each when a test first asks for it: what it made is compared with its digest, and looked
     at by the tests of the stage."""
     from tests.stage_outputs import StageOutputs

@@ -76,7 +76,9 @@ def _of_files(paths: list[Path]) -> Fingerprint:
         case ".parquet":
             return of_table(pa.concat_tables([pq.read_table(path, partitioning=None) for path in paths]))
         case ".safetensors":
-            return {name: of_array(values) for name, values in load_file(paths[0]).items()}
+            tensors = dict(sorted(load_file(paths[0]).items()))
+            shapes = [[name, *values.shape, str(values.dtype)] for name, values in tensors.items()]
+            return {"": hashed(shapes), **{name: of_array(values) for name, values in tensors.items()}}
         case ".json":
             return of_json(json.loads(paths[0].read_text(encoding="utf-8")), paths[0].name == MANIFEST)
         case ".dat":
@@ -188,7 +190,7 @@ def of_picture(png: bytes) -> Leaf:
 def of_array(values: np.ndarray) -> Leaf:
     """A tensor: integers hashed, real numbers described."""
     if values.dtype.kind in "iub":
-        return hashed([list(values.shape), values.tolist()])
+        return hashed(values.tolist())
     return of_numbers(values)
 
 
@@ -232,8 +234,8 @@ def condensed(found: Fingerprint) -> Fingerprint:
         exact.append([place, leaf if isinstance(leaf, str) else leaf[:2]])
         if not isinstance(leaf, str):
             scale = _scale(leaf[2], leaf[3])
-            # A mean far from zero counts by its size, so that no leaf outweighs the others.
-            relative += [leaf[2] / (scale + abs(leaf[2])), leaf[4] / scale, leaf[5] / scale]
+            # Far from zero, a mean counts by its size, so that no leaf outweighs the others.
+            relative += [leaf[2] / (scale + abs(leaf[2])), math.log(scale), *(one / scale for one in leaf[4:])]
     return {"exact": hashed(exact), "described": of_numbers(np.array(relative))}
 
 

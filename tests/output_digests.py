@@ -134,8 +134,8 @@ def judge(output: Output, stored: Entry | None, now: Entry, changed_before: list
     if made:
         return Verdict(
             Finding.CHANGED,
-            f"raise the code version of {name} ({file}) and run `{COMMAND}` to store the new digest: its output changed, "
-            f"but settings, inputs and code version {after} are the same ({_listed(made)})",
+            f"raise the code version of {name} ({file}) and run `{COMMAND}` to store the new digest: "
+            f"its output changed; settings, inputs and code version {after} did not ({_listed(made)})",
         )
     return Verdict(Finding.SAME)
 
