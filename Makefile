@@ -6,7 +6,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 STAMP   := $(VENV)/.installed
 
-.PHONY: help install demo release test lint clean
+.PHONY: help install demo release test digests lint clean
 
 help:            ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(STAMP)   ## style, types and import rules
 
 test: lint       ## linters, type checks, import rules and every test
 	$(BIN)/pytest
+
+digests: $(STAMP) ## after raising a code version: store what every stage makes now, for tests to compare with
+	$(BIN)/python -m tests.output_digests --store
 
 clean:           ## remove .venv and caches (never the warehouse)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

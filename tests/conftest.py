@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.stage_outputs import StageOutputs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +39,12 @@ def ray_cluster() -> Iterator[None]:
     connect(ComputeSettings())
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def stage_outputs(tmp_path_factory: pytest.TempPathFactory) -> StageOutputs:
+    """Every stage run small, each when a test first asks for it: what it made is compared with its digest, and looked
+    at by the tests of the stage."""
+    from tests.stage_outputs import StageOutputs
+
+    return StageOutputs(tmp_path_factory.mktemp("stages"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from models.architecture import (
     DetailArchitecture,
     GeneratorConfig,
     PriorArchitecture,
+    SolverRule,
 )
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
@@ -127,11 +129,19 @@ def put_cohort(
 
 
 def put_model(
-    store: Store, recordings: Reference, entries: pa.Table | None = None, retrieval: RetrievalSettings | None = None
+    store: Store,
+    recordings: Reference,
+    entries: pa.Table | None = None,
+    retrieval: RetrievalSettings | None = None,
+    **changes: Any,
 ) -> tuple[Reference, Reference]:
-    """Commit a knowledge base, empty without entries, and a small untrained generator; returns model and knowledge."""
+    """Commit a knowledge base, empty without entries, and a small untrained generator; returns model and knowledge.
+
+    Args:
+        changes: of the generator's configuration.
+    """
     entries = schema.knowledge().empty_table() if entries is None else entries
-    with store.stage("knowledge", digest("knowledge", recordings.id)) as staging:
+    with store.stage("knowledge", digest("knowledge", recordings.id, changes)) as staging:
         staging.write_table("knowledge", 0, entries)
         knowledge = staging.commit(entries.num_rows, lineage("build knowledge", [recordings]))
     config = GeneratorConfig(
@@ -147,9 +157,10 @@ def put_model(
         phase_channels=True,
         simulated_ecg=True,
         levels=True,
-        prior=PriorArchitecture(width=16, blocks=1, token_width=16),
+        prior=PriorArchitecture(components=12, width=16, blocks=1, token_width=16),
         rhythms=USUAL,
-    )
+        solvers=(SolverRule(times=(999, 600, 200), weights=((1.0,), (-0.5, 1.5), (0.2, -0.6, 1.4))),),
+    ).model_copy(update=changes)
     torch.manual_seed(1)
     about = ModelConfig(
         generator=config,
@@ -167,11 +178,12 @@ def put_model(
         for weight in generator.parameters():
             weight.add_(0.05 * torch.randn_like(weight))
     signal = torch.randn(40, len(INDEPENDENT_LEADS), 1000)
-    assert generator.detail is not None and generator.prior is not None and generator.prior.events is not None
-    usual = ecgs(30, 2)
-    generator.prior.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
+    assert generator.detail is not None and generator.prior is not None
+    if generator.prior.events is not None:
+        usual = ecgs(30, 2)
+        generator.prior.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
     generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
-    with store.stage("model", digest("model", recordings.id)) as staging:
+    with store.stage("model", digest("model", recordings.id, changes)) as staging:
         # A simulator without waves: the ODE residual is the slope of the beat itself.
         fit = WaveFit(torch.zeros(2, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(2), torch.zeros(2, 8))
         fit.parameters[..., 0] = 0.0

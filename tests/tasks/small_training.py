@@ -15,6 +15,7 @@ from tasks.training.autoencoder_task import train_autoencoder
 from tasks.training.task import train_generator
 from tests.facts import recordings_facts
 from tests.models.latent_diffusion.test_autoencoder import beating
+from tests.tasks.knowledge.entries import entries
 from warehouse import schema
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store
@@ -82,7 +83,7 @@ def recordings_table(rows: int = 60) -> pa.Table:
 
 
 def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Reference, Reference]:
-    """Recordings and an empty knowledge base, with the same ids in every store."""
+    """Recordings and a knowledge base, with the same ids in every store."""
     facts = recordings_facts(statements=STATEMENTS, samples=SAMPLES)
     lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
     table = recordings_table() if table is None else table
@@ -90,9 +91,9 @@ def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Referenc
         staging.write_table("recordings", 0, table.slice(0, 35))
         staging.write_table("recordings", 1, table.slice(35))
         recordings = staging.commit(table.num_rows, lineage, facts)
-    with store.stage("knowledge", "none") as staging:
-        staging.write_table("knowledge", 0, schema.knowledge().empty_table())
-        knowledge = staging.commit(0, lineage)
+    with store.stage("knowledge", "tiny") as staging:
+        staging.write_table("knowledge", 0, entries(STATEMENTS))
+        knowledge = staging.commit(len(STATEMENTS), lineage)
     return recordings, knowledge
 
 

@@ -18,6 +18,7 @@ from tasks.conditions.cohort_design import row_seed
 from tasks.generation.cohort_table import part_note
 from tasks.generation.task import GenerationError, generate_ecgs
 from tasks.settings import CohortSettings, ComputeSettings
+from tests.stage_outputs import COHORT, StageOutputs
 from tests.tasks.clinic import put_model, put_recordings, recordings_table
 from warehouse.schema import cohorts
 from warehouse.storage.reference import Reference
@@ -25,19 +26,16 @@ from warehouse.storage.store import Store, write_text
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = CohortSettings(size=10, sampler_steps=2, rows_per_part=4, batch_size=3)
+
+@pytest.fixture(scope="module")
+def store(stage_outputs: StageOutputs) -> Store:
+    return stage_outputs.clinic[0]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(str(tmp_path_factory.mktemp("generation")))
-
-
-@pytest.fixture(scope="module")
-def inputs(store: Store) -> tuple[Reference, Reference, Reference]:
-    recordings = put_recordings(store, recordings_table(60))
-    model, knowledge = put_model(store, recordings)
-    return model, knowledge, recordings
+def inputs(stage_outputs: StageOutputs) -> tuple[Reference, Reference, Reference]:
+    """Model, knowledge base and recordings."""
+    return stage_outputs.clinic[1:]
 
 
 def generate(store: Store, inputs: tuple[Reference, Reference, Reference], settings: CohortSettings) -> Reference:
@@ -45,8 +43,8 @@ def generate(store: Store, inputs: tuple[Reference, Reference, Reference], setti
 
 
 @pytest.fixture(scope="module")
-def cohort(store: Store, inputs: tuple[Reference, Reference, Reference], ray_cluster: None) -> Reference:
-    return generate(store, inputs, SETTINGS)
+def cohort(stage_outputs: StageOutputs, ray_cluster: None) -> Reference:
+    return stage_outputs.generated[1]
 
 
 def rows_of(store: Store, cohort: Reference) -> pa.Table:
@@ -90,7 +88,7 @@ def test_facts_say_how_it_went(store: Store, cohort: Reference) -> None:
 def test_rows_do_not_depend_on_batches_workers_or_cohort_size(
     store: Store, inputs: tuple[Reference, Reference, Reference], cohort: Reference
 ) -> None:
-    otherwise = SETTINGS.model_copy(update={"batch_size": 64, "workers": 2, "rows_per_part": 5, "size": 13})
+    otherwise = COHORT.model_copy(update={"batch_size": 64, "workers": 2, "rows_per_part": 5, "size": 13})
     larger = generate(store, inputs, otherwise)
     assert larger.rows == 13
     assert rows_of(store, larger).slice(0, 10).equals(rows_of(store, cohort))
@@ -110,7 +108,7 @@ def test_a_killed_run_continues_with_what_it_had_and_ends_with_the_same_rows(
     folder.rename(staging)
     note = part_note(pq.read_table(staging / "cohorts" / "part-00000.parquet"))
     write_text(staging / "_notes" / "cohorts" / "part-00000.json", json.dumps(note))
-    again = generate(other, inputs, SETTINGS)
+    again = generate(other, inputs, COHORT)
     assert (folder / "cohorts" / "part-00000.parquet").stat().st_mtime_ns == kept
     assert not list(folder.rglob(".*"))
     assert rows_of(other, again).equals(rows_of(store, cohort))
@@ -120,14 +118,14 @@ def test_a_killed_run_continues_with_what_it_had_and_ends_with_the_same_rows(
 def test_what_is_already_there_is_not_generated_again(
     store: Store, inputs: tuple[Reference, Reference, Reference], cohort: Reference
 ) -> None:
-    assert generate(store, inputs, SETTINGS.model_copy(update={"workers": 2, "batch_size": 1})) == cohort
+    assert generate(store, inputs, COHORT.model_copy(update={"workers": 2, "batch_size": 1})) == cohort
 
 
 def test_too_small_groups_are_refused_with_the_setting_to_change(
     store: Store, inputs: tuple[Reference, Reference, Reference]
 ) -> None:
     with pytest.raises(GenerationError, match=r"cohort\.min_patients=500; lower it"):
-        generate(store, inputs, SETTINGS.model_copy(update={"min_patients": 500}))
+        generate(store, inputs, COHORT.model_copy(update={"min_patients": 500}))
 
 
 def test_a_model_that_diverges_is_refused_in_one_line(
@@ -150,6 +148,6 @@ def test_a_model_that_diverges_is_refused_in_one_line(
     monkeypatch.setattr(clinic, "save_generator", save_broken)
     model, knowledge = put_model(store, recordings)
     with pytest.raises(GenerationError, match="not finite for 4 rows") as refused:
-        generate(store, (model, knowledge, recordings), SETTINGS.model_copy(update={"size": 4}))
+        generate(store, (model, knowledge, recordings), COHORT.model_copy(update={"size": 4}))
     assert "\n" not in str(refused.value)
     assert store.committed("cohort") == []

@@ -9,35 +9,36 @@ import pytest
 from models.evaluation.metrics import UNKNOWN, Estimate
 from tasks.privacy.audit_row import audit_row
 from tasks.privacy.task import PrivacyError, audit_ecgs
-from tasks.settings import ComputeSettings, PrivacySettings
+from tasks.settings import ComputeSettings
+from tests.stage_outputs import PRIVACY, StageOutputs
 from tests.tasks.clinic import cohort_table, people, put_cohort, put_recordings, recordings_table
 from warehouse import schema
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns
 
-# 200 members and 50 non-members leave an interval of about ±0.09 around 0.5.
-SETTINGS = PrivacySettings(max_membership_auc=0.7, bootstrap_samples=60)
+
+@pytest.fixture(scope="module")
+def store(stage_outputs: StageOutputs) -> Store:
+    return stage_outputs.audited[0]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(str(tmp_path_factory.mktemp("privacy")))
+def recordings(stage_outputs: StageOutputs) -> Reference:
+    return stage_outputs.audited[3]
 
 
 @pytest.fixture(scope="module")
-def table() -> pa.Table:
-    return recordings_table(250)
-
-
-@pytest.fixture(scope="module")
-def recordings(store: Store, table: pa.Table) -> Reference:
-    return put_recordings(store, table)
+def table(store: Store, recordings: Reference) -> pa.Table:
+    return store.read(recordings, "recordings")
 
 
 def audit(store: Store, recordings: Reference, cohort: pa.Table, name: str) -> tuple[dict, list[dict]]:
     reference = put_cohort(store, recordings, cohort, name)
-    found = audit_ecgs.fn(SETTINGS, reference, recordings, ComputeSettings(), str(store.root))
+    return read_audit(store, audit_ecgs.fn(PRIVACY, reference, recordings, ComputeSettings(), str(store.root)))
+
+
+def read_audit(store: Store, found: Reference) -> tuple[dict, list[dict]]:
     table = store.read(found, "audits")
     assert table.schema.equals(schema.audits())
     return store.manifest(found).facts, table.to_pylist()
@@ -52,8 +53,8 @@ def copies(table: pa.Table, share: float, noise_mv: float) -> pa.Table:
     return cohort_table(signal, statements)
 
 
-def test_an_honest_cohort_passes(store: Store, recordings: Reference) -> None:
-    facts, rows = audit(store, recordings, cohort_table(*people(120, seed=99)), "honest")
+def test_an_honest_cohort_passes(stage_outputs: StageOutputs) -> None:
+    facts, rows = read_audit(*stage_outputs.audited[:2])
     assert facts == {"passed": True, "failed": []}
     membership = [row for row in rows if row["metric"] == "AUC"]
     assert len(membership) == 2
@@ -121,16 +122,16 @@ def test_what_many_patients_reports_say_may_be_said(store: Store, table: pa.Tabl
 
 
 def test_a_bound_on_what_could_not_be_computed_is_not_kept() -> None:
-    unknown = audit_row("attack", "AUC", UNKNOWN, 0, SETTINGS, at_most=1.0)
+    unknown = audit_row("attack", "AUC", UNKNOWN, 0, PRIVACY, at_most=1.0)
     assert (unknown["value"], unknown["passed"]) == (None, False)
-    assert audit_row("attack", "AUC", UNKNOWN, 0, SETTINGS)["passed"] is None
+    assert audit_row("attack", "AUC", UNKNOWN, 0, PRIVACY)["passed"] is None
 
 
 def test_the_upper_end_of_an_attacks_interval_is_bounded() -> None:
-    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.61), 9, SETTINGS, at_most=0.6)["passed"] is False
-    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.59), 9, SETTINGS, at_most=0.6)["passed"] is True
+    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.61), 9, PRIVACY, at_most=0.6)["passed"] is False
+    assert audit_row("attack", "AUC", Estimate(0.5, 0.4, 0.59), 9, PRIVACY, at_most=0.6)["passed"] is True
     assert (
-        audit_row("copies", "share", Estimate(0.0, 0.0, 0.01), 9, SETTINGS, at_most=0.0, bounded="value")["passed"]
+        audit_row("copies", "share", Estimate(0.0, 0.0, 0.01), 9, PRIVACY, at_most=0.0, bounded="value")["passed"]
         is True
     )
 
@@ -139,4 +140,4 @@ def test_too_few_held_out_recordings_are_refused(store: Store) -> None:
     recordings = put_recordings(store, recordings_table(30))
     cohort = put_cohort(store, recordings, cohort_table(*people(10, seed=5)), "small")
     with pytest.raises(PrivacyError, match="at least 10 each"):
-        audit_ecgs.fn(SETTINGS, cohort, recordings, ComputeSettings(), str(store.root))
+        audit_ecgs.fn(PRIVACY, cohort, recordings, ComputeSettings(), str(store.root))

@@ -22,6 +22,7 @@ from tasks.training.model_folder import ModelFolderError, load_config, load_fit,
 from tasks.training.progress import Progress, read_progress
 from tasks.training.task import train_generator
 from tests.models.test_conditioning import conditions
+from tests.stage_outputs import StageOutputs
 from tests.tasks.small_training import SAMPLES, SMALL, STATEMENTS, TRAINED, autoencoder_of, small, train
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -36,9 +37,9 @@ def attentive_controller() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Store, Reference]:
+def trained(stage_outputs: StageOutputs, ray_cluster: None) -> tuple[Store, Reference]:
     """An uninterrupted run."""
-    return train(tmp_path_factory.mktemp("uninterrupted"), small())
+    return stage_outputs.trained
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def test_facts_tell_data_losses_and_fit(trained: tuple[Store, Reference]) -> Non
 def test_trained_model_is_found_not_trained_again(trained: tuple[Store, Reference]) -> None:
     store, model = trained
     started = time.monotonic()
-    recordings, knowledge = store.find("recordings", "tiny"), store.find("knowledge", "none")
+    recordings, knowledge = store.find("recordings", "tiny"), store.find("knowledge", "tiny")
     settings, root = small(report_every_steps=7), str(store.root)
     autoencoder = train_autoencoder.fn(settings, recordings, ComputeSettings(), root)
     assert autoencoder == autoencoder_of(store, model)

@@ -1,0 +1,345 @@
+"""Every stage run once, small and seeded, on inputs that no other stage made: for digests of outputs, and other tests.
+
+Each stage has its own inputs, made by tests, so that a change of one stage shows in its own output only. The one
+exception is the generator, which is trained on the autoencoder trained here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+from models.architecture import AlignmentArchitecture, ClassifierArchitecture
+from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
+from tasks.evaluation import task as evaluation
+from tasks.evaluation.networks import alignment, classifier
+from tasks.evaluation.task import evaluate_ecgs
+from tasks.generation import task as generation
+from tasks.generation.task import generate_ecgs
+from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
+from tasks.knowledge.local_model import LocalChatModel
+from tasks.knowledge.task import KNOWLEDGE, build_knowledge
+from tasks.privacy import task as privacy
+from tasks.privacy.task import audit_ecgs
+from tasks.release import task as release
+from tasks.release.task import publish_release
+from tasks.settings import (
+    AlignmentSettings,
+    CohortSettings,
+    ComputeSettings,
+    EvaluationSettings,
+    IngestionSettings,
+    KnowledgeSettings,
+    PrivacySettings,
+    ReleaseSettings,
+    RetrievalSettings,
+    SimulationSettings,
+    SourceSettings,
+)
+from tasks.settings.settings_section import Section
+from tasks.simulation import task as simulation
+from tasks.simulation.task import simulate_dataset
+from tasks.stage import Stage
+from tasks.training import autoencoder_task
+from tasks.training.model_folder import load_generator
+from tasks.training.task import TRAINING
+from tests.facts import recordings_facts
+from tests.fingerprints import Tolerances
+from tests.models.test_conditioning import conditions
+from tests.tasks import clinic, small_training
+from tests.tasks.knowledge.entries import entries
+from tests.tasks.knowledge.patients import FACTS
+from tests.tasks.knowledge.patients import recordings_table as patients_table
+from tests.tiny_pipeline import TinyPipeline
+from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
+from warehouse.storage.pseudonyms import KEY_VARIABLE
+from warehouse.storage.reference import Reference
+from warehouse.storage.store import Lineage, Store
+
+SIMULATION: Final = SimulationSettings(recordings=120, seed=5, damaged_files=len(simulation.DAMAGES))
+INGESTION_SETTINGS: Final = IngestionSettings(recordings_per_part=32, workers=1)
+KNOWLEDGE_SETTINGS: Final = KnowledgeSettings(max_conditions=8)
+COHORT: Final = CohortSettings(size=10, sampler_steps=3, rows_per_part=4, batch_size=3)
+OTHERWISE: Final[dict[str, dict[str, Any]]] = {
+    "guidance": {"steps": 2, "guidance": 2.0},
+    "no steps": {"steps": 0},
+}
+"""Ways of sampling besides the cohort's."""
+# Few and small steps: Adam's are as large for a gradient that is nothing but rounding error as for any other, and after
+# some dozens, what processors round differently has grown to differences as large as the weights.
+EVALUATION: Final = EvaluationSettings(
+    classifier=ClassifierArchitecture(width=8, stages=3, features=16),
+    classifier_steps=3,
+    batch_size=32,
+    learning_rate=1e-4,
+    bootstrap_samples=20,
+    alignment=AlignmentSettings(
+        architecture=AlignmentArchitecture(width=8, stages=3, features=16, embedding=8),
+        steps=4,
+        batch_size=24,
+        learning_rate=1e-4,
+        check_every_steps=2,
+    ),
+)
+# 200 members and 50 non-members leave an interval of about ±0.09 around 0.5.
+PRIVACY: Final = PrivacySettings(max_membership_auc=0.7, bootstrap_samples=60)
+# Exact, but that one sample in a thousand may round to the next microvolt: 3e-4 of what leads spread.
+MICROVOLTS: Final[Tolerances] = (("", 3e-4),)
+SAMPLED: Final[Tolerances] = (("", 2e-3),)
+TRAINED: Final[Tolerances] = (("", 2e-2),)
+RELEASE: Final = ReleaseSettings(name="tiny", title="Tiny cohort", citation="Nobody 2026")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage made of what.
+
+    Attributes:
+        folder: what it made.
+        settings: sections that shaped it.
+        tolerances: by how much rounding may move its numbers.
+        inputs: name to folder, of what tests made.
+        after: stages that made the other inputs.
+        beside: what it does or would do beside it, as JSON values or arrays.
+    """
+
+    stage: Stage
+    folder: Path
+    settings: tuple[Section, ...]
+    tolerances: Tolerances
+    inputs: dict[str, Path] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
+class StageOutputs:
+    """Runs stages in a folder, each when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _store(self, name: str) -> Store:
+        return Store(str(self.root / name))
+
+    @cached_property
+    def simulated(self) -> tuple[Store, Reference]:
+        """A simulated dataset with one file damaged in every way there is."""
+        store = self._store("simulation")
+        return store, simulate_dataset.fn(SIMULATION, str(store.root))
+
+    @cached_property
+    def ingested(self) -> tuple[Store, Reference]:
+        """Recordings on both sides of every quality threshold, and some that are refused."""
+        store = self._store("ingestion")
+        folder, uri = varied_dataset(self.root / "ptbxl").folder, str(store.root)
+        source = reference_source.fn(SourceSettings(kind="ptbxl", path=str(folder)), uri)
+        with patch.dict("os.environ", {KEY_VARIABLE: "5a" * 32}):
+            return store, ingest_recordings.fn(INGESTION_SETTINGS, "ptbxl", source, ComputeSettings(), uri)
+
+    @cached_property
+    def described(self) -> tuple[Store, Reference, list[Any]]:
+        """A knowledge base by a scripted model, and all that the model was asked."""
+        store = self._store("knowledge")
+        with store.stage("recordings", "patients") as staging:
+            table = patients_table()
+            staging.write_table("recordings", 0, table)
+            lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
+            recordings = staging.commit(table.num_rows, lineage, recordings_facts(statements=FACTS))
+        model = ScriptedLines()
+        with patch("tasks.knowledge.language_models.chat_model", lambda _: model):
+            return store, build_knowledge.fn(KNOWLEDGE_SETTINGS, recordings, str(store.root)), model.asked
+
+    @cached_property
+    def trained(self) -> tuple[Store, Reference]:
+        """A trained generator."""
+        # Ray Train looks at its workers every two seconds, longer than these runs last.
+        with patch.dict("os.environ", {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}):
+            return small_training.train(self.root / "training", small_training.small())
+
+    @cached_property
+    def clinic(self) -> tuple[Store, Reference, Reference, Reference]:
+        """Recordings of a small clinic, a knowledge base and an untrained generator; in the default precision, two kinds
+        of processor would round its ECGs to percents of difference."""
+        store = self._store("clinic")
+        recordings = clinic.put_recordings(store, clinic.recordings_table(60))
+        model, knowledge = clinic.put_model(store, recordings, entries(clinic.STATEMENTS), precision="fp32")
+        return store, model, knowledge, recordings
+
+    @cached_property
+    def generated(self) -> tuple[Store, Reference]:
+        """A cohort of the clinic's generator."""
+        store, *inputs = self.clinic
+        return store, generate_ecgs.fn(COHORT, *inputs, ComputeSettings(), str(store.root))
+
+    @cached_property
+    def sampled(self) -> dict[str, np.ndarray]:
+        """Two ECGs (2, 8, samples) in mV each, sampled in other ways and by another model than the cohort's."""
+        store, model, _, recordings = self.clinic
+        plain, _ = clinic.put_model(store, recordings, precision="fp32", simulated_ecg=False)
+        generator, condition = load_generator(store.path(model)), conditions(2, statements=4, entries=3)
+        found = {name: generator.sample(condition, [1, 2], **way).numpy() for name, way in OTHERWISE.items()}
+        without = load_generator(store.path(plain)).sample(condition, [1, 2], steps=2)
+        return {**found, "no simulated ECG": without.numpy()}
+
+    @cached_property
+    def evaluated(self) -> tuple[Store, Reference, Reference, Reference]:
+        """An evaluation, with its cohort and recordings."""
+        store = self._store("evaluation")
+        recordings = clinic.put_recordings(store, clinic.recordings_table(100))
+        model, _ = clinic.put_model(store, recordings, precision="fp32")
+        table = clinic.cohort_table(*clinic.people(40, seed=77))
+        cohort = clinic.put_cohort(store, recordings, table, "good", model)
+        found = evaluate_ecgs.fn(EVALUATION, cohort, recordings, ComputeSettings(), str(store.root))
+        return store, found, cohort, recordings
+
+    @cached_property
+    def audited(self) -> tuple[Store, Reference, Reference, Reference]:
+        """An audit of an honest cohort, with its cohort and recordings."""
+        store = self._store("privacy")
+        recordings = clinic.put_recordings(store, clinic.recordings_table(250))
+        table = clinic.cohort_table(*clinic.people(120, seed=99))
+        cohort = clinic.put_cohort(store, recordings, table, "honest")
+        return store, audit_ecgs.fn(PRIVACY, cohort, recordings, ComputeSettings(), str(store.root)), cohort, recordings
+
+    @cached_property
+    def published(self) -> tuple[Store, Reference]:
+        """A release."""
+        store = self._store("release")
+        given = TinyPipeline(store).commit()
+        inputs = (given.cohort, given.evaluation, given.audit, given.model)
+        return store, publish_release.fn(RELEASE, *inputs, str(store.root))
+
+    def of_simulation(self) -> Output:
+        """Exact but for a sample in a thousand that rounds to the next microvolt."""
+        store, made = self.simulated
+        return Output(simulation.STAGE, store.path(made), (SIMULATION,), MICROVOLTS)
+
+    def of_ingestion(self) -> Output:
+        """As of the simulated dataset; what is measured on so many samples moves less."""
+        store, made = self.ingested
+        inputs = {"source": self.root / "ptbxl"}
+        return Output(INGESTION, store.path(made), (INGESTION_SETTINGS,), MICROVOLTS, inputs)
+
+    def of_knowledge(self) -> Output:
+        """Shares and medians of doubles; embeddings in single precision."""
+        store, made, asked = self.described
+        inputs = {"recordings": store.folder("recordings", "patients")}
+        return Output(KNOWLEDGE, store.path(made), (KNOWLEDGE_SETTINGS,), MICROVOLTS, inputs, beside={"asked": asked})
+
+    def of_autoencoder(self) -> Output:
+        store, model = self.trained
+        made, inputs = small_training.autoencoder_of(store, model), {"recordings": store.folder("recordings", "tiny")}
+        return Output(autoencoder_task.STAGE, store.path(made), (small_training.small(),), TRAINED, inputs)
+
+    def of_generator(self) -> Output:
+        store, made = self.trained
+        given = {one.kind: store.path(one) for one in store.manifest(made).lineage.inputs}
+        inputs = {kind: given[kind] for kind in ("recordings", "knowledge")}
+        settings = (small_training.small(), RetrievalSettings())
+        return Output(TRAINING, store.path(made), settings, TRAINED, inputs, (autoencoder_task.STAGE.name,))
+
+    def of_generation(self) -> Output:
+        store, made = self.generated
+        inputs = {one.kind: store.path(one) for one in store.manifest(made).lineage.inputs}
+        return Output(generation.STAGE, store.path(made), (COHORT,), SAMPLED, inputs, beside=self.sampled)
+
+    def of_classifier(self) -> Output:
+        return self._beside_evaluation(classifier.STAGE)
+
+    def of_alignment(self) -> Output:
+        return self._beside_evaluation(alignment.STAGE)
+
+    def _beside_evaluation(self, stage: Stage) -> Output:
+        """One of the networks that the evaluation trained."""
+        store, _, _, recordings = self.evaluated
+        (made,) = store.committed(stage.makes)
+        folder, inputs = store.folder(stage.makes, made.id), {"recordings": store.path(recordings)}
+        return Output(stage, folder, (EVALUATION,), TRAINED, inputs)
+
+    def of_evaluation(self) -> Output:
+        store, made, cohort, recordings = self.evaluated
+        inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
+        after = (classifier.STAGE.name, alignment.STAGE.name)
+        return Output(evaluation.STAGE, store.path(made), (EVALUATION,), TRAINED, inputs, after)
+
+    def of_audit(self) -> Output:
+        store, made, cohort, recordings = self.audited
+        inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
+        return Output(privacy.STAGE, store.path(made), (PRIVACY,), SAMPLED, inputs)
+
+    def of_release(self) -> Output:
+        _, made = self.published
+        return Output(release.STAGE, Path(made.uri), (RELEASE,), MICROVOLTS)
+
+
+OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
+    simulation.STAGE.name: StageOutputs.of_simulation,
+    INGESTION.name: StageOutputs.of_ingestion,
+    KNOWLEDGE.name: StageOutputs.of_knowledge,
+    autoencoder_task.STAGE.name: StageOutputs.of_autoencoder,
+    TRAINING.name: StageOutputs.of_generator,
+    generation.STAGE.name: StageOutputs.of_generation,
+    classifier.STAGE.name: StageOutputs.of_classifier,
+    alignment.STAGE.name: StageOutputs.of_alignment,
+    evaluation.STAGE.name: StageOutputs.of_evaluation,
+    privacy.STAGE.name: StageOutputs.of_audit,
+    release.STAGE.name: StageOutputs.of_release,
+}
+"""Name of a stage to its small run."""
+
+
+class ScriptedLines(LocalChatModel):
+    """Stands in for the local model: of the lines it may choose from it takes the first, of every group in turn."""
+
+    asked: list[Any] = Field(default_factory=list)
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **given: Any) -> ChatResult:
+        choices, lines = given["choices"], given["lines"]
+        self.asked.append({"messages": [str(one.content) for one in messages], "choices": [list(c) for c in choices]})
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("\n".join(c[0] for c in choices[:lines])))])
+
+
+def varied_dataset(folder: Path) -> SmallDataset:
+    """A dataset in PTB-XL's layout whose recordings go step by step through every threshold of quality."""
+    dataset = SmallDataset(folder)
+    codes = ["{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 80.0}", "{'NDT': 50.0, 'AFIB': 0.0}", "{}"]
+    for number in range(1, 61):
+        patient = number // 2
+        row = {"patient_id": 1000 + patient, "strat_fold": patient % 10 + 1, "scp_codes": codes[number % 4]}
+        dataset.add(number, varied_ecg(number), **row)
+    dataset.add(61, patient_id=1000, strat_fold=5)
+    dataset.write()
+    dataset.stem(7).with_suffix(".dat").unlink()
+    dataset.stem(8).with_suffix(".hea").write_text("not a header")
+    return dataset
+
+
+def varied_ecg(number: int) -> np.ndarray:
+    """(12, 1000) mV: noisy, wandering, with a small lead, clipped, standing still, or fast, the more the higher the
+    last digit."""
+    eight = ordinary_ecg(number)[[STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]]
+    kind, step = divmod(number - 1, 10)
+    time_s = np.arange(eight.shape[1]) / 100
+    match kind:
+        case 0:
+            eight += np.random.default_rng(number).normal(0, 0.005 * (step + 1), eight.shape)
+        case 1:
+            eight += 0.15 * (step + 1) * np.sin(2 * np.pi * 0.15 * time_s)
+        case 2:
+            eight[step % 8] *= 0.004 * (step + 1)
+        case 3:
+            eight[:, 200 : 201 + step] = 1.6
+        case 4:
+            eight[:, 300 : 300 + 30 * (step + 1)] = eight[:, 300:301]
+        case _:
+            eight = eight[:, (np.arange(eight.shape[1]) * (0.6 + 0.2 * step)).astype(int) % eight.shape[1]]
+    return to_twelve_leads(eight)
