@@ -167,8 +167,10 @@ class StageOutputs:
 
     @cached_property
     def clinic(self) -> tuple[Store, Reference, Reference, Reference]:
-        """Recordings of a small clinic, a knowledge base and an untrained generator; in the default precision, two kinds
-        of processor would round its ECGs to percents of difference."""
+        """Recordings of a small clinic, a knowledge base and an untrained generator.
+
+        In the default precision, two kinds of processor would round its ECGs to percents of difference.
+        """
         store = self._store("clinic")
         recordings = clinic.put_recordings(store, clinic.recordings_table(60))
         model, knowledge = clinic.put_model(store, recordings, entries(clinic.STATEMENTS), precision="fp32")
