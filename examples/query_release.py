@@ -10,6 +10,8 @@ from pathlib import Path
 import duckdb
 
 warehouse = Path(sys.argv[1] if len(sys.argv) > 1 else "einthoven-warehouse")
+if not list(warehouse.glob("releases/*/current")):
+    sys.exit(f"{warehouse} holds no release; run `make demo`, or name another warehouse")
 
 # %% The catalog is one DuckDB file whose views show all that was committed. `current` marks the newest version.
 catalog = duckdb.connect(str(warehouse / "catalog.duckdb"), read_only=True)

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, random_split
 
 warehouse = Path(sys.argv[1] if len(sys.argv) > 1 else "einthoven-warehouse")
-folder = sorted(warehouse.glob("releases/*/current"))[-1]
+releases = sorted(warehouse.glob("releases/*/current"))
+if not releases:
+    sys.exit(f"{warehouse} holds no release; run `make demo`, or name another warehouse")
+folder = releases[-1]
 
 
 # %% A lead is a column of lists that are all of one length, 16-bit in µV: flat, it is a (rows, samples) array.
@@ -50,7 +53,7 @@ release = Release(folder)
 training, held_out = random_split(release, [0.8, 0.2])
 print(f"{len(release)} ECGs of {tuple(release[0][0].shape)} with {len(release.statements)} statements from {folder}")
 
-# %% A few steps are enough to see the loss fall; a real classifier takes some hundred and more than one release's ECGs.
+# %% A few steps show that the loss falls; a useful classifier needs many more.
 network = nn.Sequential(
     nn.Conv1d(12, 32, 15, stride=4),
     nn.ReLU(),

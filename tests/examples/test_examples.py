@@ -13,6 +13,7 @@ import torch
 
 import examples
 from models.leads import to_twelve_leads
+from tasks.ingestion.task import INGESTION  # loads Prefect: first loaded by a script, it would close captured streams
 from tests.tiny_pipeline import SAMPLES, STATEMENTS, TinyPipeline, publish_tiny
 from warehouse.catalog.catalog import rebuild_catalog
 from warehouse.storage.store import Store
@@ -22,7 +23,7 @@ SCRIPTS = {path.stem: path for path in sorted(Path(examples.__file__).parent.glo
 PRINTED = {
     "add_source": ["39 of 40 ECGs are in the warehouse", "refused 0007: too_short, 300 samples", "train: "],
     "query_release": ["│ tiny    │ v1 ", "│ sinus tachycardia                 │     8 │ 120.0 │", "8 ECGs of CLBBB"],
-    "run_one_stage": ["recordings", "made by 'ingest recordings'", "quarantined {", "train"],
+    "run_one_stage": [f"made by '{INGESTION.name}', code version {INGESTION.code_version}", "quarantined {"],
     "train_on_release": [f"24 ECGs of (12, {SAMPLES}) with 3 statements", "epoch 5: loss ", "of 4 other ECGs"],
 }
 """Name of each script to some of what it prints."""
@@ -64,3 +65,9 @@ def test_the_dataset_of_a_release_is_what_the_warehouse_reads(warehouse: Path, m
     torch.testing.assert_close(signal, expected)
     assert release.statements == sorted(STATEMENTS)
     assert [[release.statements[one] for one in row.nonzero()] for row in labels] == table["statements"].to_pylist()
+
+
+@pytest.mark.parametrize("name", ["query_release", "train_on_release"])
+def test_without_a_release_a_script_says_what_to_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit, match="holds no release; run `make demo`"):
+        run(name, tmp_path, monkeypatch)

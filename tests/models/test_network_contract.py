@@ -113,14 +113,6 @@ def varied_conditions() -> ConditionTensors:
     return condition
 
 
-def steps() -> Tensor:
-    return torch.arange(ROWS) * 150
-
-
-def times() -> Tensor:
-    return torch.linspace(0.1, 0.9, ROWS)
-
-
 def residual_pair() -> tuple[Tensor, Tensor]:
     """(64, 8, SAMPLES) signals and what an autoencoder might have made of them."""
     decoded = torch.randn(64, 8, SAMPLES)
@@ -144,10 +136,6 @@ def fit_prior(network: TraitPrior) -> None:
 def run_autoencoder(network: Autoencoder, given: Inputs) -> tuple[Tensor, ...]:
     mean, log_variance = network.encode(given["signal"])
     return mean, log_variance, network.decode(mean, SAMPLES)
-
-
-def run_beat_decoder(network: BeatDecoder, given: Inputs) -> tuple[Tensor, ...]:
-    return tuple(network(given["latent"]))
 
 
 def run_detail(network: DetailHead, given: Inputs) -> tuple[Tensor, ...]:
@@ -209,7 +197,7 @@ NETWORKS = {
         BEAT_DECODER,
         lambda shape: BeatDecoder(shape, CHANNELS, 8, RATE_HZ),
         lambda: {"latent": torch.randn(ROWS, CHANNELS, STEPS)},
-        run_beat_decoder,
+        lambda network, given: tuple(network(given["latent"])),
         lambda network: reconstruction_loss(Autoencoder(AUTOENCODER), network),
         # It raises all logits of the place alike.
         idle=frozenset({"place.bias"}),
@@ -219,7 +207,7 @@ NETWORKS = {
         lambda shape: Denoiser(shape, CHANNELS, GUIDE, LEVELS),
         lambda: {
             "noisy": torch.randn(ROWS, CHANNELS, STEPS),
-            "steps": steps(),
+            "steps": torch.arange(ROWS) * 150,
             "condition": varied_conditions(),
             "guide": torch.randn(ROWS, GUIDE, STEPS),
             "levels": torch.randn(ROWS, LEVELS),
@@ -232,7 +220,7 @@ NETWORKS = {
         lambda shape: DetailHead(shape, RATE_HZ),
         lambda: {
             "noisy": torch.randn(ROWS, 8, SAMPLES),
-            "time": times(),
+            "time": torch.linspace(0.1, 0.9, ROWS),
             "seen": torch.randn(ROWS, 24, SAMPLES),
             "traits": torch.randn(ROWS, 3 * DetailHead(DETAIL, RATE_HZ).spectrum.given_size),
             "decoded": torch.randn(ROWS, 8, SAMPLES),
@@ -247,7 +235,7 @@ NETWORKS = {
         prior_of,
         lambda: {
             "noisy": torch.randn(ROWS, sum(prior_of(PRIOR).sizes)),
-            "time": times(),
+            "time": torch.linspace(0.1, 0.9, ROWS),
             "condition": varied_conditions(),
             "seeds": torch.arange(ROWS),
         },
