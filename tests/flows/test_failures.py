@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.flows.conftest import BIN, ROOT, PrefectServer, small_release
+from warehouse.sources.ptbxl import SIMULATED_MARK
 from warehouse.storage.store import Store
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,7 @@ def test_a_dataset_that_cannot_be_read_is_explained(
     else:
         subprocess.run(["cp", "-r", str(source), str(dataset)], check=True)
         (dataset / "MANIFEST.json").unlink()
+        (dataset / SIMULATED_MARK).unlink()  # as if it were of people: no reader takes the one for the other
         table = dataset / "ptbxl_database.csv"
         if damage == "columns":
             header, rest = table.read_text().split("\n", 1)
