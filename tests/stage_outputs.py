@@ -69,9 +69,9 @@ SIMULATION: Final = SimulationSettings(recordings=120, seed=5, damaged_files=len
 INGESTION_SETTINGS: Final = IngestionSettings(recordings_per_part=32, workers=1)
 KNOWLEDGE_SETTINGS: Final = KnowledgeSettings(max_conditions=8)
 COHORT: Final = CohortSettings(size=10, sampler_steps=3, rows_per_part=4, batch_size=3)
-OTHERWISE: Final[dict[str, dict[str, Any]]] = {
-    "guidance": {"steps": 2, "guidance": 2.0, "trait_guidance": 1.25},
-    "no steps": {"steps": 0, "guidance": 1.0, "trait_guidance": 1.25},
+OTHERWISE: Final = {
+    "guidance": COHORT.model_copy(update={"sampler_steps": 2, "guidance": 2.0}),
+    "no steps": COHORT.model_copy(update={"sampler_steps": 0}),
 }
 """Ways of sampling besides the cohort's."""
 # Few and small steps: Adam's are as large for a gradient that is nothing but rounding error as for any other, and after
@@ -206,10 +206,9 @@ class StageOutputs:
         store, model, _, recordings = self.clinic
         plain, _ = clinic.put_model(store, recordings, precision="fp32", simulated_ecg=False)
         generator, condition = load_generator(store.path(model)), conditions(2, statements=4, entries=3)
-        found = {name: generator.sample(condition, [1, 2], **way).numpy() for name, way in OTHERWISE.items()}
-        without = load_generator(store.path(plain)).sample(
-            condition, [1, 2], steps=2, guidance=1.0, trait_guidance=1.25
-        )
+        found = {name: generator.sample(condition, [1, 2], **way.sampling).numpy() for name, way in OTHERWISE.items()}
+        unfitted = COHORT.model_copy(update={"sampler_steps": 2})
+        without = load_generator(store.path(plain)).sample(condition, [1, 2], **unfitted.sampling)
         return {**found, "no simulated ECG": without.numpy()}
 
     @cached_property
