@@ -42,7 +42,7 @@ them by more, so that only their root mean square is compared."""
 
 DIGITS: Final = 5
 """Digits of the standard deviation to which mean, deviation and projections are kept."""
-SIZE_TOLERANCE: Final = 0.1
+SIZE_TOLERANCE: Final = 0.25
 """Of a root mean square."""
 HOW_IT_WENT: Final = re.compile(
     r"(^|_)(seconds|per_s|per_second|at|bytes|contentSize|sha256|libraries|code_version|einthoven)$"
@@ -209,8 +209,8 @@ def of_numbers(values: np.ndarray) -> list[float]:
 
 
 def _scale(mean: float, std: float) -> float:
-    """What differences count against: the spread, or the size of what does not vary."""
-    return std if std > 1e-9 * abs(mean) else abs(mean) or 1.0
+    """What differences count against: the spread, or of what hardly varies, a tenth of its size."""
+    return max(std, abs(mean) / 10) or 1.0
 
 
 def _weights(count: int, which: int) -> np.ndarray:
