@@ -92,8 +92,8 @@ EVALUATION: Final = EvaluationSettings(
 )
 # 200 members and 50 non-members leave an interval of about ±0.09 around 0.5.
 PRIVACY: Final = PrivacySettings(max_membership_auc=0.7, bootstrap_samples=60)
-# What rounding does was found on one processor that was told to be three (AVX-512, AVX2, SSE; one and two threads); each
-# tolerance is at least four times what it did.
+# What rounding does was found on a processor told to be three (AVX-512, AVX2, SSE; one and two threads), and each
+# tolerance is at least three times what it did there.
 EXACT: Final[Tolerances] = (("", 3e-4),)
 """One sample in a thousand may round to the next microvolt."""
 AUDITED: Final[Tolerances] = (("", 1e-3),)
