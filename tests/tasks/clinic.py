@@ -182,7 +182,9 @@ def put_model(
     if generator.prior.events is not None:
         usual = ecgs(30, 2)
         generator.prior.events.fit(own_amplitudes(usual, locate_r_peaks(usual, RATE_HZ), RATE_HZ)[0])
-    generator.detail.spectrum.fit(signal + 0.2 * torch.randn_like(signal), signal)
+    # As in people, what the autoencoder loses comes in bursts: a tenth of the time it is ten times as strong.
+    bursts = 1 + 9 * (torch.rand(40, len(INDEPENDENT_LEADS), 20) < 0.1).float().repeat_interleave(50, dim=2)
+    generator.detail.spectrum.fit(signal + 0.1 * bursts * torch.randn_like(signal), signal)
     with store.stage("model", digest("model", recordings.id, changes)) as staging:
         # A simulator without waves: the ODE residual is the slope of the beat itself.
         fit = WaveFit(torch.zeros(2, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(2), torch.zeros(2, 8))
