@@ -286,7 +286,8 @@ class StageOutputs:
 
     def of_evaluation(self) -> Output:
         store, made, cohort, recordings = self.evaluated
-        inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
+        behind = {one.kind: store.path(one) for one in store.manifest(cohort).lineage.inputs}
+        inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings), "model": behind["model"]}
         after = (classifier.STAGE.name, alignment.STAGE.name)
         return Output(evaluation.STAGE, store.path(made), (EVALUATION,), EVALUATED, inputs, after)
 
