@@ -59,11 +59,11 @@ def trained() -> DetailHead:
 
 
 def detail(
-    head: DetailHead, decoded: torch.Tensor, first_seed: int = 0, unlike_recordings: torch.Tensor | None = None
+    head: DetailHead, decoded: torch.Tensor, first_seed: int = 0, offset: torch.Tensor | float = 0.0
 ) -> torch.Tensor:
     generators = [row_generator(first_seed + row, "detail") for row in range(len(decoded))]
     with torch.inference_mode():
-        return head.detailed(decoded, generators, torch.float32, unlike_recordings=unlike_recordings)
+        return head.detailed(decoded, generators, torch.float32, offset)
 
 
 def test_folding_is_undone_for_any_length() -> None:
@@ -122,7 +122,7 @@ def test_what_sampling_does_to_signals_is_not_taken_for_what_they_lack(
     offset = trained.unlike_recordings(generated)
     assert offset.median() == pytest.approx(math.log(1.5), abs=0.1)
     plain = detail(trained, generated)
-    corrected = detail(trained, generated, unlike_recordings=offset)
+    corrected = detail(trained, generated, offset=offset)
     assert not torch.equal(plain, corrected)
     assert torch.allclose(seen[1].mean(dim=0), trained.spectrum.given_mean, atol=1e-4)
     assert torch.allclose(seen[1], seen[0] - offset)

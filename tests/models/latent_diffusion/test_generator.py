@@ -274,7 +274,7 @@ def test_detail_is_added_to_the_pure_decoder_and_depends_on_signal_and_seed_alon
     decoded = draw(plain, condition, seeds, steps=2)
     usual = draw(generator(rows_at_once=4), condition, seeds, steps=2)
     # Generated signals are unlike recordings on average, which is no part of what they lack; otherwise all is the same.
-    monkeypatch.setattr(DetailHead, "unlike_recordings", lambda *_: torch.zeros(()))
+    monkeypatch.setattr(DetailHead, "unlike_recordings", lambda *_: torch.zeros(1))
     network = generator(rows_at_once=4)
     sampled = draw(network, condition, seeds, steps=2)
     assert not torch.equal(sampled, decoded) and not torch.equal(sampled, usual)
