@@ -7,7 +7,6 @@ checkpoint sees exactly what an uninterrupted one sees, and a checkpoint needs n
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import tempfile
@@ -48,8 +47,6 @@ def train_network(job: dict[str, Any]) -> None:
     """
     settings = TrainingSettings.model_validate(job["settings"])
     torch.set_num_threads(job["threads"])
-    # Ray announces every report, which the log of training says already.
-    logging.getLogger("ray.train.v2._internal.execution.context").setLevel(logging.WARNING)
     torch.manual_seed(step_seed(settings.seed, 0, 0))
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
