@@ -215,7 +215,9 @@ def evaluations() -> pa.Schema:
                 "What was measured, e.g. synthetic, reconstruction, or what a classifier was trained on",
                 nullable=False,
             ),
+            column("condition", pa.string(), "Statement that the measured ECGs were asked for; null for all ECGs"),
             *_metric_columns(),
+            column("flag", pa.string(), "Why the value is missing or uncertain, e.g. too few rows; null when neither"),
         ]
     )
 
