@@ -68,7 +68,8 @@ def evaluation_facts(**changes: Any) -> EvaluationFacts:
 
 
 def audit_facts(**changes: Any) -> AuditFacts:
-    return AuditFacts(**{"passed": True, "failed": [], **changes})
+    usual = {"verdict": "passed", "failed": [], "powerless": [], "widened": [], "power": [], "beat_encoder": None}
+    return AuditFacts(**{**usual, **changes})
 
 
 def alignment_facts(**changes: Any) -> AlignmentFacts:

@@ -1,0 +1,93 @@
+"""All that an audit measures: attacks, their power, the verdict, and the records that are most at risk."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tasks.conditions.condition import StatementFacts
+from tasks.ecg_sets import EcgSet, concatenate
+from tasks.privacy.attacks.attributes import attribute_rows
+from tasks.privacy.attacks.disclosure import disclosure_rows
+from tasks.privacy.attacks.linkage import Linkage
+from tasks.privacy.attacks.membership import Membership, records_at_risk
+from tasks.privacy.attacks.near_copies import NearCopies
+from tasks.privacy.audit_row import AuditRow
+from tasks.privacy.audited import Audited
+from tasks.privacy.power import Attack, Powers, measured_power, powerless, with_power
+from tasks.settings import PrivacySettings
+from warehouse.storage.facts import AuditFacts, CanaryPower
+
+AT_RISK = 20
+"""Training recordings that are listed for the steward."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of an audit: rows of the `audits` table, facts, and indices of the members most at risk."""
+
+    rows: list[AuditRow]
+    facts: AuditFacts
+    at_risk: list[int]
+
+
+def audit(
+    audited: Audited,
+    statements: StatementFacts,
+    settings: PrivacySettings,
+    logger: logging.Logger | logging.LoggerAdapter[Any],
+    beat_encoder: str | None = None,
+) -> Findings:
+    """Attack a cohort, plant canaries into it, and hold the outcome against the bounds.
+
+    Args:
+        statements: what the source says of each statement.
+        beat_encoder: id of the encoder.
+    """
+    counting: list[Attack] = [Linkage(audited, settings), NearCopies(audited, settings)]
+    scoring = [Membership(audited, space, settings) for space in audited.spaces]
+    rows = [row for attack in [*counting, *scoring] for row in attack.rows()]
+    logger.info("audit cohort: %d measurements", len(rows))
+    powers = measured_power(audited, counting, scoring, settings, logger)
+    size = len(audited.synthetic)
+    rows = with_power(rows, powers, size)
+    held_out = concatenate([audited.reference, audited.non_members])
+    rows += disclosure_rows(
+        audited.synthetic, audited.members, concatenate([audited.members, held_out]), statements, settings
+    )
+    rows += attribute_rows(audited, settings)
+    facts = _facts(rows, powers, size, settings, audited.non_members, beat_encoder)
+    return Findings(rows, facts, records_at_risk(scoring, AT_RISK).tolist())
+
+
+def _facts(
+    rows: list[AuditRow],
+    powers: Powers,
+    size: int,
+    settings: PrivacySettings,
+    non_members: EcgSet,
+    beat_encoder: str | None,
+) -> AuditFacts:
+    failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
+    weak = powerless(rows, powers, size, settings)
+    verdict: Literal["passed", "refused", "inconclusive"] = (
+        "refused" if failed else "inconclusive" if weak else "passed"
+    )
+    changed = {row["setting"]: row for row in rows if row["setting"] and row["threshold"] != row["default_threshold"]}
+    widened = [
+        f"privacy.{name} is {row['threshold']:g}, by default {row['default_threshold']:g}"
+        for name, row in sorted(changed.items())
+    ]
+    if len(non_members) < 100:
+        widened.append(f"the share of members found at 1 % false positives has no bound: {len(non_members)} non-members")
+    if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
+        widened.append("linkage has no bound: fewer than 1,000 held-out recordings cannot tell one in a hundred")
+    curve = [
+        CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, power=power)
+        for (attack, metric), trials in powers.items()
+        for (kind, share, n), power in trials.items()
+    ]
+    return AuditFacts(
+        verdict=verdict, failed=failed, powerless=weak, widened=widened, power=curve, beat_encoder=beat_encoder
+    )
