@@ -22,6 +22,4 @@ def audit_privacy(
     cohort = cohort or generate_cohort(settings, recordings)
     store = Store(settings.warehouse.uri)
     classifier = reference_classifier(settings.evaluation, recordings, settings.compute, store)
-    return audit_ecgs(
-        settings.privacy, cohort, recordings, settings.compute, settings.warehouse.uri, classifier
-    )
+    return audit_ecgs(settings.privacy, cohort, recordings, settings.compute, settings.warehouse.uri, classifier)

@@ -98,8 +98,8 @@ PRIVACY: Final = PrivacySettings(
     ),
     bootstrap_samples=60,
     max_membership_auc=0.75,
-    max_membership_tpr_at_10=0.6,
-    max_beat_share=0.1,
+    max_membership_tpr_at_10=0.4,
+    max_beat_share=0.065,
     min_group_patients=5,
 )
 # What rounding does was found on a processor told to be three (AVX-512, AVX2, SSE; one and two threads), and each

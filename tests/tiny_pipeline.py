@@ -221,7 +221,17 @@ class TinyPipeline:
     def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
         auc = self.membership_auc
         checks = [
-            ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, BOUND, auc + 0.04 <= BOUND, "max_membership_auc"),
+            (
+                "membership inference",
+                "AUC by distance",
+                auc,
+                auc - 0.04,
+                auc + 0.04,
+                0.5,
+                BOUND,
+                auc + 0.04 <= BOUND,
+                "max_membership_auc",
+            ),
             ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, 0.0, True, "max_near_copy_share"),
             ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None, None),
         ]

@@ -1,10 +1,10 @@
 """The identifying space: an encoder in which mean beats of one person lie close together, whatever the rhythm.
 
-A residual 1-D convolutional network is trained with the supervised contrastive loss (Khosla et al., NeurIPS 2020, eq. 2)
-on patients with several recordings, as ECG biometrics does. A patient with one recording is represented by the two
-halves of it; so there is a space, though a poorer one, where no patient has more. Augmentations imitate what differs
-between two recordings of a person (gain, places of chest electrodes, position of the heart, rate, wander and noise), and
-what a generator that leaks might do to a beat.
+A residual 1-D convolutional network is trained with the supervised contrastive loss (Khosla et al., NeurIPS 2020,
+eq. 2) on patients with several recordings, as ECG biometrics does. A patient with one recording is represented by the
+two halves of it; so there is a space, though a poorer one, where no patient has more. Augmentations imitate what
+differs between two recordings of a person (gain, places of chest electrodes, position of the heart, rate, wander and noise),
+and what a generator that leaks might do to a beat.
 """
 
 from __future__ import annotations
@@ -135,9 +135,7 @@ def train_beat_encoder(
     return model.eval()
 
 
-def _pairs(
-    several: list[np.ndarray], single: list[np.ndarray], patients: int, rng: np.random.Generator
-) -> np.ndarray:
+def _pairs(several: list[np.ndarray], single: list[np.ndarray], patients: int, rng: np.random.Generator) -> np.ndarray:
     """(patients, 2, 2) int64: two views of each patient of a batch, each a recording and one of its halves."""
     many = min(len(several), max(2 * patients // 3, patients - len(single)))
     pairs = []
@@ -176,9 +174,7 @@ def augmented(beats: Tensor, generator: torch.Generator) -> Tensor:
     share = (place - place.floor())[:, None]
     moved = moved.gather(2, lower) * (1 - share) + moved.gather(2, lower + 1) * share
     return (
-        moved
-        + 0.02 * normal(batch, leads, samples)
-        + 0.05 * normal(batch, leads, 1) * torch.linspace(-1, 1, samples)
+        moved + 0.02 * normal(batch, leads, samples) + 0.05 * normal(batch, leads, 1) * torch.linspace(-1, 1, samples)
     )
 
 

@@ -90,8 +90,8 @@ class BeatGate:
     def fitted(cls, held_out: Nearest, classes: list[str]) -> BeatGate:
         """From held-out recordings and the class of each.
 
-        The radius is the smallest distance of fewer than 1,000 recordings, since no quantile lies below it. A class with
-        fewer than `FEWEST_OF_CLASS` held-out recordings is measured by everyone's usual distance.
+        The radius of fewer than 1,000 recordings is their smallest distance, since no quantile lies below it. A class
+        with fewer than `FEWEST_OF_CLASS` held-out recordings is measured by everyone's usual distance.
         """
         named = np.array(classes)
         usual = {"": float(np.median(held_out.distance))}

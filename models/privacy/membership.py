@@ -85,7 +85,7 @@ class Calibration:
 
 
 def of_patients(scores: np.ndarray, suspects: Suspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, membership and names of patients: a patient is as suspicious as the most suspicious of their recordings."""
+    """Score, membership and name of each patient, who is as suspicious as the most suspicious of their recordings."""
     order, starts = suspects.by_patient
     highest = np.maximum.reduceat(scores[order], starts)
     return highest, suspects.member[order][starts], suspects.patients[order][starts]

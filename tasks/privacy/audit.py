@@ -32,8 +32,27 @@ class Findings:
     at_risk: list[int]
 
 
+@dataclass(frozen=True)
+class Attacks:
+    """On a cohort: those that count its rows, and those on people, one per space."""
+
+    counting: list[Attack]
+    scoring: list[Membership]
+
+    @classmethod
+    def on(cls, audited: Audited, settings: PrivacySettings) -> Attacks:
+        """All attacks there are."""
+        counting: list[Attack] = [Linkage(audited, settings), NearCopies(audited, settings)]
+        return cls(counting, [Membership(audited, space, settings) for space in audited.spaces])
+
+    def all(self) -> list[Attack]:
+        """Both kinds."""
+        return [*self.counting, *self.scoring]
+
+
 def audit(
     audited: Audited,
+    attacks: Attacks,
     statements: StatementFacts,
     settings: PrivacySettings,
     logger: logging.Logger | logging.LoggerAdapter[Any],
@@ -45,11 +64,9 @@ def audit(
         statements: what the source says of each statement.
         beat_encoder: id of the encoder.
     """
-    counting: list[Attack] = [Linkage(audited, settings), NearCopies(audited, settings)]
-    scoring = [Membership(audited, space, settings) for space in audited.spaces]
-    rows = [row for attack in [*counting, *scoring] for row in attack.rows()]
+    rows = [row for attack in attacks.all() for row in attack.rows()]
     logger.info("audit cohort: %d measurements", len(rows))
-    powers = measured_power(audited, counting, scoring, settings, logger)
+    powers = measured_power(audited, attacks.counting, attacks.scoring, settings, logger)
     size = len(audited.synthetic)
     rows = with_power(rows, powers, size)
     held_out = concatenate([audited.reference, audited.non_members])
@@ -58,7 +75,7 @@ def audit(
     )
     rows += attribute_rows(audited, settings)
     facts = _facts(rows, powers, size, settings, audited.non_members, beat_encoder)
-    return Findings(rows, facts, records_at_risk(scoring, AT_RISK).tolist())
+    return Findings(rows, facts, records_at_risk(attacks.scoring, AT_RISK).tolist())
 
 
 def _facts(
@@ -80,7 +97,9 @@ def _facts(
         for name, row in sorted(changed.items())
     ]
     if len(non_members) < 100:
-        widened.append(f"the share of members found at 1 % false positives has no bound: {len(non_members)} non-members")
+        widened.append(
+            f"the share of members found at 1 % false positives has no bound: {len(non_members)} non-members"
+        )
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
         widened.append("linkage has no bound: fewer than 1,000 held-out recordings cannot tell one in a hundred")
     curve = [

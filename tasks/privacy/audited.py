@@ -107,7 +107,9 @@ class Audited:
         for number, kind in enumerate(canaries.KINDS):
             size = min(len(members), max(len(synthetic), largest) if kind == canaries.BEATS else largest)
             sources, hosts = rng.choice(len(members), size, replace=False), rng.choice(len(synthetic), size)
-            made = canaries.planted(kind, members.take(sources), synthetic.take(hosts), self.rate_hz, self.seed + number)
+            made = canaries.planted(
+                kind, members.take(sources), synthetic.take(hosts), self.rate_hz, self.seed + number
+            )
             pools[kind] = Planted(made, sources, hosts)
         return pools
 

@@ -35,8 +35,8 @@ def beat_encoder(settings: PrivacySettings, recordings: Reference, store: Store)
         recordings: a `recordings` dataset.
 
     Returns:
-        The reference of a dataset that holds `model.safetensors` and `config.json`; its facts say how well it recognises
-        people of the validation and test splits.
+        The reference of a dataset that holds `model.safetensors` and `config.json`; its facts say how well it
+        recognises people of the validation and test splits.
     """
     shaping = {"seed": settings.seed, **settings.encoder.for_digest()}
     return commit_once(

@@ -77,7 +77,7 @@ def _audit(
 ) -> Result:
     from tasks.ecg_sets import read_cohort, read_recordings
     from tasks.evaluation.networks.classifier import load_classifier
-    from tasks.privacy.audit import audit
+    from tasks.privacy.audit import Attacks, audit
     from tasks.privacy.audited import Audited
     from tasks.privacy.beat_encoder import load_encoder
 
@@ -99,7 +99,7 @@ def _audit(
         classifier=load_classifier(store.path(classifier)) if classifier else None,
         seed=settings.seed,
     )
-    found = audit(audited, about.statements, settings, logger, encoder.id)
+    found = audit(audited, Attacks.on(audited, settings), about.statements, settings, logger, encoder.id)
     for what, names in (("is beyond its bound", found.facts.failed), ("proves nothing", found.facts.powerless)):
         for one in names:
             logger.warning("audit cohort: %s %s", one, what)

@@ -27,6 +27,7 @@ from models.architecture import (
     Architecture,
     AutoencoderArchitecture,
     BeatDecoderArchitecture,
+    BeatEncoderArchitecture,
     ClassifierArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
@@ -45,6 +46,9 @@ from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
+from models.privacy.beat_encoder import BeatEncoder
+from models.privacy.beat_encoder import contrastive_loss as beat_contrastive_loss
+from models.privacy.mean_beats import BEAT_SAMPLES
 from models.row_seeds import row_generator
 from models.simulator.rhythm_series import RHYTHMS, USUAL
 from models.superclasses import SUPERCLASSES
@@ -186,6 +190,13 @@ DETAIL = DetailArchitecture(width=16, blocks=2)
 PRIOR = PriorArchitecture(components=12, width=16, blocks=2, token_width=16)
 
 NETWORKS = {
+    BeatEncoder: Network(
+        BeatEncoderArchitecture(width=8, embedding=8),
+        BeatEncoder,
+        lambda: {"beats": torch.randn(ROWS, 8, BEAT_SAMPLES)},
+        lambda network, given: (network(given["beats"]),),
+        lambda network: beat_contrastive_loss(network(torch.randn(ROWS, 8, BEAT_SAMPLES)), torch.arange(ROWS) // 2),
+    ),
     Autoencoder: Network(
         AUTOENCODER,
         Autoencoder,

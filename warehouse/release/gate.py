@@ -38,7 +38,9 @@ def require_releasable(store: Store, inputs: ReleaseInputs) -> None:
         advice = "Change the model or the cohort; raise a bound only if you can defend it"
     else:
         outcome = f"has an inconclusive privacy audit: {'; '.join(facts.powerless)}"
-        advice = "What an attack cannot find in planted leaks it cannot exclude; audit more ECGs against more recordings"
+        advice = (
+            "What an attack cannot find in planted leaks it cannot exclude; audit more ECGs against more recordings"
+        )
     raise ReleaseError(
         f"release refused, nothing was published: cohort {cohort.id} {outcome}. "
         f"The whole audit is stored as audit {audit.id} (table audits). {advice}"

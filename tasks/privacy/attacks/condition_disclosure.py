@@ -16,8 +16,12 @@ PASSAGE_WORDS = 7
 """A run of this many words of a report is a passage that may be somebody's."""
 IDENTIFYING = {
     "numbers like dates or ids": re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}"),
-    "names of people": re.compile(r"\b(?i:dr|prof|mr|mrs|ms|herrn?|frau)\b\.?\s+[A-Z]\w+|\b(?i:name|patient)\s*:\s*\w+"),
-    "names of devices": re.compile(r"\b(?:CS|AT|MAC|ELI)[- ]?\d+\w*|\b(?i:cardiovit|pagewriter|schiller|philips|mortara)\b"),
+    "names of people": re.compile(
+        r"\b(?i:dr|prof|mr|mrs|ms|herrn?|frau)\b\.?\s+[A-Z]\w+|\b(?i:name|patient)\s*:\s*\w+"
+    ),
+    "names of devices": re.compile(
+        r"\b(?:CS|AT|MAC|ELI)[- ]?\d+\w*|\b(?i:cardiovit|pagewriter|schiller|philips|mortara)\b"
+    ),
     "names of sites": re.compile(r"\b(?i:hospital|clinic|klinik|krankenhaus|ward|station|praxis)\b"),
 }
 """What a text may not hold to the pattern that finds it; names are found by what stands before them."""
