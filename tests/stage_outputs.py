@@ -28,6 +28,7 @@ from tasks.generation.task import generate_ecgs
 from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
 from tasks.knowledge.local_model import LocalChatModel
 from tasks.knowledge.task import KNOWLEDGE, build_knowledge
+from tasks.privacy import beat_encoder
 from tasks.privacy import task as privacy
 from tasks.privacy.task import audit_ecgs
 from tasks.release import task as release
@@ -99,14 +100,15 @@ PRIVACY: Final = PrivacySettings(
     bootstrap_samples=60,
     max_membership_auc=0.75,
     max_membership_tpr_at_10=0.4,
-    max_beat_share=0.065,
+    max_beat_share=0.05,
     min_group_patients=5,
 )
 # What rounding does was found on a processor told to be three (AVX-512, AVX2, SSE; one and two threads), and each
 # tolerance is at least three times what it did there.
 EXACT: Final[Tolerances] = (("", 3e-4),)
 """One sample in a thousand may round to the next microvolt."""
-AUDITED: Final[Tolerances] = (("", 1e-3),)
+# Its encoder is trained, and a beat at the edge of a radius counts or does not.
+AUDITED: Final[Tolerances] = (("share|power|AUC|^MANIFEST|records_at_risk", 0.5), ("", 0.1))
 GENERATED: Final[Tolerances] = (("", 2e-3),)
 """In single precision, ECGs of the same weights differ by some millionths; they are stored in whole microvolts."""
 NETWORKS: Final[Tolerances] = (
@@ -237,7 +239,7 @@ class StageOutputs:
         """An audit of an honest cohort, with its cohort and recordings."""
         store = self._store("privacy")
         recordings = clinic.put_recordings(store, clinic.recordings_table(250))
-        table = clinic.cohort_table(*clinic.people(120, seed=99))
+        table = clinic.cohort_table(*clinic.people(160, seed=99))
         cohort = clinic.put_cohort(store, recordings, table, "honest")
         return store, audit_ecgs.fn(PRIVACY, cohort, recordings, ComputeSettings(), str(store.root)), cohort, recordings
 
@@ -301,10 +303,16 @@ class StageOutputs:
         after = (classifier.STAGE.name, alignment.STAGE.name)
         return Output(evaluation.STAGE, store.path(made), (EVALUATION,), EVALUATED, inputs, after)
 
+    def of_beat_encoder(self) -> Output:
+        store, _, _, recordings = self.audited
+        (made,) = store.committed("beat_encoder")
+        inputs = {"recordings": store.path(recordings)}
+        return Output(beat_encoder.STAGE, store.folder("beat_encoder", made.id), (PRIVACY,), NETWORKS, inputs)
+
     def of_audit(self) -> Output:
         store, made, cohort, recordings = self.audited
         inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
-        return Output(privacy.STAGE, store.path(made), (PRIVACY,), AUDITED, inputs)
+        return Output(privacy.STAGE, store.path(made), (PRIVACY,), AUDITED, inputs, (beat_encoder.STAGE.name,))
 
     def of_release(self) -> Output:
         _, made = self.published
@@ -321,6 +329,7 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
     classifier.STAGE.name: StageOutputs.of_classifier,
     alignment.STAGE.name: StageOutputs.of_alignment,
     evaluation.STAGE.name: StageOutputs.of_evaluation,
+    beat_encoder.STAGE.name: StageOutputs.of_beat_encoder,
     privacy.STAGE.name: StageOutputs.of_audit,
     release.STAGE.name: StageOutputs.of_release,
 }

@@ -3,8 +3,8 @@
 A residual 1-D convolutional network is trained with the supervised contrastive loss (Khosla et al., NeurIPS 2020,
 eq. 2) on patients with several recordings, as ECG biometrics does. A patient with one recording is represented by the
 two halves of it; so there is a space, though a poorer one, where no patient has more. Augmentations imitate what
-differs between two recordings of a person (gain, places of chest electrodes, position of the heart, rate, wander and noise),
-and what a generator that leaks might do to a beat.
+differs between two recordings of a person (gain, places of chest electrodes, position of the heart, rate, wander and
+noise), and what a generator that leaks might do to a beat.
 """
 
 from __future__ import annotations

@@ -90,8 +90,7 @@ class BeatGate:
     def fitted(cls, held_out: Nearest, classes: list[str]) -> BeatGate:
         """From held-out recordings and the class of each.
 
-        The radius of fewer than 1,000 recordings is their smallest distance, since no quantile lies below it. A class
-        with fewer than `FEWEST_OF_CLASS` held-out recordings is measured by everyone's usual distance.
+        A class with fewer than `FEWEST_OF_CLASS` held-out recordings is measured by everyone's usual distance.
         """
         named = np.array(classes)
         usual = {"": float(np.median(held_out.distance))}
@@ -99,7 +98,7 @@ class BeatGate:
             if (named == name).sum() >= FEWEST_OF_CLASS:
                 usual[name] = float(np.median(held_out.distance[named == name]))
         relative = held_out.distance / _usual(usual, classes)
-        radius = float(np.quantile(relative, RADIUS_QUANTILE, method="lower"))
+        radius = low_quantile(relative, RADIUS_QUANTILE)
         return cls(usual, radius, float(np.quantile(held_out.margin, LINK_QUANTILE, method="lower")))
 
     def inside(self, found: Nearest, classes: list[str]) -> np.ndarray:
@@ -109,6 +108,20 @@ class BeatGate:
     def linked(self, found: Nearest) -> np.ndarray:
         """(n,) bool: which ECGs are linked to one patient of the training set."""
         return found.margin < self.margin
+
+
+def low_quantile(values: np.ndarray, share: float) -> float:
+    """The value that a small share of others lies below.
+
+    Where there are too few values for an order statistic, it is extrapolated from their smallest tenth, whose
+    distribution is taken for a power of the distance (Weissman, JASA 73:812-815, 1978, with Hill's estimate of the
+    exponent), and is at most their smallest one.
+    """
+    if len(values) * share >= 1:
+        return float(np.quantile(values, share, method="lower"))
+    lowest = np.maximum(np.sort(values)[: max(len(values) // 10, min(10, len(values)))], 1e-9)
+    spread = float(np.log(lowest[-1] / lowest).mean())
+    return float(min(lowest[0], lowest[-1] * (share * len(values) / len(lowest)) ** spread))
 
 
 def _usual(usual: dict[str, float], classes: list[str]) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.conditions.condition import StatementFacts
-from tasks.ecg_sets import EcgSet, concatenate
+from tasks.ecg_sets import concatenate
 from tasks.privacy.attacks.attributes import attribute_rows
 from tasks.privacy.attacks.disclosure import disclosure_rows
 from tasks.privacy.attacks.linkage import Linkage
@@ -74,20 +74,20 @@ def audit(
         audited.synthetic, audited.members, concatenate([audited.members, held_out]), statements, settings
     )
     rows += attribute_rows(audited, settings)
-    facts = _facts(rows, powers, size, settings, audited.non_members, beat_encoder)
+    facts = facts_of(rows, powers, settings, len(audited.non_members), beat_encoder)
     return Findings(rows, facts, records_at_risk(attacks.scoring, AT_RISK).tolist())
 
 
-def _facts(
+def facts_of(
     rows: list[AuditRow],
     powers: Powers,
-    size: int,
     settings: PrivacySettings,
-    non_members: EcgSet,
+    non_members: int,
     beat_encoder: str | None,
 ) -> AuditFacts:
+    """The verdict on rows, and what led to it."""
     failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
-    weak = powerless(rows, powers, size, settings)
+    weak = powerless(rows, settings)
     verdict: Literal["passed", "refused", "inconclusive"] = (
         "refused" if failed else "inconclusive" if weak else "passed"
     )
@@ -96,12 +96,10 @@ def _facts(
         f"privacy.{name} is {row['threshold']:g}, by default {row['default_threshold']:g}"
         for name, row in sorted(changed.items())
     ]
-    if len(non_members) < 100:
-        widened.append(
-            f"the share of members found at 1 % false positives has no bound: {len(non_members)} non-members"
-        )
+    if non_members < 100:
+        widened.append(f"the share of members found at 1 % false positives has no bound: {non_members} non-members")
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
-        widened.append("linkage has no bound: fewer than 1,000 held-out recordings cannot tell one in a hundred")
+        widened.append("linkage has no bound, and mixed beats need not be found: fewer than 1,000 held-out recordings")
     curve = [
         CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, power=power)
         for (attack, metric), trials in powers.items()

@@ -76,15 +76,10 @@ def with_power(rows: list[AuditRow], powers: Powers, size: int) -> list[AuditRow
     return found
 
 
-def powerless(rows: list[AuditRow], powers: Powers, size: int, settings: PrivacySettings) -> list[str]:
-    """Bounds that do not find the canaries that they are for, and kinds of canary that no bound finds."""
-    weak = [
+def powerless(rows: list[AuditRow], settings: PrivacySettings) -> list[str]:
+    """Bounds that do not find the canaries that they are for."""
+    return [
         f"{row['attack']}: {row['metric']} (power {row['power'] or 0:.2f} against {row['canary']})"
         for row in rows
         if row["canary"] and (row["power"] or 0) < settings.min_power
     ]
-    for kind in canaries.KINDS:
-        best = max((trials.get((kind, NEEDED_SHARE, size), 0.0) for trials in powers.values()), default=0.0)
-        if best < settings.min_power:
-            weak.append(f"{kind} in {NEEDED_SHARE:.0%} of rows: no attack finds them (power {best:.2f})")
-    return weak

@@ -82,7 +82,7 @@ class Linkage:
             wilson(int(inside.sum()), n),
             n,
             settings,
-            reference=max(RADIUS_QUANTILE, 1 / (len(self.held_out.distance) + 1)),
+            reference=RADIUS_QUANTILE,
             at_most="max_beat_share",
             canary=canaries.BEATS,
         )

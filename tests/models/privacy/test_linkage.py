@@ -11,7 +11,7 @@ from models.evaluation.metrics import wilson
 from models.privacy import canaries
 from models.privacy.beat_encoder import BeatEncoder, BeatEncoderTraining, encode_beats, train_beat_encoder
 from models.privacy.canaries import Ecgs
-from models.privacy.linkage import BeatGate, Nearest, nearest_patient, verified
+from models.privacy.linkage import BeatGate, Nearest, low_quantile, nearest_patient, verified
 from models.privacy.mean_beats import BEAT_SAMPLES, beat_halves, mean_beats
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 
@@ -97,6 +97,14 @@ def test_distances_are_measured_against_those_usual_for_the_class() -> None:
     near = Nearest(np.array([0.9, 2.0, 2.0]), np.full(3, 0.5), np.zeros(3, int))
     assert gate.inside(near, ["NORM", "MI", "NORM"]).tolist() == [True, True, False]
     assert gate.linked(near).all()
+
+
+def test_a_quantile_of_few_values_is_extrapolated_from_their_tail() -> None:
+    rng = np.random.default_rng(1)
+    for count in (130, 400, 5000):
+        found = [low_quantile(rng.random(count) ** (1 / 8), 0.001) for _ in range(50)]
+        assert np.median(found) == pytest.approx(0.001 ** (1 / 8), rel=0.06)
+    assert low_quantile(np.array([3.0, 1.0, 2.0]), 0.001) <= 1
 
 
 def test_who_has_two_recordings_is_not_their_own_second_nearest() -> None:
