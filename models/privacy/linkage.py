@@ -120,7 +120,7 @@ def low_quantile(values: np.ndarray, share: float) -> float:
     if len(values) * share >= 1:
         return float(np.quantile(values, share, method="lower"))
     lowest = np.maximum(np.sort(values)[: max(len(values) // 10, min(10, len(values)))], 1e-9)
-    spread = float(np.log(lowest[-1] / lowest).mean())
+    spread = float(np.log(lowest[-1] / lowest).sum() / max(len(lowest) - 1, 1))
     return float(min(lowest[0], lowest[-1] * (share * len(values) / len(lowest)) ** spread))
 
 
