@@ -96,6 +96,8 @@ def facts_of(
         f"privacy.{name} is {row['threshold']:g}, by default {row['default_threshold']:g}"
         for name, row in sorted(changed.items())
     ]
+    if settings.min_power < (default := type(settings).model_fields["min_power"].default):
+        widened.append(f"privacy.min_power is {settings.min_power:g}, by default {default:g}")
     if non_members < 100:
         widened.append(f"the share of members found at 1 % false positives has no bound: {non_members} non-members")
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):

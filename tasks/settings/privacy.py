@@ -27,7 +27,7 @@ class PrivacySettings(Section):
     encoder: BeatEncoderSettings = Field(default_factory=BeatEncoderSettings, description="Identifying space.")
     trials: int = Field(20, ge=20, description="Times that canaries are planted per kind and share.")
     min_power: float = Field(
-        0.95, gt=0, le=1, description="Share of trials in which an attack must find its canaries, or it proves nothing."
+        0.95, ge=0, le=1, description="Share of trials in which an attack must find its canaries, or it proves nothing."
     )
     max_beat_share: float = Field(
         0.005,

@@ -83,6 +83,9 @@ def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: Stag
     facts, rows = read_audit(*stage_outputs.audited[:2])
     assert "privacy.max_beat_share is 0.05, by default 0.005" in facts["widened"]
     assert any("1 % false positives has no bound: 25 non-members" in one for one in facts["widened"])
+    assert not any("min_power" in one for one in facts["widened"])
+    lax = facts_of(rows, {}, PRIVACY.model_copy(update={"min_power": 0.0}), 25, None)
+    assert "privacy.min_power is 0, by default 0.95" in lax.widened
     assert any("mixed beats need not be found" in one for one in facts["widened"])
     (gate,) = [row for row in rows if row["setting"] == "max_beat_share"]
     assert (gate["threshold"], gate["default_threshold"]) == (0.05, 0.005)
