@@ -127,7 +127,7 @@ def train_beat_encoder(
         mixed = 0.3 * torch.rand((len(rows), 1, 1), generator=noise)
         chosen = beats[rows, half] * (1 - mixed) + beats[rows, 1 - half] * mixed
         points = model(augmented(chosen, noise))
-        loss = contrastive_loss(points, torch.arange(len(pairs)).repeat_interleave(2))
+        loss = same_patient_loss(points, torch.arange(len(pairs)).repeat_interleave(2))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -178,7 +178,7 @@ def augmented(beats: Tensor, generator: torch.Generator) -> Tensor:
     )
 
 
-def contrastive_loss(points: Tensor, patients: Tensor) -> Tensor:
+def same_patient_loss(points: Tensor, patients: Tensor) -> Tensor:
     """Supervised contrastive loss of unit vectors (batch, embedding) of patients (batch,), each at least twice."""
     itself = torch.eye(len(points), dtype=torch.bool)
     likeness = (points @ points.T / TEMPERATURE).masked_fill(itself, -1e9)

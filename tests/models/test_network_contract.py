@@ -46,9 +46,7 @@ from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
-from models.privacy.beat_encoder import BeatEncoder
-from models.privacy.beat_encoder import contrastive_loss as beat_contrastive_loss
-from models.privacy.mean_beats import BEAT_SAMPLES
+from models.privacy.beat_encoder import BEAT_SAMPLES, BeatEncoder, same_patient_loss
 from models.row_seeds import row_generator
 from models.simulator.rhythm_series import RHYTHMS, USUAL
 from models.superclasses import SUPERCLASSES
@@ -123,10 +121,6 @@ def residual_pair() -> tuple[Tensor, Tensor]:
     return decoded + 0.2 * torch.randn_like(decoded), decoded
 
 
-def fit_detail(network: DetailHead) -> None:
-    network.spectrum.fit(*residual_pair())
-
-
 def prior_of(shape: PriorArchitecture) -> TraitPrior:
     return TraitPrior(shape, beat=True, levels=Levels(CHANNELS, RATE_HZ / 8))
 
@@ -195,7 +189,7 @@ NETWORKS = {
         BeatEncoder,
         lambda: {"beats": torch.randn(ROWS, 8, BEAT_SAMPLES)},
         lambda network, given: (network(given["beats"]),),
-        lambda network: beat_contrastive_loss(network(torch.randn(ROWS, 8, BEAT_SAMPLES)), torch.arange(ROWS) // 2),
+        lambda network: same_patient_loss(network(torch.randn(ROWS, 8, BEAT_SAMPLES)), torch.arange(ROWS) // 2),
     ),
     Autoencoder: Network(
         AUTOENCODER,
@@ -239,7 +233,7 @@ NETWORKS = {
         },
         run_detail,
         lambda network: DetailObjective(network)(*(each[:ROWS] for each in residual_pair()))["loss"],
-        fit_detail,
+        lambda network: network.spectrum.fit(*residual_pair()),
     ),
     TraitPrior: Network(
         PRIOR,
@@ -294,7 +288,10 @@ NETWORKS = {
             network.sample(given["condition"], given["seeds"].tolist(), steps=2, guidance=1.5, trait_guidance=1.25),
         ),
         None,
-        lambda network: (fit_prior(network.prior), fit_detail(network.detail)),
+        lambda network: (
+            fit_prior(network.prior),
+            lambda network: network.spectrum.fit(*residual_pair())(network.detail),
+        ),
     ),
 }
 """Class of each network to how a small one is made and used."""
