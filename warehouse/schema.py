@@ -161,7 +161,9 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             ),
             column("heart_axis", pa.string(), "Heart axis asked for, an SCP-ECG code such as LAD"),
             column("infarction_stage", pa.string(), "Infarction stage asked for"),
-            column("extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"),
+            column(
+                "extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"
+            ),
             column("pacemaker", pa.bool_(), "True where an ECG with a pacemaker was asked for"),
             column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "Sex asked for: female or male"),

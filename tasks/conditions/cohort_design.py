@@ -207,9 +207,7 @@ def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts:
                 recordings=recordings[traits],
                 weight=weight,
                 given_up=tuple(
-                    kind
-                    for kind, count in sorted(given_up[traits].items())
-                    if count > MENTIONED * recordings[traits]
+                    kind for kind, count in sorted(given_up[traits].items()) if count > MENTIONED * recordings[traits]
                 ),
                 heart_rates=heart_rate_law(rates[members], people.patient[members], settings.min_patients),
             )
@@ -261,7 +259,9 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
             [(len(superclasses_of(codes, facts)) > 1, weight) for codes, weight in asked],
         ),
         statements={
-            code: _compare([(code in codes, 1.0) for codes in real], [(code in codes, weight) for codes, weight in asked])
+            code: _compare(
+                [(code in codes, 1.0) for codes in real], [(code in codes, weight) for codes, weight in asked]
+            )
             for code in sorted(people.frequency)
         },
     )

@@ -56,6 +56,10 @@ PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
 
 
+COHORT_VIEWS: Final = ("heart_axis", "infarction_stage", "extra_beats", "pacemaker")
+"""Coded views that cohorts hold in a column each."""
+
+
 class ConditionError(EinthovenError):
     """A request that no ECG can be generated for."""
 
@@ -132,6 +136,23 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
         )
         conditions.append(condition if statement_facts is None else condition.written(statement_facts))
     return conditions
+
+
+def conditions_asked(cohort: pa.Table) -> list[Condition]:
+    """The condition that each row of `cohorts` was generated for, without its text, in row order."""
+    names = ["statements", "age_years", "sex", "target_heart_rate_bpm", "likelihoods", *COHORT_VIEWS]
+    return [
+        Condition(
+            text="",
+            statements=tuple(row["statements"] or ()),
+            age_years=row["age_years"],
+            sex=row["sex"],
+            heart_rate_bpm=row["target_heart_rate_bpm"],
+            likelihoods=tuple(row["likelihoods"] or ()),
+            **{name: row[name] for name in COHORT_VIEWS},
+        )
+        for row in cohort.select(names).to_pylist()
+    ]
 
 
 def by_importance(codes: Sequence[str], statement_facts: StatementFacts) -> tuple[str, ...]:

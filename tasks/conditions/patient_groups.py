@@ -91,9 +91,7 @@ class PatientGroups:
         frequency: statement to the number of recordings that have it.
     """
 
-    def __init__(
-        self, conditions: Sequence[Condition], patients: np.ndarray, statement_facts: StatementFacts
-    ) -> None:
+    def __init__(self, conditions: Sequence[Condition], patients: np.ndarray, statement_facts: StatementFacts) -> None:
         self.traits = [traits_of(one, statement_facts) for one in conditions]
         self.patient = np.unique(patients, return_inverse=True)[1]
         # A bit per recording: sets of recordings meet in one operation on whole numbers of any length.

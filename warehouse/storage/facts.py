@@ -95,7 +95,9 @@ class DesignFacts(BaseModel):
     left_out: int = Field(
         description="Training recordings that fit no group; groups of the same superclasses are asked for in their place."
     )
-    given_up: dict[str, int] = Field(description="Kind of what was given up to the training recordings that gave it up.")
+    given_up: dict[str, int] = Field(
+        description="Kind of what was given up to the training recordings that gave it up."
+    )
     lost_positives: dict[str, float] = Field(
         description="Superclass to the share of its training recordings whose group's label lacks it."
     )
