@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -34,17 +35,18 @@ from tasks.conditions.condition import (
     StatementFacts,
     conditions_of,
     rhythm_of,
-    superclasses_of,
 )
 from tasks.conditions.heart_rate_law import HeartRateLaw, heart_rate_law
 from tasks.conditions.label_weights import calibrated
 from tasks.conditions.patient_groups import (
     AGE,
+    STATEMENT,
     SUPERCLASSES_TRAIT,
     PatientGroups,
     Traits,
     condition_with,
     statements_of,
+    superclasses_in,
     traits_of,
 )
 from tasks.knowledge.demographics import AGE_BANDS
@@ -240,12 +242,11 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
             continue
         backed_off += count * (kept != own)
         kinds.update(dict.fromkeys(back_off.given_up(own, kept), count))
-        classes = superclasses_of(statements_of(own), facts)
-        label = superclasses_of(statements_of(kept), facts)
+        classes, label = (condition_with(one, None, None, facts).all_superclasses(facts) for one in (own, kept))
         held.update(dict.fromkeys(classes, count))
         lost.update(dict.fromkeys(set(classes) - set(label), count))
-    real = [statements_of(traits) for traits in people.traits]
-    asked = [(group.statements, group.weight) for group in groups]
+    real = [(traits, 1.0) for traits in people.traits]
+    asked = [(group.traits, group.weight) for group in groups]
     return DesignFacts(
         groups=len(groups),
         training_recordings=len(real),
@@ -254,22 +255,19 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
         left_out=left_out,
         given_up=dict(sorted(kinds.items())),
         lost_positives={name: lost[name] / count for name, count in sorted(held.items())},
-        several_superclasses=_compare(
-            [(len(superclasses_of(codes, facts)) > 1, 1.0) for codes in real],
-            [(len(superclasses_of(codes, facts)) > 1, weight) for codes, weight in asked],
-        ),
+        several_superclasses=_compare(real, asked, lambda traits: len(superclasses_in(traits)) > 1),
         statements={
-            code: _compare(
-                [(code in codes, 1.0) for codes in real], [(code in codes, weight) for codes, weight in asked]
-            )
+            code: _compare(real, asked, lambda traits, code=code: (STATEMENT, code) in traits)
             for code in sorted(people.frequency)
         },
     )
 
 
-def _compare(real: list[tuple[bool, float]], asked: list[tuple[bool, float]]) -> Prevalence:
+def _compare(
+    real: list[tuple[Traits, float]], asked: list[tuple[Traits, float]], shown: Callable[[Traits], bool]
+) -> Prevalence:
     shares = []
     for rows in (real, asked):
         total = sum(weight for _, weight in rows)
-        shares.append(sum(weight for shown, weight in rows if shown) / total if total else 0.0)
+        shares.append(sum(weight for traits, weight in rows if shown(traits)) / total if total else 0.0)
     return Prevalence(real=shares[0], asked=shares[1])

@@ -12,10 +12,10 @@ from warehouse.release.content import ReleaseContent
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
-    "`condition`, `statements`, `superclasses`, `age_years`, `sex`, `target_heart_rate_bpm` and what else stands before "
-    "`knowledge_entries` are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
-    "`given_up` says which other things the training recordings of a condition may have beyond it. The measured columns come from an automatic delineator; null means that it found "
-    "nothing to measure.",
+    "`condition`, `statements`, `superclasses`, `age_years`, `sex`, `target_heart_rate_bpm` and the other columns about "
+    "a condition are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
+    "`given_up` names what else the training recordings of a condition may show. The measured columns come from an "
+    "automatic delineator; null means that it found nothing to measure.",
     "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "
     "design.",
     "Fine detail and noise of real recordings are reproduced only in part; the quality table says how far.",
@@ -56,7 +56,7 @@ def generation(content: ReleaseContent) -> list[str]:
 
 
 def conditions(content: ReleaseContent) -> list[tuple[str, int]]:
-    """Statements in words and how many ECGs each was asked for, most frequent first; an ECG counts for each of its own."""
+    """Statements in words and how many ECGs were asked to show each, most frequent first."""
     counted = Counter(name for names in content.cohort["condition"].to_pylist() for name in names.split("; "))
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 

@@ -21,11 +21,11 @@ IDENTIFYING = re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}")
 def group_sizes(synthetic: EcgSet, members: EcgSet, statement_facts: StatementFacts) -> list[int]:
     """k-anonymity (Sweeney 2002): the training patients who fit all that each synthetic ECG was asked to show.
 
-    A patient fits if one of their recordings has all the statements, perhaps among others of the same superclasses, with
-    their likelihoods and coded views; an open age, sex or view fits all.
+    A patient fits if one of their recordings has the same superclasses and all the statements, perhaps among others,
+    with their likelihoods and coded views; an open age, sex or view fits all.
     """
     people = PatientGroups(conditions_of(members.table, statement_facts), members.patients, statement_facts)
-    asked = [traits_of(one, statement_facts) for one in conditions_asked(synthetic.table)]
+    asked = [traits_of(one, statement_facts) for one in conditions_asked(synthetic.table, statement_facts)]
     size = {one: people.patients(people.holders(one)) for one in set(asked)}
     return [size[one] for one in asked]
 
@@ -47,7 +47,7 @@ def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFact
     written = synthetic.table.column("text").to_pylist()
     own = [
         text
-        for text, condition in zip(written, conditions_asked(synthetic.table), strict=True)
+        for text, condition in zip(written, conditions_asked(synthetic.table, statement_facts), strict=True)
         if text != condition.written(statement_facts).text
     ]
     if not own:

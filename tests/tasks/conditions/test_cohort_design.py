@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.conditions.cohort_design import design_cohort, draw_age, group_conditions, row_seed
-from tasks.conditions.condition import Condition, conditions_of, rhythm_of, superclasses_of
+from tasks.conditions.condition import conditions_of, rhythm_of, superclasses_of
 from tasks.conditions.label_weights import MOST, calibrated
 from tasks.conditions.patient_groups import PatientGroups, traits_of
 from tasks.knowledge.demographics import age_band
