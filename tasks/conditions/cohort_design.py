@@ -2,15 +2,19 @@
 
 A group is a combination of traits (`tasks.conditions.patient_groups`) and is asked for only if at least `min_patients`
 training patients share it: all its statements, its sex, their age in its band, its coded views, and no diagnostic
-superclass beside those of its statements. A recording whose own traits too few patients share backs off to fewer
-(`tasks.conditions.back_off`), and never gives up a superclass, so that a label is complete: no ECG of a group's
-training recordings has a superclass that the label denies. Recordings that fit no group are left out and counted; the
-groups of the same superclasses are asked for in their place. Groups that ask for a statement are asked for as often as
-the statement is there (`tasks.conditions.label_weights`). So no combination that singles out a few patients is ever
+superclass beside those asked for. A recording whose own traits too few patients share backs off to fewer
+(`tasks.conditions.back_off`), and never gives up a superclass, so that a label is complete: no training recording of a
+group has a superclass that the label denies. Recordings that fit no group are left out and counted; groups of the same
+superclasses, where there are any, are asked for in their place. Groups that ask for a statement are asked for as often
+as the statement is there (`tasks.conditions.label_weights`). So no combination that singles out a few patients is ever
 asked for. Heart rates are drawn from the law of a group (`tasks.conditions.heart_rate_law`) and ages from its band,
 never copied from a patient, and the report is written from the condition.
 
-Measured on the training folds of PTB-XL (14,962 recordings), with 10 patients a group: MEASURED
+Measured on the training folds of PTB-XL (14,962 recordings; `python -m benchmarks.labels`), with 5 and 10 patients a
+group: 5 and 7 recordings are left out, no superclass of the others is lost, 22.7 % have several superclasses and are
+asked for as often, and of 71 statements all but 4 and 13, the rarest, are asked for, the others with at least 30
+recordings 0.98 to 1.02 times as often as they are there, but BIGU (0.41) and RAO/RAE (0.69) with 10 patients. The price
+is the age, which 70 and 58 % of the rows have, and the sex, which 84 and 79 % have.
 
 The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger
 cohort begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.

@@ -12,8 +12,8 @@ from warehouse.release.content import ReleaseContent
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
-    "`condition`, `statements`, `superclasses`, `age_years`, `sex`, `target_heart_rate_bpm` and the other columns about "
-    "a condition are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
+    "`condition`, `statements`, `superclasses`, `age_years`, `sex`, `target_heart_rate_bpm` and what else is about "
+    "the condition are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
     "`given_up` names what else the training recordings of a condition may show. The measured columns come from an "
     "automatic delineator; null means that it found nothing to measure.",
     "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "

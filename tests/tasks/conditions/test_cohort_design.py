@@ -22,6 +22,7 @@ FACTS = {
         ("NORM", "NORM", "diagnostic"),
         ("IMI", "MI", "diagnostic"),
         ("RARE", "CD", "diagnostic"),
+        ("BLOCK", "CD", "diagnostic"),
         ("LVH", "HYP", "diagnostic"),
         ("SR", None, "rhythm"),
         ("AFIB", None, "rhythm"),
@@ -167,6 +168,21 @@ def test_no_superclass_is_ever_given_up_nor_added() -> None:
     assert {group.patients for group in design.groups} == {9}
     anywhere = [*crowd(4, ("RARE", "IMI"), sex="female", age=70.0), *others]
     assert stands_for(both, anywhere) == ({"RARE", "IMI"}, None, None)
+
+
+def test_a_superclass_is_asked_for_itself_where_its_statements_are_too_rare() -> None:
+    people = [(f"p{number}", (code, "IMI"), "male", 50.0, 70.0) for number, code in enumerate(("RARE", "BLOCK") * 3)]
+    design = design_cohort(table(people), SETTINGS, FACTS)
+    (group,) = design.groups
+    condition = design.ask(1, 0, FACTS)
+    assert (condition.statements, condition.superclasses) == (("IMI",), ("CD",))
+    assert condition.all_superclasses(FACTS) == ["MI", "CD"]
+    assert condition.text == "conduction disturbance, imi"
+    assert group.given_up == ("diagnosis",)
+    assert traits_of(condition, FACTS) == group.traits
+    assert design.facts.lost_positives == {"CD": 0.0, "MI": 0.0}
+    alone: list[Person] = [(code, (code,), None, None, 70.0) for code in ("RARE", "BLOCK")]
+    assert design_cohort(table(alone), CohortSettings(min_patients=2), FACTS).ask(1, 0, FACTS).statements == ()
 
 
 def test_coded_views_and_likelihoods_are_asked_for_where_enough_patients_share_them() -> None:

@@ -91,13 +91,17 @@ def test_coded_views_and_likelihoods_reach_the_condition_and_its_tokens() -> Non
     # The likelihood changes the statement's own token, the views come after the statements.
     assert torch.equal(tensors.statements[0, 1], plain.statements[0, 1])
     assert not torch.equal(tensors.statements[0, 0], plain.statements[0, 0])
-    asked = pa.table({"statements": [["IMI", "SR"]], "age_years": [None], "sex": ["male"]})
+    asked = pa.table(
+        {"statements": [["IMI", "SR"]], "superclasses": [["MI", "CD"]], "age_years": [None], "sex": ["male"]}
+    )
     for name, value in (("target_heart_rate_bpm", 70.0), ("likelihoods", [15.0, None]), ("heart_axis", "ALAD")):
         asked = asked.append_column(name, [[value]])
     for name in ("infarction_stage", "extra_beats", "pacemaker"):
         asked = asked.append_column(name, pa.array([None], pa.string()))
-    (again,) = conditions_asked(asked)
-    assert again.phrases(FACTS) == ["possible inferior myocardial infarction", *condition.phrases(FACTS)[1:3]]
+    (again,) = conditions_asked(asked, FACTS)
+    assert again.phrases(FACTS) == (
+        ["conduction disturbance", "possible inferior myocardial infarction", *condition.phrases(FACTS)[1:3]]
+    )
 
 
 def test_a_recordings_condition_is_what_it_shows_and_never_its_report() -> None:

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from tasks.conditions.cohort_design import design_cohort, group_conditions
-from tasks.conditions.condition import superclasses_of
 from tasks.settings import CohortSettings
 from warehouse.sources.registry import open_source
 
@@ -34,11 +33,11 @@ def test_labels_of_ptbxl_are_complete(shared_data: Path, min_patients: int) -> N
     assert min(group.patients for group in design.groups) >= min_patients
     # Neither of what is learned under a group's label nor of what is asked for is a superclass denied.
     for record, condition in zip(records, group_conditions(training, training, min_patients, facts), strict=True):
-        assert superclasses_of(condition.statements, facts) == list(record.superclasses)
+        assert condition.all_superclasses(facts) == list(record.superclasses)
     found = design.facts
     assert set(found.lost_positives.values()) == {0.0} and len(found.lost_positives) == 5
     assert found.several_superclasses.asked == pytest.approx(found.several_superclasses.real, abs=0.01)
-    for code, share in found.statements.items():
-        if share.real >= 0.02:
-            assert share.asked == pytest.approx(share.real, rel=0.25), code
-    assert design.facts.left_out < 0.15 * len(records)
+    assert design.facts.left_out < 0.02 * len(records)
+    if min_patients == 5:
+        # Of so few recordings, a statement of some dozens has few groups, none of which may weigh too much.
+        assert all(one.asked > 0.5 * one.real for one in found.statements.values() if one.real > 0.02)
