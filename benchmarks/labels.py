@@ -1,8 +1,9 @@
 """Are a cohort's labels complete, and as frequent as in the recordings?
 
 `python -m benchmarks.labels --data PATH` designs cohorts for the training folds of PTB-XL with 5 and with 10 patients a
-group (`--quick`: with 10), without ingesting a waveform, and compares what they ask for with what is there: positives of each superclass
-whose label is lost, ECGs of several superclasses, statements that are never asked for, and what is given up instead.
+group (`--quick`: with 10), without ingesting a waveform, and compares what they ask for with what is there: positives
+of each superclass whose label is lost, ECGs of several superclasses, statements that are never asked for, and what is
+given up instead.
 """
 
 from __future__ import annotations

@@ -260,11 +260,12 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
         given_up=dict(sorted(kinds.items())),
         lost_positives={name: lost[name] / count for name, count in sorted(held.items())},
         several_superclasses=_compare(real, asked, lambda traits: len(superclasses_in(traits)) > 1),
-        statements={
-            code: _compare(real, asked, lambda traits, code=code: (STATEMENT, code) in traits)
-            for code in sorted(people.frequency)
-        },
+        statements={code: _compare(real, asked, _stating(code)) for code in sorted(people.frequency)},
     )
+
+
+def _stating(code: str) -> Callable[[Traits], bool]:
+    return lambda traits: (STATEMENT, code) in traits
 
 
 def _compare(
