@@ -24,7 +24,7 @@ from models.ecg.r_peaks import in_samples
 from models.evaluation.metrics import wilson
 from models.privacy import canaries
 from models.privacy.canaries import Ecgs
-from tasks.ecg_sets import EcgSet, read_cohort, read_recordings
+from tasks.ecg_sets import ASKED_COLUMNS, EcgSet, read_cohort, read_recordings
 from tasks.evaluation.networks.classifier import load_classifier
 from tasks.privacy.attacks.membership import THROUGHOUT
 from tasks.privacy.audit import Attacks, audit
@@ -32,6 +32,7 @@ from tasks.privacy.audited import NEEDED_SHARE, Audited, planted_rows
 from tasks.privacy.beat_encoder import beat_encoder, load_encoder
 from tasks.settings import PrivacySettings
 from warehouse.errors import EinthovenError
+from warehouse.schema import cohorts
 from warehouse.storage.facts import AuditFacts, BeatEncoderFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -40,6 +41,7 @@ from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 SHARES: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.2, 0.5)
 ROWS, QUICK_ROWS = 20_000, 2_000
 MINUTES, GIGABYTES = 15.0, 4.0
+CONDITION_COLUMNS: Final = ("statements", "age_years", "sex", *ASKED_COLUMNS)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -148,9 +150,11 @@ def cannot_leak(people: EcgSet, n: int, rate_hz: int, seed: int) -> tuple[EcgSet
     sources, hosts = rng.integers(len(given), size=n), rng.integers(len(given), size=n)
     made = canaries.planted(canaries.BEATS, ecgs.take(sources), ecgs.take(hosts), rate_hz, seed)
     measured = to_measured_columns(measure(made.signal, made.r_peaks, rate_hz))
+    held = given.table.column("superclasses").to_pylist()
     columns: dict[str, Any] = {
-        **{name: given.table.column(name).take(pa.array(sources)) for name in ("superclasses", "age_years", "sex")},
-        "statements": pa.array([[]] * n, pa.list_(pa.string())),
+        # Nothing is asked for that few patients share: this is about waveforms.
+        **{name: pa.nulls(n, cohorts().field(name).type) for name in CONDITION_COLUMNS},
+        "superclasses": [(held[source] or [])[:1] for source in sources],
         "text": [""] * n,
         "r_peak_s": to_r_peak_column(made.r_peaks, rate_hz),
         **measured,

@@ -13,11 +13,12 @@ from models.privacy import canaries
 from models.privacy.beat_encoder import BeatEncoderTraining, train_beat_encoder
 from models.privacy.mean_beats import beat_halves
 from tasks.ecg_sets import read_recordings
+from tasks.privacy.attacks.disclosure import disclosure_rows
 from tasks.privacy.audit import Attacks
 from tasks.privacy.audited import Audited
 from tests.models.synthetic_hearts import RATE_HZ
 from tests.stage_outputs import PRIVACY
-from tests.tasks.clinic import put_recordings, recordings_table
+from tests.tasks.clinic import STATEMENTS, put_recordings, recordings_table
 from warehouse.storage.store import Store
 
 
@@ -42,3 +43,7 @@ def test_planted_releases_are_refused_and_one_that_cannot_leak_passes(tmp_path: 
     assert {verdicts[kind, 0.0] for kind in canaries.KINDS} == {"passed"}, found[0]
     assert {verdicts[kind, 0.2] for kind in (canaries.BEATS, canaries.RECORDINGS)} == {"refused"}
     assert np.array_equal(cannot_leak(people, 100, RATE_HZ, seed=1)[0].signal, synthetic.signal)
+    failed = [
+        row for row in disclosure_rows(synthetic, members, members, STATEMENTS, settings) if row["passed"] is False
+    ]
+    assert not failed, "conditions and texts of the cohort are nobody's"
