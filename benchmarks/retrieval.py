@@ -24,7 +24,8 @@ from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
 from models.evaluation.metrics import wilson
-from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, condition_from_text, conditions_of
+from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, conditions_of
+from tasks.conditions.request import condition_from_text
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings, RetrievalWeights

@@ -9,7 +9,8 @@ import numpy as np
 
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
-from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, describe
+from tasks.conditions.condition import Condition, ConditionEmbedder, describe
+from tasks.conditions.request import condition_from_text
 from tasks.conditions.statement_reader import StatementReader
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.knowledge.embeddings import local_embeddings

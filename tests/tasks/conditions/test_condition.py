@@ -10,12 +10,11 @@ import torch
 from tasks.conditions.condition import (
     Condition,
     ConditionEmbedder,
-    ConditionError,
     by_importance,
-    condition_from_text,
     conditions_of,
     report_text,
 )
+from tasks.conditions.request import ConditionError, condition_from_text
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings
