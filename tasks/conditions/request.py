@@ -1,52 +1,277 @@
-"""What a person asks for in words: the condition that one ECG is generated for."""
+"""What a person asks for in words: the condition that one ECG is generated for, or one line that says why there is none.
+
+The words themselves never reach the model. An embedding of "no ST elevation" is near that of "ST elevation", so the text
+of a condition is written from what was understood.
+"""
 
 from __future__ import annotations
 
-from tasks.conditions.condition import OLDEST_AGE, SEX_NUMBER, Condition, StatementFacts, by_importance
-from tasks.conditions.statement_reader import StatementReader
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+from tasks.conditions.condition import OLDEST_AGE, SEX_NUMBER, Condition, StatementFacts, by_importance, describe
+from tasks.conditions.contradictions import AXIS_OF_FASCICULAR_BLOCK, exclusive, possible_rates
+from tasks.conditions.reading.numbers import Rate
+from tasks.conditions.reading.reader import MAY_BE_NORMAL, Reading, Refusal, StatementReader
+from tasks.knowledge.vocabulary import names_of
 from warehouse.errors import EinthovenError
+
+EXAMPLES: Final = "'atrial fibrillation at 120 bpm', '72-year-old woman with LBBB', 'LVH without ST depression'"
+AGES: Final = (0, 120)
+RATE_BPM: Final = (20, 300)
+NEAREST: Final = 3
+"""Names that a refusal suggests."""
 
 
 class ConditionError(EinthovenError):
     """A request that no ECG can be generated for."""
 
 
-def condition_from_text(
+class NotUnderstoodError(ConditionError):
+    """Words that have no meaning here, or one that no statement holds."""
+
+
+class ContradictionError(ConditionError):
+    """A request for two things that exclude each other."""
+
+
+class AmbiguousRequestError(ConditionError):
+    """A request that can be read in two ways, one the opposite of the other."""
+
+
+@dataclass(frozen=True)
+class UnderstoodRequest:
+    """A request as it was understood.
+
+    Attributes:
+        reading: what its words say.
+        condition: what the ECG is generated for.
+        added: statements of the condition that were not asked for.
+    """
+
+    reading: Reading
+    condition: Condition
+    added: tuple[str, ...]
+
+    def lines(self, statement_facts: StatementFacts) -> list[str]:
+        """What was understood, for the person who asked."""
+        reading, condition = self.reading, self.condition
+
+        def named(codes: Sequence[str]) -> str:
+            return ", ".join(f"{describe(code, statement_facts)} ({code})" for code in codes)
+
+        numbers = [
+            f"{condition.heart_rate_bpm:.0f} bpm" if condition.heart_rate_bpm is not None else "",
+            f"{condition.age_years:g} years" if condition.age_years is not None else "",
+            condition.sex or "",
+            *(AXES.get(axis, axis) for axis in reading.axes),
+            *(f"{code} in {STAGES.get(stage, stage)}" for code, stage in (reading.stages or {}).items()),
+        ]
+        why = "so that nothing excluded is shown" if reading.excluded else "nothing else is asked for"
+        said = {
+            "asked": named(reading.asked) or "nothing by name",
+            "probable": named(reading.probable),
+            "excluded": named([code for code in reading.excluded if code in statement_facts]),
+            "numbers": ", ".join(filter(None, numbers)),
+            "added": f"{named(self.added)}: {why}" if self.added else "",
+            "not drawn": ", ".join(
+                [f"'{words}' (statements have no degrees)" for words in reading.degrees]
+                + [f"{describe(code, statement_facts)} in the past" for code in reading.history]
+            ),
+        }
+        return [f"{name}: {what}" for name, what in said.items() if what]
+
+
+AXES: Final = {
+    "MID": "normal axis",
+    "LAD": "left axis deviation",
+    "ALAD": "extreme left axis deviation",
+    "RAD": "right axis deviation",
+    "ARAD": "extreme right axis deviation",
+    "AXL": "horizontal axis",
+    "AXR": "vertical axis",
+}
+STAGES: Final = {
+    "Stadium I": "stage I (acute)",
+    "Stadium I-II": "stage I to II (evolving)",
+    "Stadium II": "stage II (recent)",
+    "Stadium III": "stage III (old)",
+    "unknown": "an unknown stage",
+}
+
+
+def understand(
     text: str,
     age: float | None,
     sex: str | None,
     heart_rate: float | None,
     reader: StatementReader,
     statement_facts: StatementFacts,
-) -> Condition:
-    """The condition that a person asks for in free words.
+) -> UnderstoodRequest:
+    """What a person asks for in free words and numbers.
 
     Args:
-        text: e.g. "atrial fibrillation with inferior infarction"; phrases that name no statement still reach the model
-            through the text.
+        text: e.g. "72-year-old woman, atrial fibrillation at 120 bpm, no ST depression".
         age: years, 0 to 120, or None.
         sex: "female" or "male", or None.
         heart_rate: beats per minute, 20 to 300, or None.
-        reader: finds the statements that the text names.
-        statement_facts: puts them in order of importance.
+        reader: reads the text.
+        statement_facts: the statements that the model knows.
 
     Raises:
-        ConditionError: a number is out of range, the sex is neither, or there is no text.
+        ConditionError: something is not understood, contradictory, ambiguous or out of range; one line says what.
     """
     if not text.strip():
         raise ConditionError(
             "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
         )
-    if age is not None and not 0 <= age <= 120:
-        raise ConditionError(f"age {age:g} is not between 0 and 120 years")
-    if heart_rate is not None and not 20 <= heart_rate <= 300:
-        raise ConditionError(f"heart rate {heart_rate:g} is not between 20 and 300 beats per minute")
-    if sex is not None and sex.lower() not in SEX_NUMBER:
-        raise ConditionError(f"sex {sex!r} is neither 'female' nor 'male', the two that the recordings know")
-    return Condition(
-        text=text.strip(),
-        statements=by_importance(reader.read(text), statement_facts),
-        age_years=None if age is None else min(age, OLDEST_AGE),
-        sex=None if sex is None else sex.lower(),
-        heart_rate_bpm=heart_rate,
+    reading = reader.read(text)
+    _refuse_words(reading, statement_facts)
+    age = _one("age", [*reading.ages, *([] if age is None else [age])], "years")
+    sex = _one("sex", [*reading.sexes, *([] if sex is None else [sex.lower()])], "")
+    _check_ranges(age, sex, heart_rate)
+    _check_statements(reading, statement_facts)
+    statements, added = _completed(reading, heart_rate, statement_facts)
+    return UnderstoodRequest(
+        reading=reading,
+        condition=Condition(
+            text=", ".join(describe(code, statement_facts) for code in by_importance(statements, statement_facts)),
+            statements=by_importance(statements, statement_facts),
+            age_years=None if age is None else min(age, OLDEST_AGE),
+            sex=sex,
+            heart_rate_bpm=_heart_rate(reading, statements, heart_rate, statement_facts),
+        ),
+        added=added,
     )
+
+
+def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
+    if reading.not_understood:
+        raise NotUnderstoodError("; ".join(_refused(one, statement_facts) for one in reading.not_understood))
+    if reading.ambiguous:
+        words = "', '".join(reading.ambiguous)
+        raise AmbiguousRequestError(
+            f"ambiguous: '{words}' can be read as asked for and as excluded or as one of two; write 'A with B', "
+            f"'A, no B' or 'no A or B'"
+        )
+    if reading.history and not (reading.asked or reading.probable or reading.excluded or reading.rates):
+        past = ", ".join(describe(code, statement_facts) for code in reading.history)
+        raise NotUnderstoodError(
+            f"not understood: a history of {past} does not say what the ECG shows; ask for '{past}' or for an old "
+            f"infarction, or leave it out"
+        )
+
+
+def _refused(refusal: Refusal, statement_facts: StatementFacts) -> str:
+    if refusal.known:
+        hint = refusal.hint or f"nearest: {_nearest(refusal.words, statement_facts)}"
+        return f"cannot be asked for: '{refusal.words}' is no statement of the recordings; {hint}"
+    return f"not understood: '{refusal.words}'; nearest: {_nearest(refusal.words, statement_facts)}; ask e.g. {EXAMPLES}"
+
+
+def _nearest(words: str, statement_facts: StatementFacts) -> str:
+    """Names of statements that are spelled most like some words."""
+    best: dict[str, float] = {}
+    for code in statement_facts:
+        for name in names_of(code, describe(code, statement_facts)):
+            likeness = SequenceMatcher(None, words.lower(), name.lower()).ratio()
+            best[describe(code, statement_facts)] = max(likeness, best.get(describe(code, statement_facts), 0))
+    return ", ".join(f"'{name}'" for name in sorted(best, key=lambda name: (-best[name], name))[:NEAREST])
+
+
+def _one(what: str, said: Sequence[float | str], unit: str) -> Any:
+    different = list(dict.fromkeys(said))
+    if len(different) > 1:
+        each = " and ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in different)
+        raise ContradictionError(f"contradictory: the {what} is given as {each} {unit}".rstrip() + "; give one")
+    return different[0] if different else None
+
+
+def _check_ranges(age: float | None, sex: str | None, heart_rate: float | None) -> None:
+    if age is not None and not AGES[0] <= age <= AGES[1]:
+        raise ContradictionError(f"age {age:g} is not between {AGES[0]} and {AGES[1]} years")
+    if heart_rate is not None and not RATE_BPM[0] <= heart_rate <= RATE_BPM[1]:
+        raise ConditionError(
+            f"heart rate {heart_rate:g} is not between {RATE_BPM[0]} and {RATE_BPM[1]} beats per minute"
+        )
+    if sex is not None and sex not in SEX_NUMBER:
+        raise ConditionError(f"sex {sex!r} is neither 'female' nor 'male', the two that the recordings know")
+
+
+def _check_statements(reading: Reading, statement_facts: StatementFacts) -> None:
+    shown = (*reading.asked, *reading.probable)
+    if both := [code for code in shown if code in reading.excluded]:
+        named = ", ".join(describe(code, statement_facts) for code in both)
+        raise ContradictionError(f"contradictory: {named} is asked for and excluded")
+    if pair := exclusive(shown):
+        one, other = (describe(code, statement_facts) for code in pair)
+        raise ContradictionError(f"contradictory: one ECG does not show both {one} and {other}; ask for one")
+    if len(reading.axes) > 1 or set(reading.axes) & set(reading.not_axes):
+        named = " and ".join(AXES[axis] for axis in (*reading.axes, *reading.not_axes))
+        raise ContradictionError(f"contradictory: the heart axis is given as {named}; give one")
+    for code, axes in AXIS_OF_FASCICULAR_BLOCK.items():
+        if code in shown and set(reading.axes) & set(axes):
+            raise ContradictionError(
+                f"contradictory: {describe(code, statement_facts)} does not turn the heart to the {AXES[reading.axes[0]]}"
+            )
+
+
+def _completed(
+    reading: Reading, heart_rate: float | None, statement_facts: StatementFacts
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The statements of the condition, and those among them that were not asked for.
+
+    A request that names nothing to show gets a normal ECG in the sinus rhythm of its heart rate. One that names only what
+    normal ECGs may show, and excludes something, gets a normal ECG too: it shows nothing that is excluded.
+    """
+    shown = (*reading.asked, *reading.probable)
+    added: list[str] = []
+    if not shown:
+        rates = [Rate(heart_rate, heart_rate)] if heart_rate is not None else list(reading.rates)
+        beats = rates[0].number if rates else 75.0
+        added = ["NORM", "SBRAD" if beats < 60 else "STACH" if beats > 100 else "SR"]
+    elif reading.excluded and "NORM" not in shown and set(shown) <= MAY_BE_NORMAL:
+        added = ["NORM"]
+    added = [code for code in added if code in statement_facts]
+    if refused := [code for code in added if code in reading.excluded]:
+        if not shown:
+            named = ", ".join(describe(code, statement_facts) for code in refused)
+            raise NotUnderstoodError(
+                f"not understood: the request says that the ECG does not show {named}, but not what it shows; name "
+                f"that, e.g. {EXAMPLES}"
+            )
+        added = []
+    return (*shown, *added), tuple(added)
+
+
+def _heart_rate(
+    reading: Reading, statements: Sequence[str], heart_rate: float | None, statement_facts: StatementFacts
+) -> float | None:
+    """The heart rate in bpm that all words, the option and the rhythm allow; None where nothing is said of it."""
+    asked = [*reading.rates, *([] if heart_rate is None else [Rate(heart_rate, heart_rate)])]
+    limits = [(f"{rate}", rate) for rate in (*asked, *reading.within)]
+    limits += [
+        (f"{describe(code, statement_facts)} ({rate})", rate) for code, rate in possible_rates(statements) if asked
+    ]
+    if not limits:
+        return None
+    name, together = limits[0]
+    for other, rate in limits[1:]:
+        both = together & rate
+        if both is None:
+            raise ContradictionError(f"contradictory: a heart rate of {name} and {other}; give one that fits")
+        together, name = both, f"{both}"
+    if not asked:
+        return None
+    low, high = together.low or RATE_BPM[0], together.high or RATE_BPM[1]
+    wanted = asked[-1] if heart_rate is not None else _narrowest(asked)
+    return float(min(max(wanted.number, low), high))
+
+
+def _narrowest(rates: Sequence[Rate]) -> Rate:
+    together: Rate | None = rates[0]
+    for rate in rates[1:]:
+        together = together & rate if together else None
+    return together or rates[0]
