@@ -23,6 +23,8 @@ AGES: Final = (0, 120)
 RATE_BPM: Final = (20, 300)
 NEAREST: Final = 3
 """Names that a refusal suggests."""
+LIKE: Final = 0.6
+"""Share of letters in common (Ratcliff and Obershelp) from which a name is suggested."""
 
 
 class ConditionError(EinthovenError):
@@ -73,7 +75,7 @@ class UnderstoodRequest:
         said = {
             "asked": named(reading.asked) or "nothing by name",
             "probable": named(reading.probable),
-            "excluded": named([code for code in reading.excluded if code in statement_facts]),
+            "excluded": f"{', '.join(reading.excluded_names)} ({', '.join(reading.excluded)})" if reading.excluded else "",
             "numbers": ", ".join(filter(None, numbers)),
             "added": f"{named(self.added)}: {why}" if self.added else "",
             "not drawn": ", ".join(
@@ -128,12 +130,15 @@ def understand(
             "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
         )
     reading = reader.read(text)
+    if reading.empty:
+        raise NotUnderstoodError(f"not understood: '{text.strip()}' says nothing of an ECG; ask e.g. {EXAMPLES}")
     _refuse_words(reading, statement_facts)
     age = _one("age", [*reading.ages, *([] if age is None else [age])], "years")
     sex = _one("sex", [*reading.sexes, *([] if sex is None else [sex.lower()])], "")
     _check_ranges(age, sex, heart_rate)
     _check_statements(reading, statement_facts)
-    statements, added = _completed(reading, heart_rate, statement_facts)
+    rate = _asked_rate(reading, heart_rate)
+    statements, added = _completed(reading, rate, statement_facts)
     return UnderstoodRequest(
         reading=reading,
         condition=Condition(
@@ -141,7 +146,7 @@ def understand(
             statements=by_importance(statements, statement_facts),
             age_years=None if age is None else min(age, OLDEST_AGE),
             sex=sex,
-            heart_rate_bpm=_heart_rate(reading, statements, heart_rate, statement_facts),
+            heart_rate_bpm=_heart_rate(rate, statements, statement_facts),
         ),
         added=added,
     )
@@ -166,19 +171,22 @@ def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
 
 def _refused(refusal: Refusal, statement_facts: StatementFacts) -> str:
     if refusal.known:
-        hint = refusal.hint or f"nearest: {_nearest(refusal.words, statement_facts)}"
+        hint = refusal.hint or _nearest(refusal.words, statement_facts)
         return f"cannot be asked for: '{refusal.words}' is no statement of the recordings; {hint}"
-    return f"not understood: '{refusal.words}'; nearest: {_nearest(refusal.words, statement_facts)}; ask e.g. {EXAMPLES}"
+    return f"not understood: '{refusal.words}'; {_nearest(refusal.words, statement_facts)}"
 
 
 def _nearest(words: str, statement_facts: StatementFacts) -> str:
-    """Names of statements that are spelled most like some words."""
+    """Names of statements that are spelled most like some words; where none is like them, what can be asked for."""
     best: dict[str, float] = {}
     for code in statement_facts:
-        for name in names_of(code, describe(code, statement_facts)):
+        described = describe(code, statement_facts)
+        for name in names_of(code, described):
             likeness = SequenceMatcher(None, words.lower(), name.lower()).ratio()
-            best[describe(code, statement_facts)] = max(likeness, best.get(describe(code, statement_facts), 0))
-    return ", ".join(f"'{name}'" for name in sorted(best, key=lambda name: (-best[name], name))[:NEAREST])
+            best[described] = max(likeness, best.get(described, 0))
+    near = sorted((name for name in best if best[name] >= LIKE), key=lambda name: (-best[name], name))[:NEAREST]
+    named = ", ".join(f"'{name}'" for name in near)
+    return f"nearest: {named}" if near else f"ask for SCP-ECG statements of PTB-XL in words, e.g. {EXAMPLES}"
 
 
 def _one(what: str, said: Sequence[float | str], unit: str) -> Any:
@@ -219,7 +227,7 @@ def _check_statements(reading: Reading, statement_facts: StatementFacts) -> None
 
 
 def _completed(
-    reading: Reading, heart_rate: float | None, statement_facts: StatementFacts
+    reading: Reading, rate: Rate | None, statement_facts: StatementFacts
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The statements of the condition, and those among them that were not asked for.
 
@@ -229,8 +237,7 @@ def _completed(
     shown = (*reading.asked, *reading.probable)
     added: list[str] = []
     if not shown:
-        rates = [Rate(heart_rate, heart_rate)] if heart_rate is not None else list(reading.rates)
-        beats = rates[0].number if rates else 75.0
+        beats = rate.number if rate else 75.0
         added = ["NORM", "SBRAD" if beats < 60 else "STACH" if beats > 100 else "SR"]
     elif reading.excluded and "NORM" not in shown and set(shown) <= MAY_BE_NORMAL:
         added = ["NORM"]
@@ -246,32 +253,31 @@ def _completed(
     return (*shown, *added), tuple(added)
 
 
-def _heart_rate(
-    reading: Reading, statements: Sequence[str], heart_rate: float | None, statement_facts: StatementFacts
-) -> float | None:
-    """The heart rate in bpm that all words, the option and the rhythm allow; None where nothing is said of it."""
-    asked = [*reading.rates, *([] if heart_rate is None else [Rate(heart_rate, heart_rate)])]
-    limits = [(f"{rate}", rate) for rate in (*asked, *reading.within)]
-    limits += [
-        (f"{describe(code, statement_facts)} ({rate})", rate) for code, rate in possible_rates(statements) if asked
-    ]
-    if not limits:
+def _asked_rate(reading: Reading, heart_rate: float | None) -> Rate | None:
+    """The heart rates that all words and the option allow; None where nothing is said of them."""
+    said = [*reading.rates, *([] if heart_rate is None else [Rate(heart_rate, heart_rate)])]
+    together = _together([(str(rate), rate) for rate in (*said, *reading.within)])
+    return together if said else None
+
+
+def _heart_rate(rate: Rate | None, statements: Sequence[str], statement_facts: StatementFacts) -> float | None:
+    """The heart rate in bpm to ask for: one that was asked for and that the statements allow."""
+    if rate is None:
         return None
-    name, together = limits[0]
-    for other, rate in limits[1:]:
-        both = together & rate
+    limits = [(f"{describe(code, statement_facts)} ({limit})", limit) for code, limit in possible_rates(statements)]
+    together = _together([(str(rate), rate), *limits])
+    low, high = (together and together.low) or RATE_BPM[0], (together and together.high) or RATE_BPM[1]
+    return float(min(max(rate.number, low), high))
+
+
+def _together(rates: Sequence[tuple[str, Rate]]) -> Rate | None:
+    """What heart rates have in common; None where there are none."""
+    together: Rate | None = None
+    for at, (name, rate) in enumerate(rates):
+        both = rate if together is None else together & rate
         if both is None:
-            raise ContradictionError(f"contradictory: a heart rate of {name} and {other}; give one that fits")
-        together, name = both, f"{both}"
-    if not asked:
-        return None
-    low, high = together.low or RATE_BPM[0], together.high or RATE_BPM[1]
-    wanted = asked[-1] if heart_rate is not None else _narrowest(asked)
-    return float(min(max(wanted.number, low), high))
-
-
-def _narrowest(rates: Sequence[Rate]) -> Rate:
-    together: Rate | None = rates[0]
-    for rate in rates[1:]:
-        together = together & rate if together else None
-    return together or rates[0]
+            raise ContradictionError(
+                f"contradictory: a heart rate of {rates[at - 1][0] if at == 1 else together} and {name}; give one that fits"
+            )
+        together = both
+    return together

@@ -46,6 +46,7 @@ class Reading:
         within: heart rates that the words for its statements allow.
         ages, sexes: in years, and "female" or "male"; more than one only where a text says more than one.
         not_understood: what is not understood, or asks for what no statement holds.
+        excluded_names: what was called absent.
         ambiguous: words that can be read the other way round too.
         degrees: words for how much, how often or how long, which no statement holds.
     """
@@ -64,6 +65,12 @@ class Reading:
     not_understood: tuple[Refusal, ...] = ()
     ambiguous: tuple[str, ...] = ()
     degrees: tuple[str, ...] = ()
+    excluded_names: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is said of an ECG, right or wrong."""
+        return self == Reading(stages=self.stages, degrees=self.degrees)
 
 
 class StatementReader:
@@ -100,6 +107,7 @@ class StatementReader:
                 text[one.start : one.end]
                 for one in [*sentence.ambiguous, *(each.phrase for each in sentence.mentions if each.ambiguous)]
             ),
+            excluded_names=meaning.excluded_names(),
             degrees=_once([text[one.start : one.end] for one in phrases if one.kind == "degree"]),
         )
 
@@ -194,6 +202,16 @@ class _Meaning:
                 ]
         return _once(found)
 
+    def excluded_names(self) -> tuple[str, ...]:
+        """Names of what is absent."""
+        return _once(
+            [
+                _concept(one).name
+                for one in self.mentions
+                if one.status == "excluded" or (one.status != "history" and _concept(one).denies)
+            ]
+        )
+
     def axes(self, status: str) -> tuple[str, ...]:
         """Heart axes with a status."""
         return _once([_concept(one).axis for one in self.mentions if one.status == status and _concept(one).axis])
@@ -211,8 +229,7 @@ class _Meaning:
 MAY_BE_NORMAL: Final = frozenset(
     {"SR", "SBRAD", "STACH", "SARRH", "SVARR", "PVC", "PAC", "PRC(S)", "BIGU", "TRIGU", "LVOLT", "HVOLT", "VCLVH", "IRBBB"}
 )
-"""Statements that PTB-XL's cardiologists give beside a normal ECG, each to at least 0.8 % of normal ECGs or by definition
-no disease."""
+"""Rhythms, extra beats and voltages, and the incomplete block of young hearts: PTB-XL gives them beside a normal ECG."""
 _WIDE: Final = frozenset({"CLBBB", "CRBBB", "IVCD", "PACE", "WPW"})
 _INTERVAL_HINTS: Final = {
     "qrs": "name what widens it: left or right bundle branch block, or intraventricular conduction delay",

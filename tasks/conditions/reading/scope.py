@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tasks.conditions.reading.phrases import SILENT, Phrase
-from tasks.conditions.reading.triggers import STAGES
+from tasks.conditions.reading.triggers import PAST, STAGES
 
 NEGATIONS: Final = ("no", "without")
 EITHER_WAY: Final = ("absent", "affirm", "possible")
-SEPARATORS: Final = ("comma", "dash", "end", "or", "and", "nor", "but", "with", "versus")
+SEPARATORS: Final = ("comma", "dash", "colon", "close", "end", "or", "and", "nor", "but", "with", "versus")
 ORDINARY: Final = frozenset({"SR", "NORM"})
 """Nobody denies these at the end of a list of findings."""
 INFARCTION: Final = "MI"
@@ -91,12 +91,17 @@ class Sentence:
             self._either_way(at, phrase)
         elif kind in ("history", "except"):
             self._open(Scope(kind, phrase))
+        elif kind == "in the past":
+            self._back("history")
+        elif kind == "doubt":
+            self._back("possible")
         elif kind in STAGES:
             self._stage(at, phrase)
         elif kind == "end" or (kind == "but" and not self._excepts(phrase)):
             self._open(Scope())
             self.joins = {"end"}
-        elif kind == "with":
+        elif kind in ("with", "close"):
+            self.joins |= {"comma"} if kind == "close" else set()
             if self.scope.mentions or self.scope.kind == "plain":
                 self._open(Scope())
         elif kind in SEPARATORS:
@@ -138,7 +143,7 @@ class Sentence:
 
     def _either_way(self, at: int, phrase: Phrase) -> None:
         """A trigger that belongs to what follows, if that follows at once, or else to what comes before it."""
-        before, after = self.phrases[at - 1] if at else None, self.phrases[at + 1] if at + 1 < len(self.phrases) else None
+        before, after = self._around(at)
         follows = after is not None and (after.kind in ("concept", "unknown") or after.kind in STAGES)
         precedes = before is not None and (before.kind == "concept" or (before.kind in STAGES and self.mentions))
         if self.scope.kind in NEGATIONS and not self.scope.mentions:
@@ -149,7 +154,7 @@ class Sentence:
             return
         if follows and precedes and phrase.kind == "absent":
             self.ambiguous.append(phrase)
-        reaches_back = bool(self.mentions) and "end" not in self.joins
+        reaches_back = bool(self.mentions) and "end" not in self.joins and (before is None or before.kind != "number")
         if phrase.kind == "affirm" and follows and precedes:
             # "LVH seen, AF" or "with LVH present AF": says nothing new of what follows.
             self._open(Scope())
@@ -159,6 +164,14 @@ class Sentence:
             self._back({"absent": "excluded", "affirm": "asked", "possible": "possible"}[phrase.kind])
         elif phrase.kind != "affirm":
             self._open(Scope({"absent": "without"}.get(phrase.kind, phrase.kind), phrase))
+
+    def _around(self, at: int) -> tuple[Phrase | None, Phrase | None]:
+        """The phrases before and after one; what a colon announces follows at once."""
+        before = self.phrases[at - 1] if at else None
+        later = self.phrases[at + 1 : at + 3]
+        if len(later) == 2 and later[0].kind == "colon":
+            later = later[1:]
+        return before, later[0] if later else None
 
     def _back(self, status: str) -> None:
         """Apply a trigger to the last mention and to what "and" or "or" joins with it."""
@@ -193,6 +206,10 @@ class Sentence:
     def _mention(self, phrase: Phrase) -> None:
         scope, joins = self.scope, frozenset(self.joins)
         mention = Mention(phrase, joins=joins, exception=scope.kind == "except")
+        if scope.kind == "history" and scope.trigger and scope.trigger.words[0] in PAST and _infarction(phrase):
+            # An infarction leaves its scar.
+            self.scope = scope = Scope(mentions=[mention])
+            self.stage = STAGES["old"]
         if _infarction(phrase):
             mention.stage = self.stage
         self.stage = ""

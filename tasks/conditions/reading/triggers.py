@@ -32,11 +32,13 @@ TRIGGERS: Final[dict[str, tuple[str, ...]]] = {
         "suggest", "consistent with", "compatible with", "may be", "may be present", "might be", "may have", "might have", "could be",
         "could be present", "questionable", "query", "presumed", "presumably", "presumptive", "concern for", "concerning for", "borderline", "can not rule out",
         "can not exclude", "can not be ruled out", "can not be excluded", "not ruled out", "not excluded", "not be excluded", "could not be excluded",
-        "could not be ruled out", "not be ruled out", "doubtful", "perhaps", "maybe", "apparent", "may represent", "may be due to", "due to", "might represent", "could represent",
+        "could not be ruled out", "not be ruled out", "perhaps", "maybe", "apparent", "may represent", "may be due to", "due to", "might represent", "could represent",
         "raise possibility of", "indicative of", "very likely", "most likely", "likely to be due to", "possible cause", "equivocal", "uncertain",
         "suggest exclude", "consider", "not certain", "most commonly due to", "are most commonly due to", "in keeping with", "probably due to",
     ),
-    "history": ("history of", "past history of", "known history of", "previously had", "status post", "formerly", "had"),
+    "history": ("history of", "past history of", "known history of", "previously had", "status post", "formerly", "previously", "previously in", "had", "prior", "previous", "past", "remote"),
+    "in the past": ("in past", "years ago", "ago", "earlier"),
+    "doubt": ("doubtful", "in doubt"),
     "except": ("except", "except for", "apart from", "other than", "aside from", "save for", "with exception of", "besides", "beyond"),
     "but": ("but", "however", "although", "though", "yet", "nevertheless", "still"),
     "with": ("with", "now", "now in", "currently", "today", "along with", "together with", "accompanied by", "showing", "in presence of"),
@@ -45,12 +47,14 @@ TRIGGERS: Final[dict[str, tuple[str, ...]]] = {
     "versus": ("versus", "vs", "or else", "with or without", "alternatively", "either"),
     "nor": ("nor", "and neither"),
     "comma": (",",),
-    "dash": ("-", ":"),
+    "dash": (" - ",),
+    "colon": (":",),
+    "close": (")",),
     "end": (".",),
     "acute": ("acute", "hyperacute", "stage I"),
     "I-II": ("evolving",),
     "recent": ("recent", "subacute"),
-    "old": ("old", "prior", "previous", "healed", "chronic", "remote", "past", "longstanding", "long standing"),
+    "old": ("old", "healed", "chronic", "longstanding", "long standing"),
     "age unknown": (
         "age indeterminate", "age undetermined", "undetermined age", "indeterminate age", "of indeterminate age", "of undetermined age", "of unknown age",
         "age unknown", "age uncertain", "of uncertain age", "age of indeterminate", "unknown age",
@@ -85,3 +89,5 @@ STAGES: Final = {
     "age unknown": "unknown",
 }
 """Stages of an infarction as PTB-XL codes them."""
+PAST: Final = frozenset({"prior", "previous", "past", "remote"})
+"""An old infarction, but no present arrhythmia."""

@@ -17,7 +17,7 @@ class Word:
     end: int
 
 
-_WORD: Final = re.compile(r"w/o\b|w/|r/o\b|s/p\b|c/w\b|h/o\b|\+/-|±|\d+:\d+|\d+(?:\.\d+)?(?!\w)|[a-z0-9]+(?:['’][a-z]+)?")
+_WORD: Final = re.compile(r"w/o\b|w/|r/o\b|s/p\b|c/w\b|h/o\b|\+/-|±|\d+:\d+|\d+(?:\.\d+)?(?!\w)|[a-z0-9]+(?:['’][a-z]+)?|[^\s\w\"'“”‘*_~≈-]|\w+")
 _MARK: Final = re.compile(r"\(s\)(?!\w)|\s[-–—]+\s|[,;.!?\n()/&+@:=]|(?<=\d)\s?°")
 _SHORTHAND: Final = {
     "w/o": ["without"],
@@ -34,7 +34,6 @@ _SHORTHAND: Final = {
     "+": ["and"],
     "@": ["at"],
     "(": [","],
-    ")": [","],
     "!": ["."],
     "\n": ["."],
     ";": ["."],
@@ -102,14 +101,15 @@ def singular(word: str) -> str:
 def corrected(word: str, known: Collection[str]) -> str | None:
     """The one known word that a typing mistake may have stood for; None where there is none or more than one.
 
-    One mistake (a letter too many, too few, another, or two swapped) from 5 letters, two from 9.
+    One mistake (a letter too many, too few, another, or two swapped) from 5 letters, two from 9; none in the first
+    letter, which people rarely mistype.
     """
     if len(word) < 5 or not word.isalpha():
         return None
     allowed = 1 if len(word) < 9 else 2
     near: dict[int, set[str]] = {}
     for one in known:
-        if len(one) >= 4 and abs(len(one) - len(word)) <= allowed and (mistakes := distance(word, one)) <= allowed:
+        if len(one) >= 4 and one[0] == word[0] and abs(len(one) - len(word)) <= allowed and (mistakes := distance(word, one)) <= allowed:
             near.setdefault(mistakes, set()).add(one)
     best = near[min(near)] if near else set()
     return best.pop() if len(best) == 1 else None
