@@ -155,6 +155,11 @@ def understand(
 def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
     if reading.not_understood:
         raise NotUnderstoodError("; ".join(_refused(one, statement_facts) for one in reading.not_understood))
+    if reading.leads:
+        raise NotUnderstoodError(
+            f"cannot be asked for: '{reading.leads[0]}', since statements name no leads; name the wall instead, e.g. "
+            f"'ischemia of the inferior wall' or 'anteroseptal infarction'"
+        )
     if reading.ambiguous:
         words = "', '".join(reading.ambiguous)
         raise AmbiguousRequestError(

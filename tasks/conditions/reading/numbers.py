@@ -44,7 +44,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Found:
-    """A number of a text: `kind` is rate, age, axis or interval; where it stands, and which rates its words allow ("slow")."""
+    """A number of a text: `kind` is rate, age, axis, interval or leads; where it stands, and which rates its words allow ("slow")."""
 
     kind: str
     start: int
@@ -73,6 +73,9 @@ _RATE_WORD: Final = (
     r"(?:rate|hr|pulse|frequency)\b"
 )
 
+_LEAD: Final = r"(?:i{1,3}|av[rlf]|v\s?[1-9]r?)(?!\w)"
+_MORE_LEADS: Final = rf"(?:\s*(?:,|/|&|-|–|and|or|to|through|,\s*and)?\s*(?:{_LEAD}|[1-9](?!\w)))"
+
 _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("months", re.compile(rf"\b{_N}[\s-]*(?:months?|mo)[\s-]*old\b")),
     (
@@ -84,6 +87,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ),
     ("age", re.compile(rf"\b(?:aged?|aet\.?){_ABOUT}{_N}(?!\w)(?:[\s-]*(?:years?|yrs?|y)(?!\w))?(?:[\s-]*(?:old)(?!\w))?")),
     ("age", re.compile(rf"\b{_N}\s?(?P<sex>f|m)\b")),
+    ("leads", re.compile(rf"\bleads?\s+{_LEAD}{_MORE_LEADS}*|\b(?:v\s?[1-9]|av[rlf])(?!\w){_MORE_LEADS}*|\b{_LEAD}{_MORE_LEADS}+")),
     ("axis", re.compile(rf"\b(?:qrs\s+|heart\s+|electrical\s+)?axis{_ABOUT}(?P<deg>[+−-]?\d{{1,3}})(?!\d)\s*(?:°|deg(?:rees?)?\b)?")),
     (
         "interval",
@@ -115,6 +119,8 @@ def _read(kind: str, match: re.Match[str]) -> Found:
     sex = {"f": "female", "woman": "female", "lady": "female", "girl": "female", "female": "female"}.get(
         parts.get("sex") or "", "male" if parts.get("sex") else None
     )
+    if kind == "leads":
+        return Found("leads", start, end)
     if kind == "months":
         return Found("age", start, end, age=round(numbers[0] / 12, 2))
     if kind == "age":

@@ -12,7 +12,7 @@ from tasks.conditions.reading.words import Word, corrected, words_of
 from tasks.knowledge.vocabulary import Concept, vocabulary
 
 JOINING: Final = ("comma", "or", "and", "nor", "dash")
-SILENT: Final = ("filler", "degree")
+SILENT: Final = ("filler", "degree", "leads")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Phrases:
         for number in numbers:
             earlier = [word for word in words if word.start < number.start]
             phrases += self._cut(earlier)
-            phrases.append(Phrase("number", number.start, number.end, number=number))
+            phrases.append(Phrase("leads" if number.kind == "leads" else "number", number.start, number.end, number=number))
             words = words[len(earlier) :]
         return self._completed(self._with_bare_rates(text, phrases + self._cut(words)))
 

@@ -46,6 +46,7 @@ class Reading:
         within: heart rates that the words for its statements allow.
         ages, sexes: in years, and "female" or "male"; more than one only where a text says more than one.
         not_understood: what is not understood, or asks for what no statement holds.
+        leads: where it shows it, which no statement holds.
         excluded_names: what was called absent.
         ambiguous: words that can be read the other way round too.
         degrees: words for how much, how often or how long, which no statement holds.
@@ -65,6 +66,7 @@ class Reading:
     not_understood: tuple[Refusal, ...] = ()
     ambiguous: tuple[str, ...] = ()
     degrees: tuple[str, ...] = ()
+    leads: tuple[str, ...] = ()
     excluded_names: tuple[str, ...] = ()
 
     @property
@@ -103,6 +105,7 @@ class StatementReader:
             ages=_once([one.age for one in numbers if one.age is not None]),
             sexes=_once([one.sex for one in numbers if one.sex] + [one.kind for one in phrases if one.kind in _SEXES]),
             not_understood=(*_unknown(text, phrases, sentence), *meaning.refused(text)),
+            leads=_once([text[one.start : one.end] for one in numbers if one.kind == "leads"]),
             ambiguous=tuple(
                 text[one.start : one.end]
                 for one in [*sentence.ambiguous, *(each.phrase for each in sentence.mentions if each.ambiguous)]

@@ -72,14 +72,15 @@ TRIGGERS: Final[dict[str, tuple[str, ...]]] = {
     "filler": (
         "show", "showing a", "shown", "please", "draw", "make", "generate", "give", "create", "me", "i", "want", "need", "would", "like", "of", "patient", "pt", "person",
         "subject", "case", "ecg", "ekg", "electrocardiogram", "tracing", "12 lead", "twelve lead", "recording", "trace", "in", "on", "at", "to", "this", "that", "which",
-        "who", "whose", "has", "have", "having", "is", "are", "be", "been", "being", "was", "were", "there", "it", "his", "her", "he", "she", "any", "sign", "evidence",
-        "finding", "pattern", "by", "from", "for", "only", "just", "nothing but", "not only", "can", "could", "will", "should", "do", "does", "did", "as", "sample", "example",
+        "who", "whose", "has", "have", "having", "there", "it", "his", "her", "he", "she", "any", "sign", "evidence",
+        "finding", "pattern", "by", "from", "for", "only", "just", "nothing but", "not only", "can", "will", "should", "do", "does", "did", "as", "sample", "example",
         "one", "change of", "standard", "synthetic", "simulated", "interpretation", "impression", "diagnosis", "conclusion", "background", "rhythm", "his ecg", "get",
         "see", "must", "its", "out of", "adult", "year", "so", "then", "than", "because", "other", "actually", "consistently", "demonstrate", "demonstrating", "reveal", "exhibit",
-        "exhibiting", "display", "displaying", "suffering", "contain", "containing", "include", "including", "look", "i would like", "id like", "let",
+        "exhibiting", "display", "displaying", "suffering", "contain", "containing", "include", "including", "look", "i would like", "id like", "let", "cause of bradycardia not evident",
+        "cause of marked bradycardia not evident",
     ),
 }
-"""Kind to its wordings, articles left out. `absent`, `affirm` and `possible` act on what stands before or after them."""
+"""Kind to its wordings. `absent`, `affirm` and `possible` act on what stands before or after them."""
 
 STAGES: Final = {
     "acute": "Stadium I",

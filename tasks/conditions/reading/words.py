@@ -41,12 +41,12 @@ _SHORTHAND: Final = {
     "(s)": [],
     "°": ["degree"],
 }
-_ARTICLES: Final = {"the", "an", "a"}
+_SILENT: Final = {"the", "an", "a", "is", "are", "was", "were", "be", "been", "being"}
 _KEPT: Final = {"ves", "sves", "sinus", "denies", "does", "unless"}
 
 
 def words_of(text: str) -> list[Word]:
-    """The words and marks of a text. Articles are left out; "isn't" is two words; "." stands for all ends of sentences,
+    """The words and marks of a text. Articles and forms of "to be" are left out; "isn't" is two words; "." stands for all ends of sentences,
     "-" for a dash between spaces."""
     lower = re.sub(r"\ba[ -]?fib\b", lambda found: found[0].replace(" ", "-"), text.lower().replace("’", "'"))
     words, at = [], 0
@@ -63,7 +63,7 @@ def words_of(text: str) -> list[Word]:
             written, end = "afib", at + 5
         at = end
         for one in _spelled(written, lower, start, end):
-            if one not in _ARTICLES:
+            if one not in _SILENT:
                 words.append(Word(one, start, end))
     return words
 
