@@ -87,8 +87,10 @@ class Sentence:
             self._mention(phrase)
         elif kind in NEGATIONS:
             self._negate(phrase)
-        elif kind in EITHER_WAY:
-            self._either_way(at, phrase)
+        elif kind == "relation" and self.scope.kind in NEGATIONS and not self.joins:
+            self.joins |= {"or"} if self.scope.mentions else set()
+        elif kind in (*EITHER_WAY, "relation"):
+            self._either_way(at, Phrase("possible", phrase.start, phrase.end) if kind == "relation" else phrase)
         elif kind in ("history", "except"):
             self._open(Scope(kind, phrase))
         elif kind == "in the past":
@@ -152,7 +154,8 @@ class Sentence:
                 self._open(Scope("affirm", phrase))
             # "no possible", "no evident": still negated.
             return
-        if follows and precedes and phrase.kind == "absent":
+        denied = bool(self.mentions) and self.mentions[-1].status == "excluded"
+        if follows and precedes and (phrase.kind == "absent" or (phrase.kind == "possible" and denied)):
             self.ambiguous.append(phrase)
         reaches_back = bool(self.mentions) and "end" not in self.joins and (before is None or before.kind != "number")
         if phrase.kind == "affirm" and follows and precedes:
