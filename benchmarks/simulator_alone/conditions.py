@@ -20,8 +20,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.simulator_alone.beat_library import BeatLibrary, fit_library, simulate_from
 from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.ecg.r_peaks import in_samples
-from tasks.conditions.condition import Condition, StatementFacts, conditions_of
-from tasks.generation.cohort_table import superclasses_of
+from tasks.conditions.condition import Condition, StatementFacts, conditions_of, superclasses_of
 from warehouse.errors import EinthovenError
 from warehouse.schema import R_PEAK_COLUMN
 from warehouse.storage.reference import Reference

@@ -1,7 +1,7 @@
-"""What a person asks for in words: the condition that one ECG is generated for, or one line that says why there is none.
+"""What a person asks for in words: the condition of one ECG, or one line that says why there is none.
 
-The words themselves never reach the model. An embedding of "no ST elevation" is near that of "ST elevation", so the text
-of a condition is written from what was understood.
+The words themselves never reach the model. An embedding of "no ST elevation" is near that of "ST elevation", so the
+text of a condition is written from what was understood.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Final
 
+from tasks.conditions.coded_views import HEART_AXES, INFARCTION_STAGES, LIKELY_PERCENT
 from tasks.conditions.condition import OLDEST_AGE, SEX_NUMBER, Condition, StatementFacts, by_importance, describe
 from tasks.conditions.contradictions import AXIS_OF_FASCICULAR_BLOCK, exclusive, possible_rates
 from tasks.conditions.reading.numbers import Rate
@@ -68,14 +69,20 @@ class UnderstoodRequest:
             f"{condition.heart_rate_bpm:.0f} bpm" if condition.heart_rate_bpm is not None else "",
             f"{condition.age_years:g} years" if condition.age_years is not None else "",
             condition.sex or "",
-            *(AXES.get(axis, axis) for axis in reading.axes),
-            *(f"{code} in {STAGES.get(stage, stage)}" for code, stage in (reading.stages or {}).items()),
+            *(HEART_AXES[axis] for axis in reading.axes),
+            *(
+                f"{code}: {INFARCTION_STAGES[stage]}"
+                for code, stage in reading.stages.items()
+                if stage in INFARCTION_STAGES
+            ),
         ]
         why = "so that nothing excluded is shown" if reading.excluded else "nothing else is asked for"
         said = {
             "asked": named(reading.asked) or "nothing by name",
             "probable": named(reading.probable),
-            "excluded": f"{', '.join(reading.excluded_names)} ({', '.join(reading.excluded)})" if reading.excluded else "",
+            "excluded": f"{', '.join(reading.excluded_names)} ({', '.join(reading.excluded)})"
+            if reading.excluded
+            else "",
             "numbers": ", ".join(filter(None, numbers)),
             "added": f"{named(self.added)}: {why}" if self.added else "",
             "not drawn": ", ".join(
@@ -84,24 +91,6 @@ class UnderstoodRequest:
             ),
         }
         return [f"{name}: {what}" for name, what in said.items() if what]
-
-
-AXES: Final = {
-    "MID": "normal axis",
-    "LAD": "left axis deviation",
-    "ALAD": "extreme left axis deviation",
-    "RAD": "right axis deviation",
-    "ARAD": "extreme right axis deviation",
-    "AXL": "horizontal axis",
-    "AXR": "vertical axis",
-}
-STAGES: Final = {
-    "Stadium I": "stage I (acute)",
-    "Stadium I-II": "stage I to II (evolving)",
-    "Stadium II": "stage II (recent)",
-    "Stadium III": "stage III (old)",
-    "unknown": "an unknown stage",
-}
 
 
 def understand(
@@ -139,17 +128,26 @@ def understand(
     _check_statements(reading, statement_facts)
     rate = _asked_rate(reading, heart_rate)
     statements, added = _completed(reading, rate, statement_facts)
-    return UnderstoodRequest(
-        reading=reading,
-        condition=Condition(
-            text=", ".join(describe(code, statement_facts) for code in by_importance(statements, statement_facts)),
-            statements=by_importance(statements, statement_facts),
-            age_years=None if age is None else min(age, OLDEST_AGE),
-            sex=sex,
-            heart_rate_bpm=_heart_rate(rate, statements, statement_facts),
-        ),
-        added=added,
+    condition = Condition(
+        text="",
+        statements=(ordered := by_importance(statements, statement_facts)),
+        age_years=None if age is None else min(age, OLDEST_AGE),
+        sex=sex,
+        heart_rate_bpm=_heart_rate(rate, statements, statement_facts),
+        likelihoods=tuple(_likelihood(code, reading) for code in ordered) if reading.probable else (),
+        heart_axis=reading.axes[0] if reading.axes else None,
+        infarction_stage=next((one for one in reading.stages.values() if one in INFARCTION_STAGES), None),
+        # Where PTB-XL states ventricular extra beats, it nearly always codes them too; others it rarely codes.
+        extra_beats="ventricular" if "PVC" in statements else None,
     )
+    return UnderstoodRequest(reading, condition.written(statement_facts), added)
+
+
+def _likelihood(code: str, reading: Reading) -> float | None:
+    """The likelihood in percent that a word of doubt stands for; None for what is certain."""
+    if code not in reading.probable:
+        return None
+    return LIKELY_PERCENT["probable" if code in reading.likely else "possible"]
 
 
 def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
@@ -221,13 +219,19 @@ def _check_statements(reading: Reading, statement_facts: StatementFacts) -> None
     if pair := exclusive(shown):
         one, other = (describe(code, statement_facts) for code in pair)
         raise ContradictionError(f"contradictory: one ECG does not show both {one} and {other}; ask for one")
+    if len(set(reading.stages.values())) > 1:
+        named = " and ".join(
+            INFARCTION_STAGES.get(stage, "unknown") for stage in dict.fromkeys(reading.stages.values())
+        )
+        raise ContradictionError(f"contradictory: a condition has one infarction stage, not {named}; ask for one")
     if len(reading.axes) > 1 or set(reading.axes) & set(reading.not_axes):
-        named = " and ".join(AXES[axis] for axis in (*reading.axes, *reading.not_axes))
+        named = " and ".join(HEART_AXES[axis] for axis in (*reading.axes, *reading.not_axes))
         raise ContradictionError(f"contradictory: the heart axis is given as {named}; give one")
     for code, axes in AXIS_OF_FASCICULAR_BLOCK.items():
         if code in shown and set(reading.axes) & set(axes):
             raise ContradictionError(
-                f"contradictory: {describe(code, statement_facts)} does not turn the heart to the {AXES[reading.axes[0]]}"
+                f"contradictory: {describe(code, statement_facts)} does not go with {HEART_AXES[reading.axes[0]]}; "
+                f"ask for one"
             )
 
 
@@ -236,8 +240,8 @@ def _completed(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The statements of the condition, and those among them that were not asked for.
 
-    A request that names nothing to show gets a normal ECG in the sinus rhythm of its heart rate. One that names only what
-    normal ECGs may show, and excludes something, gets a normal ECG too: it shows nothing that is excluded.
+    A request that names nothing to show gets a normal ECG in the sinus rhythm of its heart rate. One that names only
+    what normal ECGs may show, and excludes something, gets a normal ECG too: it shows nothing that is excluded.
     """
     shown = (*reading.asked, *reading.probable)
     added: list[str] = []
@@ -281,8 +285,7 @@ def _together(rates: Sequence[tuple[str, Rate]]) -> Rate | None:
     for at, (name, rate) in enumerate(rates):
         both = rate if together is None else together & rate
         if both is None:
-            raise ContradictionError(
-                f"contradictory: a heart rate of {rates[at - 1][0] if at == 1 else together} and {name}; give one that fits"
-            )
+            before = rates[0][0] if at == 1 else str(together)
+            raise ContradictionError(f"contradictory: a heart rate of {before} and {name}; give one that fits")
         together = both
     return together

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-
 PACING: Final = ("SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB")
 """Statements that decide on the heart rate."""
 
@@ -48,6 +47,11 @@ class Concept:
     otherwise: bool = False
 
     @property
+    def names_stage(self) -> bool:
+        """Whether it is a stage of infarctions that are named elsewhere."""
+        return bool(self.stage) and not (self.asks or self.excludes)
+
+    @property
     def paces(self) -> bool:
         """Whether it says how fast or by what the heart is paced."""
         return bool(self.rate) or any(code in PACING for code in self.asks)
@@ -80,8 +84,8 @@ def vocabulary() -> Vocabulary:
         concept = Concept(said["names"][0], asks=(code,), excludes=(code,))
         add(concept, [code, *said["names"], *said["spellings"]])
     for said in written["groups"]:
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
-        names = fields.pop("names")
+        fields: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
+        names = list(fields.pop("names"))
         add(Concept(next(expanded(names[0], parts)), **fields), names)
     for said in written["unavailable"]:
         add(

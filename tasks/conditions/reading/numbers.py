@@ -44,7 +44,14 @@ class Rate:
 
 @dataclass(frozen=True)
 class Found:
-    """A number of a text: `kind` is rate, age, axis, interval or leads; where it stands, and which rates its words allow ("slow")."""
+    """A number of a text, and where it stands.
+
+    Attributes:
+        kind: rate, age, axis, interval or leads.
+        start, end: its place in the text.
+        rate, age, sex, axis_deg, interval, ms: what it says, in bpm, years, degrees and milliseconds.
+        within: heart rates that its words allow ("slow").
+    """
 
     kind: str
     start: int
@@ -63,7 +70,9 @@ _BOUND: Final = (
     r"(?:(?P<over>over|above|greater than|more than|faster than|higher than|at least|exceeding|>=?|≥)"
     r"|(?P<under>below|under|less than|slower than|lower than|at most|up to|<=?|≤))"
 )
-_ABOUT: Final = r"(?:\s*(?:of|is|at|was|about|around|approximately|approx\.?|roughly|ca\.?|circa|between|a|:|=|~|@|,))*\s*"
+_ABOUT: Final = (
+    r"(?:\s*(?:of|is|at|was|about|around|approximately|approx\.?|roughly|ca\.?|circa|between|a|:|=|~|@|,))*\s*"
+)
 _SPAN: Final = rf"{_N}(?:\s*(?:-|–|to|and)\s*{_N})?"
 _PER_MINUTE: Final = r"\s*(?:bpm|b\.p\.m\.|beats?\s*(?:per|/|a)\s*min(?:ute)?|(?:/|per)\s*min(?:ute)?)(?!\w)"
 _MS: Final = r"\s*(?P<unit>ms|msec|milliseconds?|millisec|seconds?|sec|s)?(?!\w)"
@@ -74,6 +83,7 @@ _RATE_WORD: Final = (
 )
 
 _LEAD: Final = r"(?:i{1,3}|av[rlf]|v\s?[1-9]r?)(?!\w)"
+_NO_LEAD: Final = "".join(rf"(?<!{word} )" for word in ("stage", "type", "grade", "mobitz", "block", "degree", "avb"))
 _MORE_LEADS: Final = rf"(?:\s*(?:,|/|&|-|–|and|or|to|through|,\s*and)?\s*(?:{_LEAD}|[1-9](?!\w)))"
 
 _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
@@ -85,10 +95,23 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
             rf"(?:[\s,-]*(?P<sex>f|m)(?!\w))?"
         ),
     ),
-    ("age", re.compile(rf"\b(?:aged?|aet\.?){_ABOUT}{_N}(?!\w)(?:[\s-]*(?:years?|yrs?|y)(?!\w))?(?:[\s-]*(?:old)(?!\w))?")),
+    (
+        "age",
+        re.compile(rf"\b(?:aged?|aet\.?){_ABOUT}{_N}(?!\w)(?:[\s-]*(?:years?|yrs?|y)(?!\w))?(?:[\s-]*(?:old)(?!\w))?"),
+    ),
     ("age", re.compile(rf"\b{_N}\s?(?P<sex>f|m)\b")),
-    ("leads", re.compile(rf"\bleads?\s+{_LEAD}{_MORE_LEADS}*|\b(?:v\s?[1-9]|av[rlf])(?!\w){_MORE_LEADS}*|\b{_LEAD}{_MORE_LEADS}+")),
-    ("axis", re.compile(rf"\b(?:qrs\s+|heart\s+|electrical\s+)?axis{_ABOUT}(?P<deg>[+−-]?\d{{1,3}})(?!\d)\s*(?:°|deg(?:rees?)?\b)?")),
+    (
+        "leads",
+        re.compile(
+            rf"{_NO_LEAD}(?:\bleads?\s+{_LEAD}{_MORE_LEADS}*|\b(?:v\s?[1-9]|av[rlf])(?!\w){_MORE_LEADS}*|\b{_LEAD}{_MORE_LEADS}+)"
+        ),
+    ),
+    (
+        "axis",
+        re.compile(
+            rf"\b(?:qrs\s+|heart\s+|electrical\s+)?axis{_ABOUT}(?P<deg>[+−-]?\d{{1,3}})(?!\d)\s*(?:°|deg(?:rees?)?\b)?"
+        ),
+    ),
     (
         "interval",
         re.compile(
@@ -98,7 +121,12 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ),
     ("rate", re.compile(rf"{_RATE_WORD}{_ABOUT}{_BOUND}?{_ABOUT}{_SPAN}(?:{_PER_MINUTE}|(?![\w.]*\w))")),
     ("rate", re.compile(rf"(?:\b(?:with|at|of)\s+)?(?:\bbetween\s+)?{_BOUND}?\s*(?<![\w.-]){_SPAN}{_PER_MINUTE}")),
-    ("rate", re.compile(rf"(?:\bat|@)\s+(?:about\s+|around\s+)?{_BOUND}?\s*{_SPAN}(?!\s*(?:ms|mv|mm|years?|yrs?|y|deg|°|%|:)|[\w.:]*\w)")),
+    (
+        "rate",
+        re.compile(
+            rf"(?:\bat|@)\s+(?:about\s+|around\s+)?{_BOUND}?\s*{_SPAN}(?!\s*(?:ms|mv|mm|years?|yrs?|y|deg|°|%|:)|[\w.:]*\w)"
+        ),
+    ),
     ("age", re.compile(rf"\b{_SEX_WORD}\s*,?\s+(?:aged?\s+)?{_N}(?!\s*(?:bpm|/|ms|mm)|\w)")),
 )
 
@@ -129,7 +157,9 @@ def _read(kind: str, match: re.Match[str]) -> Found:
         return Found("axis", start, end, axis_deg=float(match["deg"].replace("−", "-")))
     if kind == "interval":
         unit = 1000 if (match["unit"] or "ms").startswith("s") and numbers[0] < 10 else 1
-        return Found("interval", start, end, interval=match["interval"], ms=_range(parts, [one * unit for one in numbers]))
+        return Found(
+            "interval", start, end, interval=match["interval"], ms=_range(parts, [one * unit for one in numbers])
+        )
     within = ">100" if parts.get("fast") else "<60" if parts.get("slow") else ""
     return Found("rate", start, end, rate=_range(parts, numbers), within=within)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from tasks.conditions.reading.numbers import Found, Rate, numbers_of
-from tasks.conditions.reading.triggers import TRIGGERS
+from tasks.conditions.reading.triggers import triggers
 from tasks.conditions.reading.words import Word, corrected, words_of
 from tasks.knowledge.vocabulary import Concept, vocabulary
 
@@ -43,7 +44,7 @@ class Phrases:
 
     def __init__(self, statement_facts: Mapping[str, Mapping[str, Any]]) -> None:
         self._known: dict[tuple[str, ...], tuple[str, Concept | None]] = {}
-        for kind, wordings in TRIGGERS.items():
+        for kind, wordings in triggers().items():
             for wording in wordings:
                 self._known[_matched(wording)] = (kind, None)
         for code, facts in statement_facts.items():
@@ -58,12 +59,16 @@ class Phrases:
     def read(self, text: str) -> list[Phrase]:
         """The phrases of a text in order."""
         numbers = numbers_of(text)
-        words = [word for word in words_of(text) if all(word.end <= one.start or word.start >= one.end for one in numbers)]
+        words = [
+            word for word in words_of(text) if all(word.end <= one.start or word.start >= one.end for one in numbers)
+        ]
         phrases: list[Phrase] = []
         for number in numbers:
             earlier = [word for word in words if word.start < number.start]
             phrases += self._cut(earlier)
-            phrases.append(Phrase("leads" if number.kind == "leads" else "number", number.start, number.end, number=number))
+            phrases.append(
+                Phrase("leads" if number.kind == "leads" else "number", number.start, number.end, number=number)
+            )
             words = words[len(earlier) :]
         return self._completed(self._with_bare_rates(text, phrases + self._cut(words)))
 
@@ -133,5 +138,6 @@ class Phrases:
                 return
 
 
+@cache
 def _matched(wording: str) -> tuple[str, ...]:
     return tuple(word.text for word in words_of(wording))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tasks.conditions.reading.intervals import denied_by, implied_by
 from tasks.conditions.reading.numbers import Found, Rate, axis_of
 from tasks.conditions.reading.phrases import SILENT, Phrase, Phrases
-from tasks.conditions.reading.scope import Mention, Sentence
+from tasks.conditions.reading.scope import Mention, Sentence, is_infarction
 from tasks.knowledge.vocabulary import Concept
 
 OTHER_RHYTHMS: Final = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB", "SVARR"})
@@ -37,7 +37,7 @@ class Reading:
 
     Attributes:
         asked: statements that the ECG shows.
-        probable: statements that it shows possibly or probably.
+        probable: statements that it shows possibly or probably; `likely`: those of them that are more than possible.
         excluded: statements that it does not show.
         history: statements that it showed in the past; the text says nothing of the present.
         stages: infarction statement to its stage, as PTB-XL codes it.
@@ -54,9 +54,10 @@ class Reading:
 
     asked: tuple[str, ...] = ()
     probable: tuple[str, ...] = ()
+    likely: frozenset[str] = frozenset()
     excluded: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
-    stages: Mapping[str, str] | None = None
+    stages: Mapping[str, str] = field(default_factory=dict)
     axes: tuple[str, ...] = ()
     not_axes: tuple[str, ...] = ()
     rates: tuple[Rate, ...] = ()
@@ -95,6 +96,7 @@ class StatementReader:
         return Reading(
             asked=meaning.of("asked"),
             probable=meaning.of("possible"),
+            likely=frozenset(code for one in sentence.mentions if one.likely for code in _concept(one).asks),
             excluded=meaning.excluded(),
             history=meaning.of("history"),
             stages=meaning.stages,
@@ -142,6 +144,7 @@ class _Meaning:
                 if not asks and not denies and not self._explains(number.interval, number.ms, named):
                     self._refused.append((number.start, number.end, _INTERVAL_HINTS.get(number.interval, ""), True))
         self._settle_exceptions()
+        self._settle_stages()
 
     @staticmethod
     def _explains(interval: str, ms: Rate, named: set[str]) -> bool:
@@ -161,7 +164,7 @@ class _Meaning:
         if shown and concept.with_rhythm and other_rhythm:
             self.rates.append(Rate.of(concept.with_rhythm))
             return
-        if not (concept.asks or concept.denies or concept.axis or concept.rate):
+        if not (concept.asks or concept.denies or concept.axis or concept.rate or concept.names_stage):
             self._refuse(mention)
         if shown and concept.rate:
             self.rates.append(Rate.of(concept.rate))
@@ -185,10 +188,22 @@ class _Meaning:
         if (excepted or otherwise) and not others <= MAY_BE_NORMAL:
             self._asks = [one for one in self._asks if one[0] != "NORM"]
 
+    def _settle_stages(self) -> None:
+        """A stage that is said apart is that of every infarction."""
+        for mention in self.mentions:
+            concept = _concept(mention)
+            if concept.names_stage:
+                infarctions = [code for code, status in self._asks if is_infarction(code) and status != "history"]
+                self.stages |= {code: concept.stage for code in infarctions if code not in self.stages}
+                if not infarctions or mention.status not in ("asked", "possible"):
+                    self._refuse(mention)
+
     def of(self, status: str) -> tuple[str, ...]:
         """Statements with a status; what is asked for certain is not also probable or past."""
         certain = [code for code, given in self._asks if given == "asked"]
-        return _once([code for code, given in self._asks if given == status and (status == "asked" or code not in certain)])
+        return _once(
+            [code for code, given in self._asks if given == status and (status == "asked" or code not in certain)]
+        )
 
     def excluded(self) -> tuple[str, ...]:
         """Statements that must be absent, without the exceptions made."""
@@ -230,9 +245,24 @@ class _Meaning:
 
 
 MAY_BE_NORMAL: Final = frozenset(
-    {"SR", "SBRAD", "STACH", "SARRH", "SVARR", "PVC", "PAC", "PRC(S)", "BIGU", "TRIGU", "LVOLT", "HVOLT", "VCLVH", "IRBBB"}
+    {
+        "SR",
+        "SBRAD",
+        "STACH",
+        "SARRH",
+        "SVARR",
+        "PVC",
+        "PAC",
+        "PRC(S)",
+        "BIGU",
+        "TRIGU",
+        "LVOLT",
+        "HVOLT",
+        "VCLVH",
+        "IRBBB",
+    }
 )
-"""Rhythms, extra beats and voltages, and the incomplete block of young hearts: PTB-XL gives them beside a normal ECG."""
+"""Rhythms, extra beats, voltages and the incomplete block of young hearts, which PTB-XL gives beside a normal ECG."""
 _WIDE: Final = frozenset({"CLBBB", "CRBBB", "IVCD", "PACE", "WPW"})
 _INTERVAL_HINTS: Final = {
     "qrs": "name what widens it: left or right bundle branch block, or intraventricular conduction delay",
@@ -270,5 +300,7 @@ def _unknown(text: str, phrases: Sequence[Phrase], sentence: Sentence) -> list[R
             start = end = None
     if start is not None and end is not None:
         runs.append((start, end))
-    runs += [(one.start, one.end) for one in sentence.dangling]
+    for one in sentence.dangling:
+        after = next((later for later in phrases if later.start >= one.end), None)
+        runs.append((one.start, after.end if after is not None and after.kind == "degree" else one.end))
     return [Refusal(text[one:other]) for one, other in runs]

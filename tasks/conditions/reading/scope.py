@@ -1,19 +1,19 @@
 """How the statements of a text are meant: asked for, doubted, negated or past.
 
-The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001) with the temporality and the termination of ConText
-(Harkema et al., J Biomed Inform 42:839, 2009): a trigger reaches forwards to the end of its scope, or back to the
-statements just before it. It differs in lists. There "no A, B or C" negates all three and "no A with B" the first only;
-"no A, B" and "no A and B" can be read either way, and are marked.
+The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001) with the temporality and the termination of
+ConText (Harkema et al., J Biomed Inform 42:839, 2009): a trigger reaches forwards to the end of its scope, or back to
+the statements just before it. It differs in lists. There "no A, B or C" negates all three and "no A with B" the first
+only; "no A, B" and "no A and B" can be read either way, and are marked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tasks.conditions.reading.phrases import SILENT, Phrase
-from tasks.conditions.reading.triggers import PAST, STAGES
+from tasks.conditions.reading.triggers import HALF_CERTAIN, PAST, STAGES
 
 NEGATIONS: Final = ("no", "without")
 EITHER_WAY: Final = ("absent", "affirm", "possible")
@@ -30,6 +30,7 @@ class Mention:
     Attributes:
         phrase: where it stands.
         status: asked, possible, excluded or history.
+        likely: of a possible one, whether it is more than possible.
         stage: stage of the infarction, as PTB-XL codes it, or "".
         ambiguous: it can be read the other way round too.
         exception: it is what a sentence makes an exception of.
@@ -38,6 +39,7 @@ class Mention:
 
     phrase: Phrase
     status: str = "asked"
+    likely: bool = False
     stage: str = ""
     ambiguous: bool = False
     exception: bool = False
@@ -90,7 +92,7 @@ class Sentence:
         elif kind == "relation" and self.scope.kind in NEGATIONS and not self.joins:
             self.joins |= {"or"} if self.scope.mentions else set()
         elif kind in (*EITHER_WAY, "relation"):
-            self._either_way(at, Phrase("possible", phrase.start, phrase.end) if kind == "relation" else phrase)
+            self._either_way(at, replace(phrase, kind="possible") if kind == "relation" else phrase)
         elif kind in ("history", "except"):
             self._open(Scope(kind, phrase))
         elif kind == "in the past":
@@ -164,7 +166,7 @@ class Sentence:
         elif follows and not (precedes and phrase.kind == "absent"):
             self._open(Scope({"absent": "without"}.get(phrase.kind, phrase.kind), phrase))
         elif reaches_back:
-            self._back({"absent": "excluded", "affirm": "asked", "possible": "possible"}[phrase.kind])
+            self._back({"absent": "excluded", "affirm": "asked", "possible": "possible"}[phrase.kind], _likely(phrase))
         elif phrase.kind != "affirm":
             self._open(Scope({"absent": "without"}.get(phrase.kind, phrase.kind), phrase))
 
@@ -176,9 +178,9 @@ class Sentence:
             later = later[1:]
         return before, later[0] if later else None
 
-    def _back(self, status: str) -> None:
+    def _back(self, status: str, likely: bool = False) -> None:
         """Apply a trigger to the last mention and to what "and" or "or" joins with it."""
-        reached = 0
+        reached, joins = 0, frozenset[str]()
         for mention in reversed(self.mentions):
             concept = mention.phrase.concept
             if reached > 1 and not (concept and set(concept.asks) <= ORDINARY) and "comma" in joins:
@@ -193,7 +195,7 @@ class Sentence:
             elif status == "excluded" and mention.status == "excluded":
                 mention.ambiguous = True
             elif mention.status != "excluded":
-                mention.status = status
+                mention.status, mention.likely = status, likely
                 if status == "excluded":
                     mention.ambiguous = False
             joins, reached = mention.joins, reached + 1
@@ -222,6 +224,7 @@ class Sentence:
                 self._list(mention, joins)
         elif scope.kind in ("possible", "history"):
             mention.status = scope.kind
+            mention.likely = scope.trigger is not None and _likely(scope.trigger)
         if {"or", "versus"} & joins and self.mentions and "end" not in joins and not self._both_excluded(mention):
             mention.ambiguous = True
         scope.mentions.append(mention)
@@ -240,6 +243,15 @@ class Sentence:
             scope.pending.append(mention)
 
 
+def _likely(phrase: Phrase) -> bool:
+    return bool(HALF_CERTAIN & set(phrase.words))
+
+
 def _infarction(phrase: Phrase) -> bool:
     concept = phrase.concept
-    return concept is not None and any(code.endswith(INFARCTION) for code in (*concept.asks, *concept.excludes))
+    return concept is not None and any(is_infarction(code) for code in (*concept.asks, *concept.excludes))
+
+
+def is_infarction(code: str) -> bool:
+    """Whether a statement is an infarction, as those that end so are: IMI, ASMI …"""
+    return code.endswith(INFARCTION)

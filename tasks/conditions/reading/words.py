@@ -17,7 +17,9 @@ class Word:
     end: int
 
 
-_WORD: Final = re.compile(r"w/o\b|w/|r/o\b|s/p\b|c/w\b|h/o\b|\+/-|±|\d+:\d+|\d+(?:\.\d+)?(?!\w)|[a-z0-9]+(?:['’][a-z]+)?|[^\s\w\"'“”‘*_~≈-]|\w+")
+_WORD: Final = re.compile(
+    r"w/o\b|w/|r/o\b|s/p\b|c/w\b|h/o\b|\+/-|±|\d+:\d+|\d+(?:\.\d+)?(?!\w)|[a-z0-9]+(?:['’][a-z]+)?|[^\s\w\"'“”‘*_~≈-]|\w+"
+)
 _MARK: Final = re.compile(r"\(s\)(?!\w)|\s[-–—]+\s|[,;.!?\n()/&+@:=]|(?<=\d)\s?°")
 _SHORTHAND: Final = {
     "w/o": ["without"],
@@ -46,8 +48,11 @@ _KEPT: Final = {"ves", "sves", "sinus", "denies", "does", "unless"}
 
 
 def words_of(text: str) -> list[Word]:
-    """The words and marks of a text. Articles and forms of "to be" are left out; "isn't" is two words; "." stands for all ends of sentences,
-    "-" for a dash between spaces."""
+    """The words and marks of a text.
+
+    Articles and forms of "to be" are left out; "isn't" is two words; "." stands for all ends of sentences, "-" for a
+    dash between spaces.
+    """
     lower = re.sub(r"\ba[ -]?fib\b", lambda found: found[0].replace(" ", "-"), text.lower().replace("’", "'"))
     words, at = [], 0
     while at < len(lower):
@@ -109,14 +114,22 @@ def corrected(word: str, known: Collection[str]) -> str | None:
     allowed = 1 if len(word) < 9 else 2
     near: dict[int, set[str]] = {}
     for one in known:
-        if len(one) >= 4 and one[0] == word[0] and abs(len(one) - len(word)) <= allowed and (mistakes := distance(word, one)) <= allowed:
+        if (
+            len(one) >= 4
+            and one[0] == word[0]
+            and abs(len(one) - len(word)) <= allowed
+            and (mistakes := distance(word, one)) <= allowed
+        ):
             near.setdefault(mistakes, set()).add(one)
     best = near[min(near)] if near else set()
     return best.pop() if len(best) == 1 else None
 
 
 def distance(one: str, other: str) -> int:
-    """Letters to insert, delete, replace or swap with a neighbour (optimal string alignment; Damerau, CACM 7:171, 1964)."""
+    """Letters to insert, delete, replace or swap with a neighbour.
+
+    Optimal string alignment (Damerau, Communications of the ACM 7:171, 1964).
+    """
     rows = [list(range(len(other) + 1))]
     for i, a in enumerate(one, start=1):
         row = [i]
