@@ -105,7 +105,7 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "coded_views",
                 pa.list_(CODED_VIEW),
-                "What else the source codes of the ECG, by view: axis, infarction_stage, extra_beats and pacemaker in PTB-XL",
+                "What else the source codes, by view; of PTB-XL axis, infarction_stage, extra_beats and pacemaker",
             ),
             column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
         ],
@@ -128,7 +128,7 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "condition",
                 pa.string(),
-                "All statements asked for in words, separated by '; '; to find one: shows(condition, 'sinus rhythm')",
+                "All that is asked for in words, separated by '; '; to find one: shows(condition, 'sinus rhythm')",
                 nullable=False,
             ),
             column(
@@ -151,7 +151,8 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "superclasses",
                 pa.list_(pa.string()),
-                "Diagnostic superclasses of those statements: every one that training recordings of the condition have",
+                "Diagnostic superclasses asked for: all that the training recordings of the condition have; of one "
+                "without a statement nothing more was asked for",
             ),
             column(
                 "given_up",
@@ -161,7 +162,9 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             ),
             column("heart_axis", pa.string(), "Heart axis asked for, an SCP-ECG code such as LAD"),
             column("infarction_stage", pa.string(), "Infarction stage asked for"),
-            column("extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"),
+            column(
+                "extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"
+            ),
             column("pacemaker", pa.bool_(), "True where an ECG with a pacemaker was asked for"),
             column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "Sex asked for: female or male"),

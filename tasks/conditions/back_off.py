@@ -6,20 +6,28 @@ patients are too few,
 
 1. likelihoods, heart axis, infarction stage, extra beats and pacemaker go first,
 2. then the age band, then the sex (the age comes back where only the sex is in the way),
-3. then statements, as few as possible: forms before diagnoses and before statements that decide on the rhythm, of as
-   many the most common ones, which say least, never one that is the last of its superclass.
+3. then statements, the least informative first: of the sets of statements that enough patients share, the one with
+   the most information Σ log(n / n_s) is kept, n_s of n recordings having the statement s. So sinus rhythm goes first,
+   and a rare statement stays where it can. A superclass none of whose statements is left is asked for itself
+   ("myocardial infarction").
 
-A recording whose last statement of a superclass too few patients share fits no group.
+A recording fits no group only where too few patients share its set of superclasses, or it has none and no statement
+that enough patients share.
+
+On the training folds of PTB-XL with 10 patients a group, keeping as many statements as possible, or diagnoses and
+rhythms before forms, leaves too few groups that hold a rare form: INVT is then asked for 0.73 or 0.64 times as often as
+it is there, here 0.98 times. Without superclasses that are asked for themselves, 634 of 14,962 recordings would fit no
+group, with them 7.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from itertools import combinations
 from math import log
 from typing import Final
 
-from tasks.conditions.condition import RHYTHM_STATEMENTS, StatementFacts, superclasses_of
+from tasks.conditions.condition import StatementFacts, superclasses_of
 from tasks.conditions.patient_groups import (
     AGE,
     LIKELIHOOD,
@@ -91,24 +99,24 @@ class BackOff:
 
     def _statements(self, own: frozenset[str]) -> frozenset[str] | None:
         """The statements of a recording that enough patients share who have its superclasses."""
-        superclasses = superclasses_of(own, self.statement_facts)
+        superclasses = "+".join(superclasses_of(own, self.statement_facts))
         known = sorted(own & self.people.frequency.keys(), key=lambda code: (-self.people.frequency[code], code))
-        fits = self.people.holders([(SUPERCLASSES_TRAIT, "+".join(superclasses))])
-        best: tuple[tuple[float, ...], frozenset[str]] | None = None
+        fits = self.people.holders([(SUPERCLASSES_TRAIT, superclasses)])
+        if not self.people.at_least(fits, self.min_patients):
+            return None
+        # Nothing but superclasses may be asked for, but not nothing at all.
+        most, best = 0.0, frozenset[str]() if superclasses else None
         for count in range(min(len(known), MOST_STATEMENTS), 0, -1):
             for some in combinations(known[:MOST_STATEMENTS], count):
-                worth = self._worth(some)
-                if best is not None and worth <= best[0]:
+                information = self._information(some)
+                if information <= most:
                     continue
-                if superclasses_of(some, self.statement_facts) != superclasses:
-                    continue
-                if self.people.at_least(
-                    self.people.holders([(STATEMENT, code) for code in some], fits), self.min_patients
-                ):
-                    best = worth, frozenset(some)
-        return None if best is None else best[1]
+                among = self.people.holders([(STATEMENT, code) for code in some], fits)
+                if self.people.at_least(among, self.min_patients):
+                    most, best = information, frozenset(some)
+        return best
 
-    def _worth(self, statements: Collection[str]) -> tuple[float, ...]:
-        """How good it is to keep statements, as far as it can be had."""
-        deciding = sum(self.kind(code) == "diagnosis" or code in RHYTHM_STATEMENTS for code in statements)
-        return deciding, len(statements), -sum(log(self.people.frequency[code]) for code in statements)
+    def _information(self, statements: Iterable[str]) -> float:
+        recordings = len(self.people.traits)
+        # Every statement says something, also one that every recording has.
+        return sum(log((recordings + 1) / self.people.frequency[code]) for code in statements)

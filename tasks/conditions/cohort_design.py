@@ -2,15 +2,19 @@
 
 A group is a combination of traits (`tasks.conditions.patient_groups`) and is asked for only if at least `min_patients`
 training patients share it: all its statements, its sex, their age in its band, its coded views, and no diagnostic
-superclass beside those of its statements. A recording whose own traits too few patients share backs off to fewer
-(`tasks.conditions.back_off`), and never gives up a superclass, so that a label is complete: no ECG of a group's
-training recordings has a superclass that the label denies. Recordings that fit no group are left out and counted; the
-groups of the same superclasses are asked for in their place. Groups that ask for a statement are asked for as often as
-the statement is there (`tasks.conditions.label_weights`). So no combination that singles out a few patients is ever
+superclass beside those asked for. A recording whose own traits too few patients share backs off to fewer
+(`tasks.conditions.back_off`), and never gives up a superclass, so that a label is complete: no training recording of a
+group has a superclass that the label denies. Recordings that fit no group are left out and counted; groups of the same
+superclasses, where there are any, are asked for in their place. Groups that ask for a statement are asked for as often
+as the statement is there (`tasks.conditions.label_weights`). So no combination that singles out a few patients is ever
 asked for. Heart rates are drawn from the law of a group (`tasks.conditions.heart_rate_law`) and ages from its band,
 never copied from a patient, and the report is written from the condition.
 
-Measured on the training folds of PTB-XL (14,962 recordings), with 10 patients a group: MEASURED
+Measured on the training folds of PTB-XL (14,962 recordings; `python -m benchmarks.labels`), with 5 and 10 patients a
+group: 5 and 7 recordings are left out, no superclass of the others is lost, 22.7 % have several superclasses and are
+asked for as often, and of 71 statements all but 4 and 13, the rarest, are asked for, the others with at least 30
+recordings 0.98 to 1.02 times as often as they are there, but BIGU (0.41) and RAO/RAE (0.69) with 10 patients. The price
+is the age, which 70 and 58 % of the rows have, and the sex, which 84 and 79 % have.
 
 The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger
 cohort begins with the rows of a smaller one, and neither workers nor batches nor pseudonyms change them.
@@ -20,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -34,17 +39,18 @@ from tasks.conditions.condition import (
     StatementFacts,
     conditions_of,
     rhythm_of,
-    superclasses_of,
 )
 from tasks.conditions.heart_rate_law import HeartRateLaw, heart_rate_law
 from tasks.conditions.label_weights import calibrated
 from tasks.conditions.patient_groups import (
     AGE,
+    STATEMENT,
     SUPERCLASSES_TRAIT,
     PatientGroups,
     Traits,
     condition_with,
     statements_of,
+    superclasses_in,
     traits_of,
 )
 from tasks.knowledge.demographics import AGE_BANDS
@@ -207,9 +213,7 @@ def design_cohort(training: pa.Table, settings: CohortSettings, statement_facts:
                 recordings=recordings[traits],
                 weight=weight,
                 given_up=tuple(
-                    kind
-                    for kind, count in sorted(given_up[traits].items())
-                    if count > MENTIONED * recordings[traits]
+                    kind for kind, count in sorted(given_up[traits].items()) if count > MENTIONED * recordings[traits]
                 ),
                 heart_rates=heart_rate_law(rates[members], people.patient[members], settings.min_patients),
             )
@@ -242,12 +246,11 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
             continue
         backed_off += count * (kept != own)
         kinds.update(dict.fromkeys(back_off.given_up(own, kept), count))
-        classes = superclasses_of(statements_of(own), facts)
-        label = superclasses_of(statements_of(kept), facts)
+        classes, label = (condition_with(one, None, None, facts).all_superclasses(facts) for one in (own, kept))
         held.update(dict.fromkeys(classes, count))
         lost.update(dict.fromkeys(set(classes) - set(label), count))
-    real = [statements_of(traits) for traits in people.traits]
-    asked = [(group.statements, group.weight) for group in groups]
+    real = [(traits, 1.0) for traits in people.traits]
+    asked = [(group.traits, group.weight) for group in groups]
     return DesignFacts(
         groups=len(groups),
         training_recordings=len(real),
@@ -256,20 +259,20 @@ def _facts(people: PatientGroups, back_off: BackOff, groups: list[Group]) -> Des
         left_out=left_out,
         given_up=dict(sorted(kinds.items())),
         lost_positives={name: lost[name] / count for name, count in sorted(held.items())},
-        several_superclasses=_compare(
-            [(len(superclasses_of(codes, facts)) > 1, 1.0) for codes in real],
-            [(len(superclasses_of(codes, facts)) > 1, weight) for codes, weight in asked],
-        ),
-        statements={
-            code: _compare([(code in codes, 1.0) for codes in real], [(code in codes, weight) for codes, weight in asked])
-            for code in sorted(people.frequency)
-        },
+        several_superclasses=_compare(real, asked, lambda traits: len(superclasses_in(traits)) > 1),
+        statements={code: _compare(real, asked, _stating(code)) for code in sorted(people.frequency)},
     )
 
 
-def _compare(real: list[tuple[bool, float]], asked: list[tuple[bool, float]]) -> Prevalence:
+def _stating(code: str) -> Callable[[Traits], bool]:
+    return lambda traits: (STATEMENT, code) in traits
+
+
+def _compare(
+    real: list[tuple[Traits, float]], asked: list[tuple[Traits, float]], shown: Callable[[Traits], bool]
+) -> Prevalence:
     shares = []
     for rows in (real, asked):
         total = sum(weight for _, weight in rows)
-        shares.append(sum(weight for shown, weight in rows if shown) / total if total else 0.0)
+        shares.append(sum(weight for traits, weight in rows if shown(traits)) / total if total else 0.0)
     return Prevalence(real=shares[0], asked=shares[1])

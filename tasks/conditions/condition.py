@@ -1,9 +1,9 @@
 """The condition of an ECG: what a training recording shows, and what a request for a synthetic one asks for.
 
-The text of a condition is always English written from its SCP-ECG statements and coded views (`Condition.written`), in
-training as in generation. A recording's report is never used: it may name people, places and dates, and in PTB-XL it is
-largely German, which the English embedding model does not understand. Nor are a request's own words: the model is blind
-to their negations.
+The text of a condition is always English written from its SCP-ECG statements, their likelihoods and coded views
+(`Condition.written`), in training as in generation. A recording's report is never used: it may name people, places and
+dates, and in PTB-XL it is largely German, which the English embedding model does not understand. Nor are a request's
+own words: the model is blind to their negations.
 """
 
 from __future__ import annotations
@@ -55,6 +55,18 @@ PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
 
 
+SUPERCLASS_WORDS: Final = {
+    "NORM": "normal ECG",
+    "MI": "myocardial infarction",
+    "STTC": "ST/T change",
+    "CD": "conduction disturbance",
+    "HYP": "hypertrophy",
+}
+"""Superclass to the words that ask for it where no statement does."""
+COHORT_VIEWS: Final = ("heart_axis", "infarction_stage", "extra_beats", "pacemaker")
+"""Coded views that cohorts hold in a column each."""
+
+
 @dataclass(frozen=True)
 class Condition:
     """What an ECG is to show. Anything may be missing.
@@ -67,6 +79,7 @@ class Condition:
         heart_rate_bpm: heart rate in beats per minute.
         likelihoods: of each statement, in percent, None where unknown; empty where all are.
         heart_axis, infarction_stage, extra_beats, pacemaker: as in `tasks.conditions.coded_views.CodedViews`.
+        superclasses: diagnostic superclasses asked for beside those of the statements.
     """
 
     text: str
@@ -79,6 +92,12 @@ class Condition:
     infarction_stage: str | None = None
     extra_beats: str | None = None
     pacemaker: bool | None = None
+    superclasses: tuple[str, ...] = ()
+
+    def all_superclasses(self, statement_facts: StatementFacts) -> list[str]:
+        """Every diagnostic superclass asked for, in the order of `SUPERCLASSES`."""
+        held = {*self.superclasses, *superclasses_of(self.statements, statement_facts)}
+        return [name for name in SUPERCLASSES if name in held]
 
     def phrases(self, statement_facts: StatementFacts) -> list[str]:
         """Everything but age, sex and heart rate in words, most important first."""
@@ -88,7 +107,7 @@ class Condition:
             for code in by_importance(self.statements, statement_facts)
         ]
         views = CodedViews(self.heart_axis, self.infarction_stage, self.extra_beats, self.pacemaker)
-        return stated + views.words()
+        return [SUPERCLASS_WORDS[name] for name in self.superclasses] + stated + views.words()
 
     def written(self, statement_facts: StatementFacts) -> Condition:
         """This condition with the text that its other fields say.
@@ -129,6 +148,24 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
     return conditions
 
 
+def conditions_asked(cohort: pa.Table, statement_facts: StatementFacts) -> list[Condition]:
+    """The condition that each row of `cohorts` was generated for, without its text, in row order."""
+    names = ["statements", "superclasses", "age_years", "sex", "target_heart_rate_bpm", "likelihoods", *COHORT_VIEWS]
+    return [
+        Condition(
+            text="",
+            statements=tuple(row["statements"] or ()),
+            age_years=row["age_years"],
+            sex=row["sex"],
+            heart_rate_bpm=row["target_heart_rate_bpm"],
+            likelihoods=tuple(row["likelihoods"] or ()),
+            **{name: row[name] for name in COHORT_VIEWS},
+            superclasses=without_statement(row["superclasses"] or (), row["statements"] or (), statement_facts),
+        )
+        for row in cohort.select(names).to_pylist()
+    ]
+
+
 def by_importance(codes: Sequence[str], statement_facts: StatementFacts) -> tuple[str, ...]:
     """Statements with diagnoses first, then rhythms, then forms; otherwise in the order given, without repeats."""
 
@@ -143,6 +180,14 @@ def superclasses_of(statements: Iterable[str], statement_facts: StatementFacts) 
     """Diagnostic superclasses of statements, without repeats, in the order of `SUPERCLASSES`."""
     held = {statement_facts.get(code, {}).get("superclass") for code in statements}
     return [name for name in SUPERCLASSES if name in held]
+
+
+def without_statement(
+    superclasses: Iterable[str], statements: Iterable[str], statement_facts: StatementFacts
+) -> tuple[str, ...]:
+    """Of superclasses, those that no statement has."""
+    stated = superclasses_of(statements, statement_facts)
+    return tuple(name for name in superclasses if name not in stated)
 
 
 def describe(code: str, statement_facts: StatementFacts) -> str:

@@ -40,7 +40,9 @@ def calibrated(
         (groups,) weights; those of one set of superclasses sum to its recordings.
     """
     of_set = {
-        name: np.flatnonzero([one == name for one in superclasses]) for name in superclass_counts if name in superclasses
+        name: np.flatnonzero([one == name for one in superclasses])
+        for name in superclass_counts
+        if name in superclasses
     }
     holding = {code: np.array([code in one for one in statements], bool) for code in statement_counts}
     # Of a statement, recordings whose superclasses no group has cannot be asked for; few, so that counts may stay.

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from tasks.conditions.coded_views import LIKELY_PERCENT, certainty
-from tasks.conditions.condition import SEX_NUMBER, Condition, StatementFacts, by_importance, superclasses_of
+from tasks.conditions.condition import SEX_NUMBER, Condition, StatementFacts, by_importance, without_statement
 from tasks.knowledge.demographics import age_band
 
 Trait = tuple[str, str]
@@ -34,7 +34,7 @@ VIEWS: Final = {
 
 def traits_of(condition: Condition, statement_facts: StatementFacts) -> Traits:
     """The traits of a condition; its heart rate is none, since cohorts draw it from a law of the group."""
-    found = {(SUPERCLASSES_TRAIT, "+".join(superclasses_of(condition.statements, statement_facts)))}
+    found = {(SUPERCLASSES_TRAIT, "+".join(condition.all_superclasses(statement_facts)))}
     found |= {(STATEMENT, code) for code in condition.statements}
     if condition.sex in SEX_NUMBER:
         found.add((SEX, condition.sex))
@@ -69,12 +69,18 @@ def condition_with(
         infarction_stage=value.get("infarction stage"),
         extra_beats=value.get("extra beats"),
         pacemaker=True if "pacemaker" in value else None,
+        superclasses=without_statement(superclasses_in(traits), codes, statement_facts),
     ).written(statement_facts)
 
 
 def statements_of(traits: Traits) -> frozenset[str]:
     """The statements among traits."""
     return frozenset(value for kind, value in traits if kind == STATEMENT)
+
+
+def superclasses_in(traits: Traits) -> list[str]:
+    """The superclasses among traits."""
+    return [name for kind, value in traits if kind == SUPERCLASSES_TRAIT for name in value.split("+") if name]
 
 
 class PatientGroups:
@@ -91,9 +97,7 @@ class PatientGroups:
         frequency: statement to the number of recordings that have it.
     """
 
-    def __init__(
-        self, conditions: Sequence[Condition], patients: np.ndarray, statement_facts: StatementFacts
-    ) -> None:
+    def __init__(self, conditions: Sequence[Condition], patients: np.ndarray, statement_facts: StatementFacts) -> None:
         self.traits = [traits_of(one, statement_facts) for one in conditions]
         self.patient = np.unique(patients, return_inverse=True)[1]
         # A bit per recording: sets of recordings meet in one operation on whole numbers of any length.

@@ -13,7 +13,7 @@ from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import einthoven_residual, to_twelve_leads
-from tasks.conditions.condition import Condition, StatementFacts, describe, superclasses_of
+from tasks.conditions.condition import SUPERCLASS_WORDS, Condition, StatementFacts, describe
 from tasks.conditions.patient_groups import VIEWS
 from warehouse import schema
 from warehouse.storage.waveforms import from_lead_columns, to_lead_columns, to_measured_columns, to_r_peak_column
@@ -50,11 +50,11 @@ def cohort_table(
         "row_seed": seeds,
         "model_id": [model_id] * len(numbers),
         "simulated_source": [simulated] * len(numbers),
-        "condition": ["; ".join(describe(code, statement_facts) for code in one.statements) for one in conditions],
+        "condition": ["; ".join(_in_words(one, statement_facts)) for one in conditions],
         "text": [one.text for one in conditions],
         "statements": [list(one.statements) for one in conditions],
         "likelihoods": [list(one.likelihoods or [None] * len(one.statements)) for one in conditions],
-        "superclasses": [superclasses_of(one.statements, statement_facts) for one in conditions],
+        "superclasses": [one.all_superclasses(statement_facts) for one in conditions],
         "given_up": [list(kinds) for kinds in given_up],
         **{name: [getattr(one, name) for one in conditions] for name in VIEWS.values()},
         "age_years": [one.age_years for one in conditions],
@@ -67,6 +67,11 @@ def cohort_table(
         **leads,
     }
     return pa.table(columns, schema=schema.cohorts(signal_mv.shape[2], rate_hz))
+
+
+def _in_words(condition: Condition, statement_facts: StatementFacts) -> list[str]:
+    stated = [describe(code, statement_facts) for code in condition.statements]
+    return [SUPERCLASS_WORDS[name] for name in condition.superclasses] + stated
 
 
 def part_note(table: pa.Table) -> dict[str, Any]:

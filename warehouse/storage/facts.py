@@ -93,9 +93,11 @@ class DesignFacts(BaseModel):
     backed_off: int = Field(description="Training recordings whose group gave up part of their description.")
     backed_off_share: float
     left_out: int = Field(
-        description="Training recordings that fit no group; groups of the same superclasses are asked for in their place."
+        description="Training recordings that fit no group; others of the same superclasses are asked for instead."
     )
-    given_up: dict[str, int] = Field(description="Kind of what was given up to the training recordings that gave it up.")
+    given_up: dict[str, int] = Field(
+        description="Kind of what was given up to the training recordings that gave it up."
+    )
     lost_positives: dict[str, float] = Field(
         description="Superclass to the share of its training recordings whose group's label lacks it."
     )
