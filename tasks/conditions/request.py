@@ -22,6 +22,8 @@ from warehouse.errors import EinthovenError
 EXAMPLES: Final = "'atrial fibrillation at 120 bpm', '72-year-old woman with LBBB', 'LVH without ST depression'"
 AGES: Final = (0, 120)
 RATE_BPM: Final = (20, 300)
+LONGEST: Final = 500
+"""Characters of a request."""
 NEAREST: Final = 3
 """Names that a refusal suggests."""
 LIKE: Final = 0.6
@@ -118,6 +120,8 @@ def understand(
         raise ConditionError(
             "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
         )
+    if len(text) > LONGEST:
+        raise ConditionError(f"the text of the request has {len(text)} characters; say it in at most {LONGEST}")
     reading = reader.read(text)
     if reading.empty:
         raise NotUnderstoodError(f"not understood: '{text.strip()}' says nothing of an ECG; ask e.g. {EXAMPLES}")
@@ -173,9 +177,11 @@ def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
 
 
 def _refused(refusal: Refusal, statement_facts: StatementFacts) -> str:
+    if refusal.known and refusal.hint:
+        return f"cannot be asked for: '{refusal.words}'; {refusal.hint}"
     if refusal.known:
-        hint = refusal.hint or _nearest(refusal.words, statement_facts)
-        return f"cannot be asked for: '{refusal.words}' is no statement of the recordings; {hint}"
+        nearest = _nearest(refusal.words, statement_facts)
+        return f"cannot be asked for: '{refusal.words}' is no statement of the recordings; {nearest}"
     return f"not understood: '{refusal.words}'; {_nearest(refusal.words, statement_facts)}"
 
 

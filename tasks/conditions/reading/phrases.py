@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -101,8 +102,7 @@ class Phrases:
             before = next((one for one in reversed(phrases[:at]) if one.kind not in (*SILENT, "comma")), None)
             if (
                 phrase.kind == "unknown"
-                and phrase.words[0].isdigit()
-                and 20 <= int(phrase.words[0]) <= 400
+                and re.fullmatch(r"[2-9]\d|[1-3]\d\d", phrase.words[0], re.ASCII)
                 and before is not None
                 and before.concept is not None
                 and before.concept.paces

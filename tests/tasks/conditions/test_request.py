@@ -35,6 +35,7 @@ def test_options_and_words_make_one_condition() -> None:
         ({"rate": 0}, "heart rate 0 is not between 20 and 300"),
         ({"rate": 250}, "a heart rate of 250 bpm and .*30 to 220 bpm"),
         ({"text": "  "}, "the text of the request is empty"),
+        ({"text": "AF " * 200}, "600 characters; say it in at most 500"),
         ({"text": "..."}, "says nothing of an ECG"),
         ({"text": "acute inferior infarction, old anterior infarction"}, "one infarction stage"),
     ],
@@ -108,9 +109,7 @@ def test_every_written_condition_reads_back() -> None:
 
 def test_statements_that_the_model_does_not_know_are_refused() -> None:
     known = {code: FACTS[code] for code in ("SR", "NORM", "AFIB")}
-    with pytest.raises(
-        ConditionError, match="'LBBB' is no statement of the recordings; the model's recordings do not hold it"
-    ):
+    with pytest.raises(ConditionError, match="'LBBB'; the model's recordings do not hold it"):
         understand("AF with LBBB", None, None, None, StatementReader(known), known)
     assert understand("AF without LBBB", None, None, None, StatementReader(known), known).condition.statements == (
         "AFIB",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tasks.conditions.reading.numbers import Rate
 from tasks.conditions.reading.reader import StatementReader
 from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
+from tasks.knowledge.vocabulary import Concept, vocabulary
 from tests.tasks.conditions.request_tables import ANSWER, FACTS, REFUSALS, REQUESTS, statements
 
 READER = StatementReader(FACTS)
@@ -85,3 +88,55 @@ def test_no_name_of_a_statement_is_asked_for_by_its_negation(form: str) -> None:
             assert code not in {*request.reading.asked, *request.reading.probable, *request.condition.statements}, name
             excluded += code in request.reading.excluded
     assert excluded > len(FACTS)
+
+
+SENTENCES = (
+    "{+}, no {-}",
+    "{+} without {-}",
+    "no {-} but {+}",
+    "no {-}, no {-}, {+}",
+    "{+} with {+}, no {-}",
+    "{-} is absent, {+} is present",
+    "neither {-} nor {-}, but {+}",
+    "no evidence of {-}; {+}",
+    "possible {+}, no {-}",
+    "no longer {-}, now {+}",
+    "{+} (no {-})",
+    "{-}: absent; {+}: present",
+    "{-} ruled out, {+} suspected",
+    "without {-} and {-}, but with {+}",
+    "not without {+}, no {-}",
+    "{+} rather than {-}; also {+}",
+    "{+} suggestive of {+}, no {-}",
+    "72F with {+}; denies {-}; {+}",
+)
+"""A statement that is asked for at each plus, one that is excluded at each minus."""
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_whatever_the_statements_a_sentence_never_turns_one_of_them_round(sentence: str) -> None:
+    rng = random.Random(sentence)
+    concepts = {one.asks: one for _, one in vocabulary().wordings if one.asks and one.excludes and not one.otherwise}
+    followed = 0
+    for _ in range(25):
+        wanted: list[Concept] = []
+        unwanted: list[Concept] = []
+        text, taken = sentence, set[str]()
+        for sign in re.findall(r"\{([+-])\}", sentence):
+            free = [one for one in concepts.values() if not {"NORM", *taken} & {*one.asks, *one.excludes}]
+            concept = rng.choice(free)
+            taken |= {*concept.asks, *concept.excludes}
+            text = text.replace(f"{{{sign}}}", concept.name, 1)
+            (wanted if sign == "+" else unwanted).append(concept)
+        try:
+            request = understand(text, None, None, None, READER, FACTS)
+        except ConditionError:
+            continue
+        followed += 1
+        shown = {*request.reading.asked, *request.reading.probable}
+        for concept in wanted:
+            kept = set(concept.asks) <= shown or (concept.with_rhythm and request.reading.rates)
+            assert kept and not set(concept.asks) & set(request.reading.excluded), text
+        for concept in unwanted:
+            assert not set(concept.asks) & {*shown, *request.condition.statements}, text
+    assert followed >= 15, "most sentences are followed"
