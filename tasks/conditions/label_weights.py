@@ -4,7 +4,7 @@ A recording that gives up a statement stands in a group whose label lacks it, so
 would show rare statements too seldom. Weights are therefore calibrated (raking; Deming and Stephan, Annals of
 Mathematical Statistics 11:427, 1940; Deville and Särndal, JASA 87:376, 1992): groups of the same superclasses get the
 share that recordings of these superclasses have, and those that ask for a statement together the share of that
-statement, as far as no group's weight changes by more than a factor of `MOST`.
+statement, as far as no group's weight changes by more than a factor of `MOST` against others of its superclasses.
 """
 
 from __future__ import annotations
