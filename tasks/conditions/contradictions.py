@@ -24,7 +24,7 @@ EXCLUSIVE: Final[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = (
     (("LAFB",), ("LPFB",)),
     (("LVOLT",), ("HVOLT", "VCLVH")),
 )
-"""Statements that one ECG of ten seconds does not show together. No pair holds more than 4 recordings of PTB-XL's folds
+"""Statements that one ECG of ten seconds does not show together. No pair holds more than 5 recordings of PTB-XL's folds
 1 to 8."""
 AXIS_OF_FASCICULAR_BLOCK: Final = {"LAFB": ("RAD", "ARAD"), "LPFB": ("LAD", "ALAD")}
 SINUS_RATES: Final = Rate(30, 220)

@@ -138,7 +138,7 @@ def understand(
         age_years=None if age is None else min(age, OLDEST_AGE),
         sex=sex,
         heart_rate_bpm=_heart_rate(rate, statements, statement_facts),
-        likelihoods=tuple(_likelihood(code, reading) for code in ordered) if reading.probable else (),
+        likelihoods=tuple(_likelihood(code, reading) for code in ordered),
         heart_axis=reading.axes[0] if reading.axes else None,
         infarction_stage=next((one for one in reading.stages.values() if one in INFARCTION_STAGES), None),
         # Where PTB-XL states ventricular extra beats, it nearly always codes them too; others it rarely codes.
