@@ -71,7 +71,7 @@ class UnderstoodRequest:
             f"{condition.heart_rate_bpm:.0f} bpm" if condition.heart_rate_bpm is not None else "",
             f"{condition.age_years:g} years" if condition.age_years is not None else "",
             condition.sex or "",
-            *(HEART_AXES[axis] for axis in reading.axes),
+            HEART_AXES.get(condition.heart_axis or "", ""),
             *(
                 f"{code}: {INFARCTION_STAGES[stage]}"
                 for code, stage in reading.stages.items()
@@ -82,9 +82,8 @@ class UnderstoodRequest:
         said = {
             "asked": named(reading.asked) or "nothing by name",
             "probable": named(reading.probable),
-            "excluded": f"{', '.join(reading.excluded_names)} ({', '.join(reading.excluded)})"
-            if reading.excluded
-            else "",
+            "excluded": ", ".join(reading.excluded_names)
+            + (f" ({', '.join(reading.excluded)})" if reading.excluded else ""),
             "numbers": ", ".join(filter(None, numbers)),
             "added": f"{named(self.added)}: {why}" if self.added else "",
             "not drawn": ", ".join(
@@ -139,12 +138,19 @@ def understand(
         sex=sex,
         heart_rate_bpm=_heart_rate(rate, statements, statement_facts),
         likelihoods=tuple(_likelihood(code, reading) for code in ordered),
-        heart_axis=reading.axes[0] if reading.axes else None,
+        heart_axis=_axis(reading),
         infarction_stage=next((one for one in reading.stages.values() if one in INFARCTION_STAGES), None),
         # Where PTB-XL states ventricular extra beats, it nearly always codes them too; others it rarely codes.
         extra_beats="ventricular" if "PVC" in statements else None,
     )
     return UnderstoodRequest(reading, condition.written(statement_facts), added)
+
+
+def _axis(reading: Reading) -> str | None:
+    """The heart axis asked for; the normal one where only others are excluded."""
+    if reading.axes:
+        return reading.axes[0]
+    return "MID" if reading.not_axes and "MID" not in reading.not_axes else None
 
 
 def _likelihood(code: str, reading: Reading) -> float | None:
@@ -230,6 +236,8 @@ def _check_statements(reading: Reading, statement_facts: StatementFacts) -> None
             INFARCTION_STAGES.get(stage, "unknown") for stage in dict.fromkeys(reading.stages.values())
         )
         raise ContradictionError(f"contradictory: a condition has one infarction stage, not {named}; ask for one")
+    if "MID" in reading.not_axes and not reading.axes:
+        raise NotUnderstoodError("not understood: the heart axis is not to be normal, but where is it? Ask for it")
     if len(reading.axes) > 1 or set(reading.axes) & set(reading.not_axes):
         named = " and ".join(HEART_AXES[axis] for axis in (*reading.axes, *reading.not_axes))
         raise ContradictionError(f"contradictory: the heart axis is given as {named}; give one")

@@ -95,10 +95,11 @@ class Sentence:
             self._either_way(at, replace(phrase, kind="possible") if kind == "relation" else phrase)
         elif kind in ("history", "except"):
             self._open(Scope(kind, phrase))
-        elif kind == "in the past":
-            self._back("history")
-        elif kind == "doubt":
-            self._back("possible")
+        elif kind in ("in the past", "doubt"):
+            if self.mentions and "end" not in self.joins:
+                self._back("history" if kind == "in the past" else "possible")
+            else:
+                self.dangling.append(phrase)
         elif kind in STAGES:
             self._stage(at, phrase)
         elif kind == "end" or (kind == "but" and not self._excepts(phrase)):

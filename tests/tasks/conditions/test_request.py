@@ -91,6 +91,14 @@ def test_the_text_that_the_model_reads_is_written_from_what_was_understood() -> 
     assert "not drawn: 'frequent' (statements have no degrees)" in request.lines(FACTS)
 
 
+def test_an_axis_that_is_excluded_is_not_left_open() -> None:
+    request = ask("LVH, no left axis deviation")
+    assert request.condition.heart_axis == "MID"
+    assert request.lines(FACTS)[1:] == ["excluded: left axis", "numbers: normal heart axis"]
+    with pytest.raises(ConditionError, match="not to be normal"):
+        ask("LVH, no normal axis")
+
+
 def test_every_written_condition_reads_back() -> None:
     for code in FACTS:
         for likelihood in (None, 15.0, 50.0):
