@@ -24,6 +24,7 @@ from benchmarks.record import Check, arguments, publish
 from benchmarks.sampling import Trained, load_trained
 from flows.console import prepare_environment, quieten_console
 from flows.profiles import load_settings
+from models.evaluation.discriminators import FEWEST
 from models.evaluation.interval_distances import compared_intervals
 from models.evaluation.metrics import Estimate
 from tasks.conditions.cohort_design import group_conditions
@@ -34,6 +35,7 @@ from tasks.evaluation.rows.reconstruction import remeasured
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import EvaluationSettings, Settings
 from tasks.training.preparation.denoiser_inputs import GROUP_PATIENTS
+from warehouse.errors import EinthovenError
 
 ROWS, QUICK_ROWS = 1500, 300
 RECORDED = "recordings themselves"
@@ -93,6 +95,11 @@ def sets_to_compare(trained: Trained, rows: int, seed: int) -> tuple[EcgSet, Ecg
     real, train = (read_recordings(trained.store, trained.recordings, split) for split in ("validation", "train"))
     usable = np.flatnonzero([len(each) >= 2 for each in train.r_peaks_s])
     rng, count = np.random.default_rng(seed), min(rows, len(real), len(usable))
+    if count < FEWEST:
+        raise EinthovenError(
+            f"attribution needs {FEWEST} validation and {FEWEST} training recordings with two beats, got "
+            f"{len(real)} and {len(usable)}; ingest more"
+        )
     chosen = np.sort(rng.choice(usable, count, replace=False))
     return real.take(rng.choice(len(real), count, replace=False)), train.take(chosen), chosen
 

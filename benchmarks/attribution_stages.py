@@ -71,9 +71,7 @@ class DiffusionStages:
         """
         config = self.generator.config
         if not (config.simulated_ecg and config.levels):
-            raise EinthovenError(
-                "attribution needs a model with simulated ECGs and levels (training.diffusion.physics)"
-            )
+            raise EinthovenError("attribution needs a model with simulated ECGs and levels; train one with both")
         return [
             (RECONSTRUCTION, self._reconstructed),
             ("own guide and levels", lambda: self._with(own_levels=True, own_beat=True)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -37,11 +38,11 @@ def test_every_stage_draws_one_thing_more(words: list[str]) -> None:
     trained = load_trained(settings, words[4], 12)
     _, own, chosen = sets_to_compare(trained, 12, 1)
     made = {name: make() for name, make in chain(trained, own, chosen, settings).stages()}
-    assert list(made)[0] == RECONSTRUCTION and list(made)[-1] == COHORT and len(made) == 6
+    assert next(iter(made)) == RECONSTRUCTION and list(made)[-1] == COHORT and len(made) == 6
     for one in made.values():
         assert one.shape == own.signal.shape and np.isfinite(one).all()
     names = list(made)
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in itertools.pairwise(names):
         assert np.abs(made[before] - made[after]).max() > 1e-3, (before, after)
     again = dict(chain(trained, own, chosen, settings).stages())["drawn beat"]()
     assert np.array_equal(again, made["drawn beat"])
