@@ -162,7 +162,7 @@ _SUGGESTED = {
         "cohorts, unnest(statements) as shown(statement)",
         "statement",
     ),
-    "evaluate": ("aspect, metric, subject, value, low, high, reference", "evaluations", ""),
+    "evaluate": ("aspect, metric, subject, condition, value, low, high, reference", "evaluations", ""),
     "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
     "release": (
         "statement, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",

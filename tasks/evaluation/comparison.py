@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from models.evaluation.classifier import EcgClassifier, classify
 from tasks.cluster import connect
-from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
+from tasks.ecg_sets import EcgSet, LearningSplit, read_cohort, read_recordings, read_reported
 from tasks.evaluation.networks.alignment import (
     NothingToContrastError,
     load_alignment,
@@ -22,16 +22,18 @@ from tasks.evaluation.networks.classifier import (
     TrainedOn,
     classifier_job,
     finished,
+    left_out,
     load_classifier,
-    predict_real,
     reference_classifier,
 )
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
+from tasks.evaluation.rows.discriminators import BEATS, CONVOLUTIONAL, LINEAR, discriminator_rows
 from tasks.evaluation.rows.downstream import downstream_rows
-from tasks.evaluation.rows.fidelity import fidelity_rows
+from tasks.evaluation.rows.fidelity import FID, MEASURED, fidelity_rows
 from tasks.evaluation.rows.heart_rate import heart_rate_rows
+from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
 from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
@@ -43,10 +45,16 @@ from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
 SUMMARY = {
-    ("FID", "synthetic"): "fid",
-    ("discriminator AUC", "synthetic"): "discriminator_auc",
-    ("FID", "reconstruction"): "fid_reconstruction",
-    ("discriminator AUC", "reconstruction"): "discriminator_auc_reconstruction",
+    (FID, "synthetic"): "fid",
+    (FID, "two Gaussian samples"): "fid_floor",
+    (f"{FID}, floor-corrected, generated / real", "synthetic"): "fid_floor_corrected_ratio",
+    (f"{MEASURED}, floor-corrected, generated / real", "synthetic"): "measurement_distance_floor_corrected_ratio",
+    ("nearer to training than the nearest 1 % held out", "synthetic"): "near_training_share",
+    (LINEAR, "synthetic"): "discriminator_auc",
+    (CONVOLUTIONAL, "synthetic"): "convolutional_discriminator_auc",
+    (BEATS, "synthetic"): "median_beat_discriminator_auc",
+    (FID, "reconstruction"): "fid_reconstruction",
+    (LINEAR, "reconstruction"): "discriminator_auc_reconstruction",
     ("reconstruction MAE", "reconstruction"): "reconstruction_mae_mv",
     ("CLIP score", "synthetic"): "clip_score",
     ("rCLIP", "synthetic"): "rclip",
@@ -61,17 +69,24 @@ SUMMARY = {
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
 }
 """Metric and subject to its name in `EvaluationFacts`."""
+WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, "CLIP score")
+"""Metrics whose value on real recordings stands there too."""
 
 
 @dataclass(frozen=True)
 class Real:
-    """What ECGs are compared with: the recordings of each split and the classifier that learned from them."""
+    """What ECGs are compared with: real recordings, and the classifier that learned from those of the training split.
+
+    Attributes:
+        held_out: the split that the settings name; nothing was fitted to it.
+        validation: the split that choices are made on.
+    """
 
     reference: Reference
     facts: RecordingsFacts
     train: EcgSet
     validation: EcgSet
-    test: EcgSet
+    held_out: EcgSet
     classifier_reference: Reference
     classifier: EcgClassifier
 
@@ -90,27 +105,30 @@ def measure_cohort(
     job, synthetic = classifier_job(settings), read_cohort(store, cohort)
     of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
     # Started first: they train while the reference networks do, and while the rest is measured.
+    trained_on: tuple[TrainedOn, ...] = ("real", *(of_synthetic if len(synthetic.labelled) else ()))
     jobs = {
         kind: job.remote(settings, str(store.root), recordings, cohort, kind)
-        for kind in of_synthetic
-        if settings.downstream and len(synthetic.labelled)
+        for kind in trained_on
+        if settings.downstream
     }
-    if settings.downstream and not jobs:
+    if settings.downstream and len(jobs) == 1:
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     real = _read_real(store, settings, recordings, compute)
     aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
     rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
-        predictions = {"real": predict_real(real.classifier, real.validation, real.test, real.rate_hz)}
-        for trained_on, running in jobs.items():
-            predictions[trained_on] = finished(running, trained_on)["probabilities"]
-        rows += downstream_rows(real.validation, real.test, predictions, settings)
-    missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
-    if missing:
+        predictions: dict[str, dict[str, np.ndarray]] = {
+            kind: finished(running, kind)["probabilities"] for kind, running in jobs.items()
+        }
+        rows += downstream_rows(real.validation, real.held_out, predictions, settings)
+    without = [one for one in rows if one["value"] is None]
+    missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in without if one["condition"] is None]
+    if without:
         logger.warning(
-            "evaluate cohort: %d metrics cannot be had from so few or such recordings: %s",
+            "evaluate cohort: %d metrics cannot be had from so few or such recordings, and %d of single conditions: %s",
             len(missing),
+            len(without) - len(missing),
             "; ".join(missing),
         )
     staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
@@ -119,6 +137,7 @@ def measure_cohort(
         classifier=real.classifier_reference.id,
         alignment=aligned_by.id if aligned_by else None,
         missing=missing,
+        missing_in_conditions=len(without) - len(missing),
     )
     return Result(rows=len(rows), facts=facts)
 
@@ -127,10 +146,11 @@ def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference
     """Train the reference classifier, or find it, and read the recordings."""
 
     reference = reference_classifier(settings, recordings, compute, store)
-    train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    train, validation = (read_recordings(store, recordings, split) for split in get_args(LearningSplit))
+    held_out = read_reported(store, recordings, settings.split)
     facts = store.facts(recordings, RecordingsFacts)
     classifier = load_classifier(store.path(reference))
-    return Real(recordings, facts, train, validation, test, reference, classifier)
+    return Real(recordings, facts, train, validation, held_out, reference, classifier)
 
 
 def _compared(
@@ -145,12 +165,13 @@ def _compared(
 
     sets = {
         "train": real.train,
-        "held_out": concatenate([real.validation, real.test]),
+        "held_out": real.held_out,
         "synthetic": synthetic,
     }
+    unseen = left_out(real.train.patients, settings.seed)
     if model is not None:
         # As many as there are held-out recordings: enough for every comparison.
-        chosen = np.random.default_rng(settings.seed).permutation(len(real.train))[: len(sets["held_out"])]
+        chosen = np.random.default_rng(settings.seed).permutation(np.flatnonzero(unseen))[: len(sets["held_out"])]
         sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
     read_out = {name: classify(real.classifier, ecgs.signal, real.rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
@@ -159,17 +180,22 @@ def _compared(
         probabilities={name: probabilities for name, (probabilities, _) in read_out.items()},
         rate_hz=real.rate_hz,
         settings=settings,
+        unseen=unseen,
     )
     rows = [
         *fidelity_rows(compared),
+        *discriminator_rows(compared),
         *of_alignment,
         *heart_rate_rows(compared),
         *condition_rows(compared),
         *physics_rows(compared),
+        *interval_rows(compared),
     ]
     if model is not None:
         rows += ode_residual_rows(compared, store.path(model))
-        rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
+        rows += reconstruction_rows(
+            real.held_out, reconstructed(store.path(model), real.held_out, settings.use_gpu), settings
+        )
         rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
 
@@ -186,8 +212,8 @@ def _alignment(
         return None, list(alignment_rows(None, None, settings))
     encoder = load_alignment(store.path(reference))
     of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), real.rate_hz)
-    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts.statements), real.rate_hz)
-    return reference, list(alignment_rows(of_synthetic, of_test, settings))
+    of_real = projected(encoder, real.held_out, recording_texts(real.held_out, real.facts.statements), real.rate_hz)
+    return reference, list(alignment_rows(of_synthetic, of_real, settings))
 
 
 def model_behind(store: Store, cohort: Reference) -> Reference | None:
@@ -199,8 +225,8 @@ def model_behind(store: Store, cohort: Reference) -> Reference | None:
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for one in rows:
-        if name := SUMMARY.get((one["metric"], one["subject"])):
+        if one["condition"] is None and (name := SUMMARY.get((one["metric"], one["subject"]))):
             facts[name] = one["value"]
-            if one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score"):
+            if one["subject"] == "synthetic" and one["metric"] in WITH_REAL:
                 facts[f"{name}_real"] = one["reference"]
     return facts
