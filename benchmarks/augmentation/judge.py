@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ class Judge:
     labelling: Labelling
     validation: Ecgs
     results: Results
+    _known: dict[tuple[str, ...], Estimate] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def metric(self) -> Metric:
@@ -40,6 +41,12 @@ class Judge:
 
     def estimate(self, runs: Sequence[Run], samples: int = 0) -> Estimate:
         """The metric of some trainings on fold 9, averaged, with its interval if samples are drawn."""
+        key = (str(samples), *(run.key for run in runs))
+        if key not in self._known:
+            self._known[key] = self._estimate(runs, samples)
+        return self._known[key]
+
+    def _estimate(self, runs: Sequence[Run], samples: int) -> Estimate:
         columns = next(iter(self.labelling.groups.values()))
         known = truth(self._labels[:, columns], self.validation.patients, samples, seed=0)
         found = []

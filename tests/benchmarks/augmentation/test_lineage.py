@@ -7,9 +7,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
+import flows.generate
+import flows.knowledge
+import flows.train
+from benchmarks import ablation_runs
 from benchmarks.augmentation.data import AugmentationError
 from benchmarks.augmentation.lineage import check_release, check_self_augmentation, patients_of, patients_seen
-from benchmarks.augmentation.own_generator import share_of_recordings
+from benchmarks.augmentation.own_generator import own_cohort, share_of_recordings
 from benchmarks.augmentation.shares import share_of_patients
 from models.evaluation.metrics import patient_numbers
 from tasks.settings import Settings
@@ -79,3 +83,44 @@ def test_an_unknown_lineage_is_refused(store: Store, cohort: Reference, tmp_path
     lost = put_cohort(elsewhere, recordings, cohort_table(*people(4, 2)), "lost", model)
     with pytest.raises(AugmentationError, match="which is not in"):
         check_self_augmentation(elsewhere, lost, set())
+
+
+def test_self_augmentation_trains_on_the_share_with_its_seed(
+    store: Store, recordings: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What flows are asked for; they are replaced, since a pipeline takes minutes and other tests run it."""
+    asked: list[tuple[Settings, Reference]] = []
+    wrong: list[Reference] = []
+
+    def generate(settings: Settings, few: Reference, knowledge: Reference, model: Reference) -> Reference:
+        asked.append((settings, few))
+        own = Store(settings.warehouse.uri)
+        used = put_model(own, wrong[0])[0] if wrong else model
+        return put_cohort(own, few, cohort_table(*people(4, 2)), f"generated {len(asked)}", used)
+
+    def train(settings: Settings, few: Reference, knowledge: Reference) -> Reference:
+        return models[0]
+
+    def know(settings: Settings, few: Reference) -> Reference:
+        if not models:
+            models.extend(put_model(Store(settings.warehouse.uri), few))
+        return models[1]
+
+    def simulate(settings: Settings, few: Reference) -> Reference:
+        return put_cohort(Store(settings.warehouse.uri), few, cohort_table(*people(4, 3)), f"simulated {len(asked)}")
+
+    models: list[Reference] = []
+    monkeypatch.setattr(flows.knowledge, "build_knowledge_base", know)
+    monkeypatch.setattr(flows.train, "train_model", train)
+    monkeypatch.setattr(flows.generate, "generate_cohort", generate)
+    monkeypatch.setattr(ablation_runs, "simulate_cohort", simulate)
+    settings = Settings.model_validate({"source": {"kind": "simulated"}, "warehouse": {"uri": str(store.root)}})
+    own, cohort, simulated = own_cohort(settings, store, recordings, 0.25, 3, tmp_path / "own")
+    (changed, few), *_ = asked
+    assert (changed.training.seed, changed.cohort.seed, changed.warehouse.uri) == (3, 3, str(tmp_path / "own"))
+    assert len(patients_of(own, few, "train")) == 12 and own.root != store.root
+    assert patients_seen(own, cohort) == patients_seen(own, simulated) == patients_of(own, few, "train")
+    # A generator that had found its way to other recordings is refused.
+    wrong.append(put_recordings(own, recordings_table(30)))
+    with pytest.raises(AugmentationError, match="is no self-augmentation"):
+        own_cohort(settings, store, recordings, 0.25, 3, tmp_path / "own")

@@ -12,8 +12,8 @@ from benchmarks.augmentation import network
 from benchmarks.augmentation.data import AugmentationError, Ecgs, LearningPlaces
 from benchmarks.augmentation.jobs import Jobs, TimeUpError
 from benchmarks.augmentation.judge import Judge
-from benchmarks.augmentation.runs import Results, Run, agreed, score, tune
 from benchmarks.augmentation.network import Shape
+from benchmarks.augmentation.runs import Results, Run, agreed, score, tune
 from tasks.settings import ComputeSettings
 from tests.benchmarks.augmentation.made_up_ecgs import LABELLING, SHAPE, JobsHere, made_up
 
