@@ -1,10 +1,10 @@
 """Do synthetic ECGs help a classifier of real ones, beyond what augmentation does without them?
 
 `python -m benchmarks.augmentation --profile ptbxl --data PATH --warehouse PATH (--cohort ID | --release FOLDER)
-[--quick] [--self-augmentation] [--cinc2021 PATH] [--ludb PATH] [--minutes N] [--gpu]` trains classifiers on shares of the
-real training patients, with and without synthetic ECGs, and reports on fold 10. Every choice is made on fold 9. Killed,
-stopped by `--minutes` or repeated, the same command goes on: a training whose result is in the warehouse's folder
-`_augmentation` is not made again.
+[--quick] [--self-augmentation] [--cinc2021 PATH] [--ludb PATH] [--minutes N] [--gpu]` trains classifiers on shares of
+the real training patients, with and without synthetic ECGs, and reports on fold 10. Every choice is made on fold 9.
+Killed, stopped by `--minutes` or repeated, the same command goes on: a training whose result is in the warehouse's
+folder `_augmentation` is not made again.
 """
 
 from __future__ import annotations

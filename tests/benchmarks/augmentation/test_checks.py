@@ -42,7 +42,8 @@ ROWS = [
     row(1.0, "real only", "classical", 0.925, 0.92),
     row(1.0, "synthetic only", "synthetic", 0.88, 0.88, gain_value=-0.04, gain_low=-0.05, gain_high=-0.03),
     row(
-        0.03, "half synthetic", "synthetic", 0.8, 0.8, gain_value=0.2, gain_low=0.1, gain_high=0.3, regime="self-augmentation"
+        0.03, "half synthetic", "synthetic", 0.8, 0.8, regime="self-augmentation",
+        gain_value=0.2, gain_low=0.1, gain_high=0.3,
     ),
     row(1.0, "oversampled", "classical", 0.5, 0.5, task="AF, 1:10", labels="AF, 1:10", metric="macro F1"),
     row(

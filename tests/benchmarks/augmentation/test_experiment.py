@@ -72,9 +72,8 @@ def test_a_whole_run_is_reported_and_found_again(
     assert not any(value != value for row in rows for value in row.values() if isinstance(value, float))
     assert {one["patients_seen"] for one in found.details["cohorts"]} == {48}
     assert any("published" in check.name for check in found.checks)
-    publish(
-        "augmentation", found.checks, quick=False, seconds=1.0, settings={}, details=found.details, results=tmp_path
-    )
+    shown = {"seconds": 1.0, "settings": {}, "details": found.details, "results": tmp_path}
+    publish("augmentation", found.checks, quick=False, **shown)  # type: ignore[arg-type]
     text = (tmp_path / "augmentation.json").read_text()
     assert str(tmp_path) not in text and str(store.root) not in text and "patient-" not in text
     assert json.loads(text)["details"]["rows"] == rows
