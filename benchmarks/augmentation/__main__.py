@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.augmentation.plan import FULL, QUICK, Plan
-from benchmarks.record import arguments, publish
+from benchmarks.record import RESULTS, arguments, publish
 from flows.console import prepare_environment, quieten_console
 from flows.profiles import load_settings
 from tasks.cluster import ENVIRONMENT
@@ -27,7 +27,7 @@ from tasks.settings import Settings
 NAME = "augmentation"
 
 
-def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: Path | None = None) -> None:
+def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: Path = RESULTS) -> None:
     """Run the benchmark, or go on with it.
 
     Args:
@@ -73,7 +73,6 @@ def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: 
     finally:
         if (ray := sys.modules.get("ray")) and ray.is_initialized():
             ray.shutdown()
-    places = {} if results is None else {"results": results}
     publish(
         NAME,
         found.checks,
@@ -82,7 +81,7 @@ def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: 
         seconds=max(found.training_seconds / len(os.sched_getaffinity(0)), time.monotonic() - started),
         settings=_settings(given.profile, settings, chosen),
         details=found.details,
-        **places,
+        results=results,
     )
 
 

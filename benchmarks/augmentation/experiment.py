@@ -58,9 +58,8 @@ def run_experiment(settings: Settings, plan: Plan, given: argparse.Namespace) ->
     cohorts = [*map(inputs.cohort, given.cohort), *map(inputs.release, given.release)]
     if not cohorts:
         raise AugmentationError("there are no synthetic ECGs to compare: give --cohort ID or --release FOLDER")
-    folders: dict[Site, Path] = {
-        site: path for site, path in (("cinc2021", given.cinc2021), ("ludb", given.ludb)) if path is not None
-    }
+    asked: dict[Site, Path | None] = {"cinc2021": given.cinc2021, "ludb": given.ludb}
+    folders = {site: path for site, path in asked.items() if path is not None}
     jobs = Jobs(Results(store.root / FOLDER / "runs"), settings.compute, given.gpu, given.minutes)
     experiment = Experiment(settings, plan, inputs, jobs)
     return experiment.report(cohorts, folders, given.self_augmentation)
@@ -100,7 +99,7 @@ class Experiment:
         judge = self._judge(labelling)
         named = {one.name: (one.made, one.count) for one in cohorts}
         made, choices = choose_made(named, supply, labelling, plan, judge, self.jobs, SHAPE)
-        made = replace(made, **self._simulated())
+        made = self._with_simulated(made)
         elsewhere, refused = inputs.sites(dict(sites))
         folders = {"test": inputs.split("test")} | {one.name: folder for folder, one in elsewhere}
         reported = [fold_10, *(one for _, one in elsewhere)]
@@ -174,22 +173,23 @@ class Experiment:
             made=made,
         )
 
-    def _simulated(self) -> dict[str, str]:
-        """A cohort of the simulator alone, where a recipe needs one."""
+    def _with_simulated(self, made: MadeEcgs) -> MadeEcgs:
+        """The same with a cohort of the simulator alone, where a recipe needs one."""
         if not any(RECIPES[name].family == "simulator" for name in self.plan.recipes):
-            return {}
+            return made
         from benchmarks.ablation_runs import simulate_cohort
 
         cohort = self.settings.cohort.model_copy(update={"size": SYNTHETIC_ECGS})
         settings = self.settings.model_copy(update={"cohort": cohort})
         found = simulate_cohort(settings, self.inputs.recordings)
-        return {"simulated": found.id, "simulated_folder": self.inputs.of_cohort(self.inputs.store, found)}
+        return replace(made, simulated=found.id, simulated_folder=self.inputs.of_cohort(self.inputs.store, found))
 
     def _own_supplies(self, asked: bool) -> Iterator[Supply]:
         """Self-augmentation, a supply per call: two generator seeds at each share."""
         if not asked:
             return
-        seeds, made = self.plan.seeds[:2], {}
+        seeds = self.plan.seeds[:2]
+        made: dict[tuple[float, int] | None, MadeEcgs] = {}
         for share in self.plan.own_shares:
             for draw in seeds:
                 folder = self.inputs.store.root / FOLDER / "own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,8 @@ def test_shuffled_synthetic_ecgs_do_not_help(tmp_path: Path) -> None:
 
 def test_the_best_classical_recipe_is_chosen_on_fold_9(informed: Compared, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, arms, comparison = informed
-    tables = Tables(comparison, samples=10)
+    judge = Judge(LABELLING, comparison.judge.validation, comparison.jobs.results)
+    tables = Tables(replace(comparison, judge=judge), samples=10)
     asked: list[str] = []
     real = Results.predictions
 

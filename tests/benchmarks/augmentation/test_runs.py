@@ -157,7 +157,7 @@ def test_a_filter_drops_what_a_classifier_of_real_ecgs_doubts(places: LearningPl
         codes=made.codes,
         rate_hz=100,
     )
-    run = run_of(share=1.0, steps=60, learning_rate=0.02, recipe="half synthetic", filtered=True)
+    run = run_of(share=1.0, steps=150, learning_rate=0.02, recipe="half synthetic", filtered=True)
     kept = agreed(run, Ecgs.open(places.train), both, Shape(**SHAPE), "cpu")
     truly = {each.tobytes() for each in both.signal[160:]}
     assert len(kept) == 160
