@@ -24,7 +24,7 @@ from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
 from flows.train import train_model
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.ecg_sets import concatenate, read_cohort, read_recordings
+from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.evaluation.networks.alignment import STAGE as ALIGNMENT
 from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
 from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
@@ -135,7 +135,7 @@ def with_residual_of_simulator(
     model = next((found for run in runs.values() if (found := _model(store, run))), None) if alone else None
     if model is None or (fitted := load_equation(store.path(model))) is None:
         return
-    held_out = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
+    held_out = read_recordings(store, recordings, "validation")
     rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
     for one, run in alone.items():
         settings = settings_of[one]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from models.evaluation.classifier import EcgClassifier, classify
 from tasks.cluster import connect
-from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
+from tasks.ecg_sets import EcgSet, LearningSplit, read_cohort, read_recordings, read_reported
 from tasks.evaluation.networks.alignment import (
     NothingToContrastError,
     load_alignment,
@@ -65,13 +65,18 @@ SUMMARY = {
 
 @dataclass(frozen=True)
 class Real:
-    """What ECGs are compared with: the recordings of each split and the classifier that learned from them."""
+    """What ECGs are compared with: real recordings, and the classifier that learned from those of the training split.
+
+    Attributes:
+        held_out: the split that the settings name; nothing was fitted to it.
+        validation: the split that choices are made on.
+    """
 
     reference: Reference
     facts: RecordingsFacts
     train: EcgSet
     validation: EcgSet
-    test: EcgSet
+    held_out: EcgSet
     classifier_reference: Reference
     classifier: EcgClassifier
 
@@ -102,10 +107,10 @@ def measure_cohort(
     rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
-        predictions = {"real": predict_real(real.classifier, real.validation, real.test, real.rate_hz)}
+        predictions = {"real": predict_real(real.classifier, real.validation, real.held_out, real.rate_hz)}
         for trained_on, running in jobs.items():
             predictions[trained_on] = finished(running, trained_on)["probabilities"]
-        rows += downstream_rows(real.validation, real.test, predictions, settings)
+        rows += downstream_rows(real.validation, real.held_out, predictions, settings)
     missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
     if missing:
         logger.warning(
@@ -127,10 +132,11 @@ def _read_real(store: Store, settings: EvaluationSettings, recordings: Reference
     """Train the reference classifier, or find it, and read the recordings."""
 
     reference = reference_classifier(settings, recordings, compute, store)
-    train, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    train, validation = (read_recordings(store, recordings, split) for split in get_args(LearningSplit))
+    held_out = read_reported(store, recordings, settings.split)
     facts = store.facts(recordings, RecordingsFacts)
     classifier = load_classifier(store.path(reference))
-    return Real(recordings, facts, train, validation, test, reference, classifier)
+    return Real(recordings, facts, train, validation, held_out, reference, classifier)
 
 
 def _compared(
@@ -145,7 +151,7 @@ def _compared(
 
     sets = {
         "train": real.train,
-        "held_out": concatenate([real.validation, real.test]),
+        "held_out": real.held_out,
         "synthetic": synthetic,
     }
     if model is not None:
@@ -169,7 +175,9 @@ def _compared(
     ]
     if model is not None:
         rows += ode_residual_rows(compared, store.path(model))
-        rows += reconstruction_rows(real.test, reconstructed(store.path(model), real.test, settings.use_gpu), settings)
+        rows += reconstruction_rows(
+            real.held_out, reconstructed(store.path(model), real.held_out, settings.use_gpu), settings
+        )
         rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
 
@@ -186,8 +194,8 @@ def _alignment(
         return None, list(alignment_rows(None, None, settings))
     encoder = load_alignment(store.path(reference))
     of_synthetic = projected(encoder, synthetic, synthetic.table["text"].to_pylist(), real.rate_hz)
-    of_test = projected(encoder, real.test, recording_texts(real.test, real.facts.statements), real.rate_hz)
-    return reference, list(alignment_rows(of_synthetic, of_test, settings))
+    of_real = projected(encoder, real.held_out, recording_texts(real.held_out, real.facts.statements), real.rate_hz)
+    return reference, list(alignment_rows(of_synthetic, of_real, settings))
 
 
 def model_behind(store: Store, cohort: Reference) -> Reference | None:

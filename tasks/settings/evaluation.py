@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from tasks.settings.settings_section import Section
+
+ReportedSplit = Literal["validation", "test"]
 
 
 class AlignmentSettings(Section):
@@ -25,6 +29,10 @@ class EvaluationSettings(Section):
     """Whether the cohort looks right and whether it helps a downstream classifier."""
 
     seed: int = Field(1, description="Seed of classifiers and bootstraps.")
+    split: ReportedSplit = Field(
+        "test",
+        description="Real recordings that the cohort is compared with: `test` for reports, `validation` for choices.",
+    )
     downstream: bool = Field(
         True, description="Also train classifiers on real and synthetic ECGs and compare them on real ones."
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tasks.ecg_sets import read_cohort, read_recordings
+from tasks.ecg_sets import read_cohort, read_recordings, read_reported
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
@@ -98,7 +98,7 @@ def fit_and_predict(
     trained_on: TrainedOn,
     folder: str | None = None,
 ) -> dict[str, Any]:
-    """Train one classifier and predict the real test and validation splits.
+    """Train one classifier and predict the real validation split and the one that is reported on.
 
     Args:
         settings: shape, steps and seed, the same for every kind of training data.
@@ -108,7 +108,8 @@ def fit_and_predict(
         folder: where to save the classifier, or None.
 
     Returns:
-        seconds, examples, loss (of the last steps), and probabilities: split name to (n, 5), one row per recording.
+        seconds, examples, loss (of the last steps), and probabilities: "validation" and "reported" to (n, 5), one row
+        per recording.
     """
     import torch
 
@@ -135,22 +136,23 @@ def fit_and_predict(
     model = train_classifier(signal, labels, settings.classifier, training, rate_hz, device, losses.append)
     if folder:
         save_classifier(Path(folder), model, rate_hz)
-    validation, test = (read_recordings(store, recordings, split) for split in ("validation", "test"))
+    validation = read_recordings(store, recordings, "validation")
+    reported = read_reported(store, recordings, settings.split)
     return {
         "seconds": round(time.monotonic() - started, 1),
         "examples": len(signal),
         "loss": float(np.mean(losses[-20:])),
-        "probabilities": predict_real(model, validation, test, rate_hz),
+        "probabilities": predict_real(model, validation, reported, rate_hz),
     }
 
 
-def predict_real(model: EcgClassifier, validation: EcgSet, test: EcgSet, rate_hz: int) -> dict[str, np.ndarray]:
-    """Probabilities (n, 5) of all recordings of the validation and test splits."""
+def predict_real(model: EcgClassifier, validation: EcgSet, reported: EcgSet, rate_hz: int) -> dict[str, np.ndarray]:
+    """Probabilities (n, 5) of all recordings of the validation split and of the split that is reported on."""
     from models.evaluation.classifier import classify
 
     return {
         "validation": classify(model, validation.signal, rate_hz)[0],
-        "test": classify(model, test.signal, rate_hz)[0],
+        "reported": classify(model, reported.signal, rate_hz)[0],
     }
 
 
