@@ -114,7 +114,7 @@ def delivery_distance(synthetic: Outcomes, real: Outcomes, train: Outcomes, samp
     """Distance between the shares of a cohort and of real ECGs.
 
     Both sets are resampled by patient. A resample adds noise to |p − q|, so its distances lie above the value: their
-    mean excess is taken off the interval (bias estimate of Efron and Tibshirani 1993, §10.2), which stays at least 0.
+    mean excess is taken off the interval (bias estimate of Efron and Tibshirani 1993, §10.2), which stays in 0 to 1.
 
     Args:
         synthetic, real: the same criteria in both; real means held out.
@@ -149,7 +149,7 @@ def delivery_distance(synthetic: Outcomes, real: Outcomes, train: Outcomes, samp
 
 def _less_bias(value: float, resampled: np.ndarray) -> Estimate:
     """Percentile interval, moved by the mean excess of the resamples over the value."""
-    return percentile_interval(value, np.maximum(resampled - (resampled.mean() - value), 0.0))
+    return percentile_interval(value, np.clip(resampled - (resampled.mean() - value), 0.0, 1.0))
 
 
 def _shares_at(outcomes: Outcomes, sizes: Sequence[int] | np.ndarray, seed: int) -> np.ndarray:

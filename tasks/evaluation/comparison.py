@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from tasks.evaluation.networks.classifier import (
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
+from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, delivery_rows, kept_claims
 from tasks.evaluation.rows.downstream import downstream_rows
 from tasks.evaluation.rows.fidelity import fidelity_rows
 from tasks.evaluation.rows.heart_rate import heart_rate_rows
@@ -54,6 +55,8 @@ SUMMARY = {
     ("heart-rate MAE", "synthetic"): "heart_rate_mae_bpm",
     ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
     ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
+    (DISTANCE, f"synthetic, {RULES}"): "delivery_distance_rules",
+    (DISTANCE, f"synthetic, {CLAIMS}"): "delivery_distance_claims",
     ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
     ("ODE residual", "synthetic"): "ode_residual_mv_per_s",
     ("macro AUC", "real"): "macro_auc_real",
@@ -104,7 +107,7 @@ def measure_cohort(
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     real = _read_real(store, settings, recordings, compute)
     aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
-    rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
+    rows = _compared(store, settings, synthetic, real, cohort, of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
         predictions = {"real": predict_real(real.classifier, real.validation, real.held_out, real.rate_hz)}
@@ -144,11 +147,11 @@ def _compared(
     settings: EvaluationSettings,
     synthetic: EcgSet,
     real: Real,
-    model: Reference | None,
+    cohort: Reference,
     of_alignment: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Rows of all that is measured on the ECGs themselves, and on the model behind them where there is one."""
-
+    """Rows of all that is measured on the ECGs themselves, and on model and knowledge base behind them where known."""
+    model, knowledge = (behind(store, cohort, kind) for kind in ("model", "knowledge"))
     sets = {
         "train": real.train,
         "held_out": real.held_out,
@@ -171,6 +174,7 @@ def _compared(
         *of_alignment,
         *heart_rate_rows(compared),
         *condition_rows(compared),
+        *delivery_rows(compared, kept_claims(store, knowledge) if knowledge else []),
         *physics_rows(compared),
     ]
     if model is not None:
@@ -198,10 +202,10 @@ def _alignment(
     return reference, list(alignment_rows(of_synthetic, of_real, settings))
 
 
-def model_behind(store: Store, cohort: Reference) -> Reference | None:
-    """The model that generated a cohort, as its lineage names it; None if it is no longer there."""
-    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "model"]
-    return store.find("model", named[0].id) if named else None
+def behind(store: Store, cohort: Reference, kind: Literal["model", "knowledge"]) -> Reference | None:
+    """The model or knowledge base that a cohort was generated with, by its lineage; None if it is no longer there."""
+    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == kind]
+    return store.find(kind, named[0].id) if named else None
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -209,6 +213,8 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for one in rows:
         if name := SUMMARY.get((one["metric"], one["subject"])):
             facts[name] = one["value"]
-            if one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score"):
+            if one["metric"] == DISTANCE or (
+                one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score")
+            ):
                 facts[f"{name}_real"] = one["reference"]
     return facts

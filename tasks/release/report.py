@@ -20,7 +20,16 @@ from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
-from warehouse.release.dataset_card import LIMITS, conditions, generation, interval, number, outcome, summary
+from warehouse.release.dataset_card import (
+    LIMITS,
+    conditions,
+    delivery,
+    generation,
+    interval,
+    number,
+    outcome,
+    summary,
+)
 from warehouse.storage.facts import AlignmentFacts, EvaluationFacts, ModelFacts
 from warehouse.storage.store import Store
 
@@ -36,6 +45,7 @@ ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
     "alignment": "Do they look like their texts to a contrastive encoder?",
     "condition": "Do they show what was asked for?",
+    "delivery": "Is what was asked for delivered?",
     "downstream": "Do they help a classifier?",
     "physics": "Do they obey the physics?",
     "reconstruction": "What does the autoencoder lose?",
@@ -77,6 +87,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         distributions=distribution_picture(content, real),
         prevalence=prevalence_picture(content, real),
         aspects=by_aspect(content.evaluation),
+        delivery=delivery(content),
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
         training=training_pictures(
@@ -230,8 +241,12 @@ def _origin(content: ReleaseContent) -> str:
 
 
 def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Evaluation rows by aspect: (aspect, question, rows), in the order of `ASPECTS`, unknown aspects last."""
+    """Evaluation rows by aspect: (aspect, question, rows), in the order of `ASPECTS`, unknown aspects last.
+
+    Of delivery the distances only: its hundreds of criteria are in the release's `evaluation.json`.
+    """
     order = list(ASPECTS)
+    rows = [row for row in rows if row["aspect"] != "delivery" or row["condition"] is None]
     ranked = sorted(rows, key=lambda row: order.index(row["aspect"]) if row["aspect"] in order else len(order))
     return [
         (aspect, ASPECTS.get(aspect, aspect), list(group))

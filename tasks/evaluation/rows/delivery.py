@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from models.ecg.qrs_shape import qrs_shapes
 from models.evaluation.delivery import FAR_OFF, LEAST_PATIENTS, Outcomes, delivery_distance, satisfied
-from models.evaluation.metrics import Estimate
 from models.evaluation.textbook_rules import TEXTBOOK_RULES, TextbookRule, feature_values
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
@@ -156,32 +155,21 @@ def _distance_rows(
 def _criterion_rows(
     compared: Compared, criteria: Sequence[Criterion], synthetic: Outcomes, real: Outcomes
 ) -> Iterator[EvaluationRow]:
-    of_real = real.share_estimates()
+    """Two rows per criterion of which the cohort holds an ECG.
+
+    There is no row of real recordings where they are of few patients: their share would say something of each of them.
+    """
     few_real = real.patient_counts < LEAST_PATIENTS
     few = synthetic.patient_counts < LEAST_PATIENTS
-    for place, (one, share) in enumerate(zip(criteria, synthetic.share_estimates(), strict=True)):
-        asked = int(synthetic.asked[:, place].sum())
+    shares = zip(criteria, synthetic.share_estimates(), real.share_estimates(), strict=True)
+    for place, (one, share, of_real) in enumerate(shares):
+        asked, found = (int(outcome.asked[:, place].sum()) for outcome in (synthetic, real))
         if not asked:
             continue
+        about = {"seed": compared.seed, "unit": "share", "condition": one.statement}
         flag = "too few rows" if few[place] else "too few real recordings" if few_real[place] else None
-        # A share of a few patients would say something of each of them.
-        beside = None if few_real[place] else of_real[place].value
-        yield evaluation_row(
-            "delivery",
-            one.words,
-            f"synthetic, {one.kind}",
-            share,
-            asked,
-            compared.seed,
-            "share",
-            beside,
-            one.statement,
-            flag,
-        )
-        n, estimate = (
-            int(real.asked[:, place].sum()),
-            Estimate(np.nan, np.nan, np.nan) if few_real[place] else of_real[place],
-        )
-        yield evaluation_row(
-            "delivery", one.words, f"real, {one.kind}", estimate, n, compared.seed, "share", condition=one.statement
-        )
+        reference = None if few_real[place] else of_real.value
+        subject = f"synthetic, {one.kind}"
+        yield evaluation_row("delivery", one.words, subject, share, asked, reference=reference, flag=flag, **about)
+        if not few_real[place]:
+            yield evaluation_row("delivery", one.words, f"real, {one.kind}", of_real, found, **about)

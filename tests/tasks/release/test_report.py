@@ -97,6 +97,12 @@ def test_the_floor_stands_beside_the_cohort_and_long_tables_are_folded_up(page: 
     assert page.text.index("60 rows") > page.text.index("How well does the simulator fit the recordings?")
 
 
+def test_conditions_furthest_from_real_ecgs_are_named(page: Page) -> None:
+    furthest = page.text.index("complete left bundle branch block QRS duration above 119 ms 0.31")
+    assert furthest < page.text.index("sinus tachycardia heart rate above 100 bpm 0.88")
+    assert "P wave present" not in page.text  # too few real recordings to compare with
+
+
 def test_training_pictures_show_every_network(page: Page) -> None:
     (alt,) = [image["alt"] or "" for image in page.all("img") if (image["alt"] or "").startswith("Losses")]
     for network in ("autoencoder: loss 0.011, validation 0.5", "denoiser: loss", "alignment: loss 3, validation 4"):
