@@ -22,17 +22,19 @@ from tasks.evaluation.networks.classifier import (
     TrainedOn,
     classifier_job,
     finished,
+    left_out,
     load_classifier,
-    predict_real,
     reference_classifier,
 )
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
 from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, delivery_rows, kept_claims
+from tasks.evaluation.rows.discriminators import BEATS, CONVOLUTIONAL, LINEAR, discriminator_rows
 from tasks.evaluation.rows.downstream import downstream_rows
-from tasks.evaluation.rows.fidelity import fidelity_rows
+from tasks.evaluation.rows.fidelity import FID, MEASURED, fidelity_rows
 from tasks.evaluation.rows.heart_rate import heart_rate_rows
+from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
 from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
@@ -44,10 +46,16 @@ from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
 SUMMARY = {
-    ("FID", "synthetic"): "fid",
-    ("discriminator AUC", "synthetic"): "discriminator_auc",
-    ("FID", "reconstruction"): "fid_reconstruction",
-    ("discriminator AUC", "reconstruction"): "discriminator_auc_reconstruction",
+    (FID, "synthetic"): "fid",
+    (FID, "two Gaussian samples"): "fid_floor",
+    (f"{FID}, floor-corrected, generated / real", "synthetic"): "fid_floor_corrected_ratio",
+    (f"{MEASURED}, floor-corrected, generated / real", "synthetic"): "measurement_distance_floor_corrected_ratio",
+    ("nearer to training than the nearest 1 % held out", "synthetic"): "near_training_share",
+    (LINEAR, "synthetic"): "discriminator_auc",
+    (CONVOLUTIONAL, "synthetic"): "convolutional_discriminator_auc",
+    (BEATS, "synthetic"): "median_beat_discriminator_auc",
+    (FID, "reconstruction"): "fid_reconstruction",
+    (LINEAR, "reconstruction"): "discriminator_auc_reconstruction",
     ("reconstruction MAE", "reconstruction"): "reconstruction_mae_mv",
     ("CLIP score", "synthetic"): "clip_score",
     ("rCLIP", "synthetic"): "rclip",
@@ -64,6 +72,8 @@ SUMMARY = {
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
 }
 """Metric and subject to its name in `EvaluationFacts`."""
+WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, DISTANCE, "CLIP score")
+"""Metrics whose value on real recordings stands there too."""
 
 
 @dataclass(frozen=True)
@@ -98,23 +108,28 @@ def measure_cohort(
     job, synthetic = classifier_job(settings), read_cohort(store, cohort)
     of_synthetic: tuple[TrainedOn, ...] = ("real + synthetic", "synthetic")
     # Started first: they train while the reference networks do, and while the rest is measured.
+    trained_on: tuple[TrainedOn, ...] = ("real", *(of_synthetic if len(synthetic.labelled) else ()))
     jobs = {
         kind: job.remote(settings, str(store.root), recordings, cohort, kind)
-        for kind in of_synthetic
-        if settings.downstream and len(synthetic.labelled)
+        for kind in trained_on
+        if settings.downstream
     }
-    if settings.downstream and not jobs:
+    if settings.downstream and len(jobs) == 1:
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     real = _read_real(store, settings, recordings, compute)
     aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
     rows = _compared(store, settings, synthetic, real, cohort, of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
-        predictions = {"real": predict_real(real.classifier, real.validation, real.held_out, real.rate_hz)}
-        for trained_on, running in jobs.items():
-            predictions[trained_on] = finished(running, trained_on)["probabilities"]
+        predictions: dict[str, dict[str, np.ndarray]] = {
+            kind: finished(running, kind)["probabilities"] for kind, running in jobs.items()
+        }
         rows += downstream_rows(real.validation, real.held_out, predictions, settings)
-    missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in rows if one["value"] is None]
+    missing = [
+        f"{one['aspect']}: {one['metric']} ({', '.join(filter(None, (one['subject'], one['condition'])))})"
+        for one in rows
+        if one["value"] is None
+    ]
     if missing:
         logger.warning(
             "evaluate cohort: %d metrics cannot be had from so few or such recordings: %s",
@@ -157,9 +172,10 @@ def _compared(
         "held_out": real.held_out,
         "synthetic": synthetic,
     }
+    unseen = left_out(real.train.patients, settings.seed)
     if model is not None:
         # As many as there are held-out recordings: enough for every comparison.
-        chosen = np.random.default_rng(settings.seed).permutation(len(real.train))[: len(sets["held_out"])]
+        chosen = np.random.default_rng(settings.seed).permutation(np.flatnonzero(unseen))[: len(sets["held_out"])]
         sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
     read_out = {name: classify(real.classifier, ecgs.signal, real.rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
@@ -168,14 +184,17 @@ def _compared(
         probabilities={name: probabilities for name, (probabilities, _) in read_out.items()},
         rate_hz=real.rate_hz,
         settings=settings,
+        unseen=unseen,
     )
     rows = [
         *fidelity_rows(compared),
+        *discriminator_rows(compared),
         *of_alignment,
         *heart_rate_rows(compared),
         *condition_rows(compared),
         *delivery_rows(compared, kept_claims(store, knowledge) if knowledge else []),
         *physics_rows(compared),
+        *interval_rows(compared),
     ]
     if model is not None:
         rows += ode_residual_rows(compared, store.path(model))
@@ -211,10 +230,8 @@ def behind(store: Store, cohort: Reference, kind: Literal["model", "knowledge"])
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for one in rows:
-        if name := SUMMARY.get((one["metric"], one["subject"])):
+        if one["condition"] is None and (name := SUMMARY.get((one["metric"], one["subject"]))):
             facts[name] = one["value"]
-            if one["metric"] == DISTANCE or (
-                one["subject"] == "synthetic" and one["metric"] in ("FID", "discriminator AUC", "CLIP score")
-            ):
+            if one["subject"].startswith("synthetic") and one["metric"] in WITH_REAL:
                 facts[f"{name}_real"] = one["reference"]
     return facts

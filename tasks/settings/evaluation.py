@@ -43,5 +43,8 @@ class EvaluationSettings(Section):
     classifier_steps: int = Field(600, ge=1, description="Optimiser steps of each classifier.")
     batch_size: int = Field(64, ge=1, description="Recordings per step.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
+    discriminator_steps: int = Field(
+        300, ge=1, description="Optimiser steps of each convolutional discriminator, of crops or of median beats."
+    )
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
     alignment: AlignmentSettings = Field(default_factory=AlignmentSettings, description="ECG–text alignment encoder.")

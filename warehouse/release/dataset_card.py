@@ -65,8 +65,8 @@ def conditions(content: ReleaseContent) -> list[tuple[str, int]]:
 def delivery(content: ReleaseContent) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """How far the conditions asked for are delivered: distances over all criteria, and the criteria furthest from real.
 
-    A criterion is what textbooks or the knowledge base say of a condition's measurements; of those with enough ECGs, real
-    and synthetic, the `WORST_SHOWN` with the largest difference of shares come, largest first.
+    A criterion is what textbooks or the knowledge base say of a condition's measurements; of those with enough ECGs,
+    real and synthetic, the `WORST_SHOWN` with the largest difference of shares come, largest first.
     """
     rows = [row for row in content.evaluation if row["aspect"] == "delivery"]
     overall = [row for row in rows if row["condition"] is None]

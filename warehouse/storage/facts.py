@@ -111,6 +111,9 @@ class ClassifierFacts(Facts):
     kind = "classifier"
 
     examples: int = Field(description="Recordings it learned from.")
+    macro_auc: dict[str, float | None] = Field(
+        description="Macro AUC on recordings it was fitted to, on training recordings left out, and on validation."
+    )
     loss: float = Field(description="Mean training loss of the last steps.")
     seconds: float
 
@@ -136,9 +139,17 @@ class EvaluationFacts(Facts):
 
     fid: float | None = None
     fid_real: float | None = None
+    fid_floor: float | None = None
+    fid_floor_corrected_ratio: float | None = None
     fid_reconstruction: float | None = None
+    measurement_distance_floor_corrected_ratio: float | None = None
+    near_training_share: float | None = None
     discriminator_auc: float | None = None
     discriminator_auc_real: float | None = None
+    convolutional_discriminator_auc: float | None = None
+    convolutional_discriminator_auc_real: float | None = None
+    median_beat_discriminator_auc: float | None = None
+    median_beat_discriminator_auc_real: float | None = None
     discriminator_auc_reconstruction: float | None = None
     reconstruction_mae_mv: float | None = None
     clip_score: float | None = None

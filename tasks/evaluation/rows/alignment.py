@@ -163,10 +163,9 @@ def recall_on_equal_texts(
     if not wanted:
         return metrics.UNKNOWN, float("nan"), 0
     rng = np.random.default_rng(seed)
-    of_synthetic, of_real = (
-        text_to_ecg_recall(_drawn(pairs, wanted, rng), samples, seed) for pairs in (synthetic, real)
-    )
-    return of_synthetic[0], of_real[0].value, len(wanted)
+    pools = [_drawn(pairs, wanted, rng) for pairs in (synthetic, real)]
+    of_synthetic, of_real = (text_to_ecg_recall(pool, samples, seed)[0] for pool in pools)
+    return of_synthetic, of_real.value, len(wanted)
 
 
 def _drawn(pairs: Projected, wanted: Mapping[str, int], rng: np.random.Generator) -> Projected:

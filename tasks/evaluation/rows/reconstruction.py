@@ -2,7 +2,7 @@
 
 Nothing that the denoiser generates can be better than what the autoencoder gives back of a real recording: its errors
 are the floor under those of the cohort. FID and discriminator of reconstructions stand beside the cohort's own, in
-`tasks.evaluation.rows.cohort`.
+`tasks.evaluation.rows.fidelity`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.evaluation import metrics
 from models.evaluation.metrics import Estimate
 from models.leads import INDEPENDENT_LEADS
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.physics import INTERVALS
+from tasks.evaluation.rows.intervals import INTERVALS
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
 from warehouse.schema import R_PEAK_COLUMN
@@ -27,9 +27,7 @@ from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 AT_ONCE = 64
 """Recordings encoded at once: bounds memory."""
 SUBJECT = "reconstruction"
-MEASURED = {interval: (interval.removesuffix("_ms").upper(), "ms") for interval in INTERVALS} | {
-    "heart_rate_bpm": ("heart rate", "bpm")
-}
+MEASURED = {column: INTERVALS[column] for column in ("pr_ms", "qrs_ms", "qt_ms", "heart_rate_bpm")}
 """Measured feature to its name and unit."""
 
 
