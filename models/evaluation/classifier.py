@@ -25,7 +25,7 @@ CHECKED_ON: Final = 500
 
 
 class EcgClassifier(EcgEncoder):
-    """Multi-label classifier over the eight independent leads, in mV: of superclasses, or of as many classes as given."""
+    """Multi-label classifier over the eight independent leads, in mV: of superclasses, or of any number of classes."""
 
     def __init__(self, architecture: ClassifierArchitecture, classes: int = len(SUPERCLASSES)) -> None:
         super().__init__(architecture.width, architecture.stages, architecture.features)

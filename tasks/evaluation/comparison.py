@@ -26,6 +26,7 @@ from tasks.evaluation.networks.classifier import (
     load_classifier,
     reference_classifier,
 )
+from tasks.evaluation.networks.statement_classifier import load_statement_classifier, statement_classifier
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
@@ -38,6 +39,7 @@ from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
 from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
+from tasks.evaluation.rows.statements import STATEMENT_AUC_RATIO, STATEMENT_MACRO_AUC, statement_rows
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, run_logger
 from warehouse import schema
@@ -63,6 +65,8 @@ SUMMARY = {
     ("heart-rate MAE", "synthetic"): "heart_rate_mae_bpm",
     ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
     ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
+    (STATEMENT_MACRO_AUC, "synthetic"): "statement_macro_auc",
+    (STATEMENT_AUC_RATIO, "synthetic"): "statement_auc_ratio",
     (DISTANCE, f"synthetic, {RULES}"): "delivery_distance_rules",
     (DISTANCE, f"synthetic, {CLAIMS}"): "delivery_distance_claims",
     ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
@@ -72,7 +76,7 @@ SUMMARY = {
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
 }
 """Metric and subject to its name in `EvaluationFacts`."""
-WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, DISTANCE, "CLIP score")
+WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, DISTANCE, STATEMENT_MACRO_AUC, "CLIP score")
 """Metrics whose value on real recordings stands there too."""
 
 
@@ -118,7 +122,7 @@ def measure_cohort(
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     real = _read_real(store, settings, recordings, compute)
     aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
-    rows = _compared(store, settings, synthetic, real, cohort, of_alignment)
+    rows = _compared(store, settings, synthetic, real, cohort, compute, of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
         predictions: dict[str, dict[str, np.ndarray]] = {
@@ -163,6 +167,7 @@ def _compared(
     synthetic: EcgSet,
     real: Real,
     cohort: Reference,
+    compute: ComputeSettings,
     of_alignment: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Rows of all that is measured on the ECGs themselves, and on model and knowledge base behind them where known."""
@@ -192,6 +197,7 @@ def _compared(
         *of_alignment,
         *heart_rate_rows(compared),
         *condition_rows(compared),
+        *_of_statements(store, compared, real, compute),
         *delivery_rows(compared, kept_claims(store, knowledge) if knowledge else []),
         *physics_rows(compared),
         *interval_rows(compared),
@@ -203,6 +209,15 @@ def _compared(
         )
         rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
+
+
+def _of_statements(store: Store, compared: Compared, real: Real, compute: ComputeSettings) -> list[dict[str, Any]]:
+    """Rows about single statements, by the statement classifier, which is trained or found."""
+
+    reference = statement_classifier(compared.settings, real.reference, compute, store)
+    model, codes = load_statement_classifier(store.path(reference))
+    scores = [classify(model, ecgs.signal, real.rate_hz)[0] for ecgs in (compared.synthetic, compared.held_out)]
+    return list(statement_rows(compared, codes, *scores))
 
 
 def _alignment(

@@ -159,6 +159,9 @@ class EvaluationFacts(Facts):
     heart_rate_mae_bpm: float | None = None
     heart_rate_mae_independent_regular_bpm: float | None = None
     asked_superclass_macro_auc: float | None = None
+    statement_macro_auc: float | None = None
+    statement_macro_auc_real: float | None = None
+    statement_auc_ratio: float | None = None
     delivery_distance_rules: float | None = None
     delivery_distance_rules_real: float | None = None
     delivery_distance_claims: float | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -166,7 +166,7 @@ def _criterion_rows(
         asked, found = (int(outcome.asked[:, place].sum()) for outcome in (synthetic, real))
         if not asked:
             continue
-        about = {"seed": compared.seed, "unit": "share", "condition": one.statement}
+        about: dict[str, Any] = {"seed": compared.seed, "unit": "share", "condition": one.statement}
         flag = "too few rows" if few[place] else "too few real recordings" if few_real[place] else None
         reference = None if few_real[place] else of_real.value
         subject = f"synthetic, {one.kind}"

@@ -56,7 +56,7 @@ def shuffled(ecgs: EcgSet) -> EcgSet:
 
 def rows_of(train: EcgSet, held_out: EcgSet, synthetic: EcgSet, *claims: Criterion) -> list[EvaluationRow]:
     settings = EvaluationSettings(bootstrap_samples=30)
-    return list(delivery_rows(Compared(train, held_out, synthetic, {}, {}, 100, settings), claims))
+    return list(delivery_rows(Compared(train, held_out, synthetic, {}, {}, 100, settings, np.array([])), claims))
 
 
 def distance(rows: list[EvaluationRow], kind: str = RULES) -> EvaluationRow:
