@@ -35,6 +35,7 @@ from tasks.evaluation.rows.discriminators import BEATS, CONVOLUTIONAL, LINEAR, d
 from tasks.evaluation.rows.downstream import downstream_rows
 from tasks.evaluation.rows.fidelity import FID, MEASURED, fidelity_rows
 from tasks.evaluation.rows.heart_rate import heart_rate_rows
+from tasks.evaluation.rows.independent_delineator import independent_delivery_rows
 from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
@@ -199,6 +200,7 @@ def _compared(
         *condition_rows(compared),
         *_of_statements(store, compared, real, compute),
         *delivery_rows(compared, kept_claims(store, knowledge) if knowledge else []),
+        *independent_delivery_rows(compared),
         *physics_rows(compared),
         *interval_rows(compared),
     ]

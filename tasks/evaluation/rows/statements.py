@@ -47,7 +47,7 @@ def statement_rows(
         weights = np.vstack([np.ones(len(ecgs)), metrics.patient_weights(ecgs.patients, samples, seed + offset)])
         columns = [metrics.weighted_auc(of[:, one], scores[:, one], weights) for one in np.flatnonzero(enough)]
         areas.append(np.stack(columns, axis=1) if columns else np.full((len(weights), 1), np.nan))
-    known = list(np.flatnonzero(enough))
+    known = [int(place) for place in np.flatnonzero(enough)]
     for place, code in enumerate(codes):
         n = int(labels[0][:, place].sum())
         if not n:
