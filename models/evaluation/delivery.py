@@ -17,7 +17,7 @@ from models.evaluation.metrics import Estimate, patient_numbers, patient_weights
 
 Comparison = Literal["above", "below", "between", "present", "absent"]
 
-LEAST_PATIENTS: Final = 20
+LEAST_PATIENTS: Final = 10
 """Patients, or synthetic ECGs, below which a share is flagged and left out of distances."""
 FAR_OFF: Final = 0.10
 """Difference of shares that counts as a criterion not delivered."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from models.evaluation.classifier import EcgClassifier
 
 STAGE = Stage("train statement classifier", "classifier", code_version=1)
-STEPS_FACTOR = 2
-"""Times the optimiser steps of a classifier of five classes."""
 
 
 def statement_labels(ecgs: EcgSet, codes: list[str]) -> np.ndarray:
@@ -40,7 +38,7 @@ def statement_classifier(
     """Train the statement classifier on the real training split, or find it.
 
     Args:
-        settings: shape and training; it learns `STEPS_FACTOR` times as long as the reference classifier.
+        settings: shape and training, those of the reference classifier.
         recordings: a `recordings` dataset whose training split has at least one recording.
 
     Returns:
@@ -72,9 +70,7 @@ def fit_statements(settings: EvaluationSettings, uri: str, recordings: Reference
     codes = sorted(frozenset().union(*train.statements))
     labels = {"fitted": statement_labels(train, codes), "validation": statement_labels(validation, codes)}
     rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
-    training = ClassifierTraining(
-        STEPS_FACTOR * settings.classifier_steps, settings.batch_size, settings.learning_rate, settings.seed
-    )
+    training = ClassifierTraining(settings.classifier_steps, settings.batch_size, settings.learning_rate, settings.seed)
     losses: list[float] = []
     looked_at = (validation.signal, labels["validation"]) if len(validation) else None
     device = "cuda" if settings.use_gpu else "cpu"
