@@ -98,7 +98,7 @@ def figures_of(rows: list[dict[str, Any]], subject: str | None = None) -> dict[s
     Args:
         subject: whose figures to take; None for each column's own subject, which is the cohort.
     """
-    known = {(row["metric"], row["subject"]): row for row in rows if row.get("condition") is None}
+    known = {(row["metric"], row["subject"]): row for row in rows if row["condition"] is None}
     found = {}
     for column in COLUMNS:
         row = known.get((column.metric, subject or column.subject))
@@ -109,7 +109,7 @@ def figures_of(rows: list[dict[str, Any]], subject: str | None = None) -> dict[s
 
 def real_figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
     """The same columns on real recordings: of a row of their own, or as the reference of the cohort's row."""
-    known = {(row["metric"], row["subject"]): row for row in rows if row.get("condition") is None}
+    known = {(row["metric"], row["subject"]): row for row in rows if row["condition"] is None}
     found = {}
     for column in COLUMNS:
         if column.real is not None and (row := known.get((column.metric, column.real))):

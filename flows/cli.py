@@ -158,7 +158,7 @@ _SUGGESTED = {
     "knowledge": ("condition, claims_kept, claims_refuted, narrative", "knowledge", ""),
     "train": ("key as network, value->>'loss' as loss", "datasets, json_each(facts, '$.losses')", ""),
     "generate": ("condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm", "cohorts", "condition"),
-    "evaluate": ("aspect, metric, subject, value, low, high, reference", "evaluations", ""),
+    "evaluate": ("aspect, metric, subject, condition, value, low, high, reference", "evaluations", ""),
     "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
     "release": (
         "condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",

@@ -81,6 +81,7 @@ EVALUATION: Final = EvaluationSettings(
     classifier_steps=3,
     batch_size=32,
     learning_rate=1e-4,
+    discriminator_steps=3,
     bootstrap_samples=20,
     alignment=AlignmentSettings(
         architecture=AlignmentArchitecture(width=8, stages=3, features=16, embedding=8),

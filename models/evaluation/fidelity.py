@@ -98,7 +98,7 @@ def floor_corrected_ratio(
 
     Args:
         generated, disjoint: (draws,) distances of generated and of other real sets from the same real sets.
-        floor: (floor draws,) distances of two samples of one Gaussian, at the same n; their mean is taken off. Its draws
+        floor: (floor draws,) distances of two samples of one Gaussian, at the same n; their mean is taken off. They
             are independent, so they also say how far distances of finite samples scatter, which subsets of the same
             recordings do not: a denominator within two of their standard deviations is flagged.
 

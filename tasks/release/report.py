@@ -18,6 +18,7 @@ from models.ecg.measurements import IRREGULAR_RR
 from models.leads import INDEPENDENT_LEADS
 from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
+from tasks.drawing.fidelity_figures import discriminator_rows, draw_discriminators
 from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
 from warehouse.release.dataset_card import (
@@ -30,6 +31,7 @@ from warehouse.release.dataset_card import (
     outcome,
     summary,
 )
+from warehouse.release.fidelity_verdicts import fidelity_verdicts
 from warehouse.storage.facts import AlignmentFacts, EvaluationFacts, ModelFacts
 from warehouse.storage.store import Store
 
@@ -86,7 +88,9 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         heart_rate=heart_rate_picture(content),
         distributions=distribution_picture(content, real),
         prevalence=prevalence_picture(content, real),
-        aspects=by_aspect(content.evaluation),
+        fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
+        fidelity_picture=fidelity_picture(content.evaluation),
+        aspects=by_aspect([row for row in content.evaluation if row["condition"] is None]),
         delivery=delivery(content),
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
@@ -240,13 +244,19 @@ def _origin(content: ReleaseContent) -> str:
     return "simulated recordings" if content.simulated_source else "real recordings"
 
 
-def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Evaluation rows by aspect: (aspect, question, rows), in the order of `ASPECTS`, unknown aspects last.
+def fidelity_picture(rows: list[dict[str, Any]]) -> Picture | None:
+    """Every discriminator on synthetic ECGs beside real ones; None where none could be trained."""
+    drawn = discriminator_rows(rows)
+    if not drawn:
+        return None
+    values = "; ".join(f"{row['metric']}, {row['subject']}: {row['value']:.2f}" for row in drawn)
+    caption = "At 0.5 a discriminator cannot tell; 95 % intervals."
+    return Picture(figures.svg(draw_discriminators(drawn)), f"Areas under ROC curves. {values}.", caption)
 
-    Of delivery the distances only: its hundreds of criteria are in the release's `evaluation.json`.
-    """
+
+def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Evaluation rows by aspect: (aspect, question, rows), in the order of `ASPECTS`, unknown aspects last."""
     order = list(ASPECTS)
-    rows = [row for row in rows if row["aspect"] != "delivery" or row["condition"] is None]
     ranked = sorted(rows, key=lambda row: order.index(row["aspect"]) if row["aspect"] in order else len(order))
     return [
         (aspect, ASPECTS.get(aspect, aspect), list(group))

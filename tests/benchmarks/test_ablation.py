@@ -258,7 +258,8 @@ def test_a_missing_arm_leaves_targets_undecided() -> None:
 
 
 def evaluation_row(metric: str, subject: str, value: float | None, reference: float | None = None) -> dict[str, Any]:
-    return {"metric": metric, "subject": subject, "value": value, "low": None, "high": None, "reference": reference}
+    unknown = dict.fromkeys(("condition", "low", "high"))
+    return {"metric": metric, "subject": subject, "value": value, "reference": reference, **unknown}
 
 
 def test_rows_of_an_evaluation_become_the_arm_the_real_ecgs_and_the_floor() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
+from warehouse.release.fidelity_verdicts import fidelity_verdicts
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
@@ -95,6 +96,7 @@ def dataset_card(content: ReleaseContent) -> str:
         summary=summary(content),
         generation=generation(content),
         conditions=conditions(content),
+        fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
         limits=LIMITS,
         delivery=delivery(content),
     )

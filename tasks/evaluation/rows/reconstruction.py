@@ -54,8 +54,16 @@ def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     ]
     if not parts:
         return ecgs
-    signal = (np.rint(np.concatenate(parts) * 1000) / 1000).astype(np.float32)
-    rate_hz = generator.config.sampling_rate_hz
+    return remeasured(ecgs, np.concatenate(parts), generator.config.sampling_rate_hz)
+
+
+def remeasured(ecgs: EcgSet, signal: np.ndarray, rate_hz: int) -> EcgSet:
+    """The same rows with other waveforms, in whole microvolts as a cohort keeps them, and measured anew.
+
+    Args:
+        signal: (n, 8, samples), mV.
+    """
+    signal = (np.rint(signal * 1000) / 1000).astype(np.float32)
     r_peaks, table = locate_r_peaks(signal, rate_hz), ecgs.table
     measured = to_measured_columns(measure(signal, r_peaks, rate_hz))
     for name, values in {R_PEAK_COLUMN: to_r_peak_column(r_peaks, rate_hz), **measured}.items():
