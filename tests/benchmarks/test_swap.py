@@ -9,25 +9,45 @@ import pytest
 import torch
 
 from benchmarks.swap import DELIVERED, FEWEST, LOGIT, Judges, checks, details, rise, swapped_rows
-from benchmarks.swap_chain import DROPPED, EVERYTHING, PARTS, SHUFFLED, UNSWAPPED, VARIANTS, ladder, with_knowledge_of
+from benchmarks.swap_chain import (
+    DROPPED,
+    EVERYTHING,
+    PARTS,
+    SHUFFLED,
+    UNSWAPPED,
+    VARIANTS,
+    Chain,
+    with_knowledge_of,
+)
 from models.conditioning import ConditionTensors
 from models.latent_diffusion.generator import Generator
+from tasks.conditions.cohort_design import row_seed
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.delivery import textbook_criteria
-from tasks.training.model_folder import load_generator
+from tasks.settings import CohortSettings
 from tests.models.synthetic_hearts import ecgs
 from tests.tasks.clinic import cohort_table, people, put_model, put_recordings, recordings_table
-from warehouse.storage.store import Store
+from warehouse.storage.reference import digest
+from warehouse.storage.store import Lineage, Store
 from warehouse.storage.waveforms import from_lead_columns
-
-SAMPLING = {"steps": 3, "guidance": 1.2, "trait_guidance": 1.0}
 
 
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory: pytest.TempPathFactory) -> Generator:
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """That of a cohort of an untrained model."""
     store = Store(str(tmp_path_factory.mktemp("swap")))
-    model, _ = put_model(store, put_recordings(store, recordings_table(20)))
-    return load_generator(store.path(model))
+    recordings = put_recordings(store, recordings_table(60))
+    model, knowledge = put_model(store, recordings)
+    settings = CohortSettings(name="swap", size=30, sampler_steps=3).model_dump(mode="json")
+    made_of = Lineage(stage="generate cohort", code_version=1, settings=settings, inputs=[model, knowledge, recordings])
+    with store.stage("cohort", digest("swap")) as staging:
+        staging.write_table("cohorts", 0, cohort_table(*people(30, seed=1)))
+        return Chain(store, staging.commit(30, made_of))
+
+
+@pytest.fixture(scope="module")
+def generator(chain: Chain) -> Generator:
+    return chain.generator
 
 
 def conditions(generator: Generator, seed: int, rate: float) -> ConditionTensors:
@@ -44,15 +64,23 @@ def conditions(generator: Generator, seed: int, rate: float) -> ConditionTensors
     )
 
 
-def test_each_part_acts_by_itself_and_all_together_are_condition_b(generator: Generator) -> None:
+def test_each_part_acts_by_itself_and_all_together_are_condition_b(chain: Chain, generator: Generator) -> None:
     usual, swapped, seeds = conditions(generator, 1, 60.0), conditions(generator, 2, 110.0), [1, 2, 3, 4]
-    made = ladder(generator, usual, swapped, seeds, SAMPLING)
+    made, sampling = chain.ladder(usual, swapped, seeds), chain.settings.sampling
     assert tuple(made) == VARIANTS
-    np.testing.assert_array_equal(made[UNSWAPPED], generator.sample(usual, seeds, **SAMPLING).numpy())
-    np.testing.assert_array_equal(made[EVERYTHING], generator.sample(swapped, seeds, **SAMPLING).numpy())
+    np.testing.assert_array_equal(made[UNSWAPPED], generator.sample(usual, seeds, **sampling).numpy())
+    np.testing.assert_array_equal(made[EVERYTHING], generator.sample(swapped, seeds, **sampling).numpy())
     for part in PARTS:
         assert not np.allclose(made[part], made[UNSWAPPED]) and not np.allclose(made[part], made[EVERYTHING])
     assert not np.allclose(made[DROPPED], made[EVERYTHING]) and not np.allclose(made[SHUFFLED], made[EVERYTHING])
+
+
+def test_conditions_and_seeds_are_those_of_the_cohorts_rows(chain: Chain) -> None:
+    asked, seeds = chain.conditions([0, 1, 2, 3]), chain.seeds([0, 1, 2, 3])
+    assert len(asked) == 4 and len(set(seeds)) == 4
+    assert seeds == [row_seed(chain.settings.seed, row) for row in range(4)]
+    again, _ = chain.embedder([chain.design.ask(chain.settings.seed, row, chain.facts.statements) for row in range(4)])
+    assert all(torch.equal(one, again.tensors()[name]) for name, one in asked.tensors().items())
 
 
 def test_knowledge_goes_to_other_rows_with_its_gaps(generator: Generator) -> None:
