@@ -130,15 +130,13 @@ def measure_cohort(
             kind: finished(running, kind)["probabilities"] for kind, running in jobs.items()
         }
         rows += downstream_rows(real.validation, real.held_out, predictions, settings)
-    missing = [
-        f"{one['aspect']}: {one['metric']} ({', '.join(filter(None, (one['subject'], one['condition'])))})"
-        for one in rows
-        if one["value"] is None
-    ]
-    if missing:
+    without = [one for one in rows if one["value"] is None]
+    missing = [f"{one['aspect']}: {one['metric']} ({one['subject']})" for one in without if one["condition"] is None]
+    if without:
         logger.warning(
-            "evaluate cohort: %d metrics cannot be had from so few or such recordings: %s",
+            "evaluate cohort: %d metrics cannot be had from so few or such recordings, and %d of single conditions: %s",
             len(missing),
+            len(without) - len(missing),
             "; ".join(missing),
         )
     staging.write_table("evaluations", 0, pa.Table.from_pylist(rows, schema=schema.evaluations()))
@@ -147,6 +145,7 @@ def measure_cohort(
         classifier=real.classifier_reference.id,
         alignment=aligned_by.id if aligned_by else None,
         missing=missing,
+        missing_in_conditions=len(without) - len(missing),
     )
     return Result(rows=len(rows), facts=facts)
 

@@ -173,7 +173,8 @@ class EvaluationFacts(Facts):
     macro_auc_synthetic: float | None = None
     classifier: str | None = Field(description="Id of the reference classifier.")
     alignment: str | None = Field(description="Id of the alignment encoder; null without one.")
-    missing: list[str] = Field(description="Metrics that these recordings cannot give.")
+    missing: list[str] = Field(description="Metrics of all ECGs that these recordings cannot give.")
+    missing_in_conditions: int = Field(description="Rows of single conditions without a value; each has a flag.")
 
 
 class AuditFacts(Facts):

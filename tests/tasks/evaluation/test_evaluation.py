@@ -80,6 +80,23 @@ def test_fidelity_tells_good_from_bad(good: tuple[dict, Rows], bad: tuple[dict, 
     assert fid["reference"] == good[1]["FID", "real training recordings"]["value"]
     assert fid["low"] <= fid["value"] <= fid["high"]
     assert bad[1]["discriminator AUC", "synthetic"]["value"] > 0.9
+    assert bad[1]["convolutional discriminator AUC", "synthetic"]["low"] > 0.6
+    beats = "median-beat discriminator AUC"
+    assert good[1][beats, "synthetic"]["value"] < bad[1][beats, "synthetic"]["value"]
+    measured = "Fréchet distance of measurements"
+    assert good[1][measured, "synthetic"]["high"] < bad[1][measured, "synthetic"]["low"]
+
+
+def test_floors_stand_beside_distances(good: tuple[dict, Rows]) -> None:
+    facts, rows = good
+    assert facts["fid_floor"] == rows["FID", "two Gaussian samples"]["value"] > 0
+    assert facts["fid_real"] == rows["FID", "real training recordings"]["value"]
+    # Twelve recordings leave nothing above the floor, which the row says in place of a ratio.
+    ratio = rows["FID, floor-corrected, generated / real", "synthetic"]
+    assert (ratio["value"] is None) == (facts["fid_real"] <= facts["fid_floor"])
+    assert ratio["flag"] and facts["fid_floor_corrected_ratio"] == ratio["value"]
+    assert 1 <= rows["effective dimension", "held-out recordings"]["value"] <= 16
+    assert rows["data-copying statistic C_T", "synthetic"]["flag"] == "too few rows"
 
 
 def test_the_floor_of_the_model_stands_beside_the_cohort(good: tuple[dict, Rows], bad: tuple[dict, Rows]) -> None:
@@ -195,7 +212,8 @@ def test_the_reference_classifier_is_trained_once_for_all_cohorts(
     found = reference_classifier(SETTINGS, recordings, ComputeSettings(), store)
     assert found.id == good[0]["classifier"]
     assert load_classifier(store.path(found)).architecture == SETTINGS.classifier
-    assert "probabilities" not in store.manifest(found).facts
+    areas = store.manifest(found).facts["macro_auc"]
+    assert set(areas) == {"fitted", "left_out", "validation"} and min(areas.values()) > 0.9
 
 
 def test_a_tiny_cohort_is_evaluated_as_far_as_it_goes(
