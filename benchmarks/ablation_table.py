@@ -217,8 +217,9 @@ def targets(runs: list[Run]) -> list[Check]:
         _check("FID, full over base", paired(full, base, FID, ratio), 0.68, "×"),
         _check("FID, full over real against real", paired(full, real, FID, ratio), 4.0, "×"),
         _check("statement macro AUC over real, full", over_seeds(full, STATEMENTS), 0.97, "×", at_least=True),
-        _check("delivery distance, textbook rules, full", over_seeds(full, DELIVERED_RULES), 0.03),
-        _check("delivery distance, kept claims, full", over_seeds(full, DELIVERED_CLAIMS), 0.04),
+        # A distance of finitely many ECGs is never 0: what counts is its excess over that of real recordings.
+        _check(f"{DELIVERED_RULES}, full less real", paired(full, real, DELIVERED_RULES, less), 0.03),
+        _check(f"{DELIVERED_CLAIMS}, full less real", paired(full, real, DELIVERED_CLAIMS, less), 0.04),
         _check("FID, full over simulator alone", paired(full, alone, FID, ratio), 1.0, "×"),
         _check("discriminator AUC, full less simulator alone", paired(full, alone, DISCRIMINATOR, less), 0.0),
         _check("heart-rate MAE, independent, regular rhythms, full", over_seeds(full, INDEPENDENT_RATE), 1.0, "bpm"),
