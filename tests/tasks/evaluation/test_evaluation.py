@@ -224,9 +224,8 @@ def test_delivery_and_statements_are_measured_as_far_as_the_test_split_goes(
     distance = rows["delivery distance", "synthetic, textbook rules"]
     assert distance["n"] >= 4 and facts["delivery_distance_rules"] == distance["value"]
     assert facts["delivery_distance_rules_real"] == distance["reference"]
-    assert rows["QRS duration below 120 ms", "synthetic, textbook rules"]["condition"] == "NORM"
-    assert rows["statement AUC", "synthetic"]["flag"] == "too few rows"
     assert "condition: statement macro AUC (synthetic)" in facts["missing"]
+    assert facts["missing_in_conditions"] >= 2  # the AUCs of LVH and NORM
     # One statement classifier serves both cohorts.
     trained = [one for one in store.committed("classifier") if one.lineage.stage == "train statement classifier"]
     assert len(trained) == 1 and trained[0].facts["examples"] == 120
