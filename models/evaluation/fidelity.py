@@ -123,10 +123,14 @@ def floor_corrected_ratio(
 def drawn_pairs(sizes: tuple[int, int], n: int, draws: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Row numbers of random subsets of n rows of two sets, without replacement.
 
-    With replacement, as a bootstrap draws, repeats would shrink covariances and bias distances upwards.
+    With replacement, as a bootstrap draws, repeats would shrink covariances and bias distances upwards. Subsets of the
+    first set do not depend on the second, so that several sets are compared with the same subsets of one.
     """
-    rng = np.random.default_rng(seed)
-    return [(rng.choice(sizes[0], n, replace=False), rng.choice(sizes[1], n, replace=False)) for _ in range(draws)]
+    drawn = [
+        [rng.choice(size, n, replace=False) for _ in range(draws)]
+        for size, rng in zip(sizes, np.random.default_rng(seed).spawn(2), strict=True)
+    ]
+    return list(zip(*drawn, strict=True))
 
 
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.evaluation.interval_distances import compared_intervals
+from models.evaluation.interval_distances import FEWEST_FOR_DISTANCE, compared_intervals
 from models.evaluation.metrics import UNKNOWN
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
@@ -33,24 +33,26 @@ LARGEST_SET = 5000
 
 def interval_rows(compared: Compared) -> Iterator[EvaluationRow]:
     """Distances and differences of quantiles, synthetic less real, over all ECGs and per statement of the cohort."""
-    yield from _rows(compared, None, [compared.held_out, compared.synthetic, compared.reference])
+    sets = compared.held_out, compared.synthetic, compared.train
+    everyone = [np.ones(len(each), dtype=bool) for each in sets[:2]]
+    yield from _rows(compared, None, [*everyone, compared.of_reference])
     for code in common_statements(compared.synthetic, FEWEST_ASKED):
-        sets = [
-            each.take(with_statement(each, code)) for each in (compared.held_out, compared.synthetic, compared.train)
-        ]
-        yield from _rows(compared, code, sets)
+        yield from _rows(compared, code, [with_statement(each, code) for each in sets])
 
 
-def _rows(compared: Compared, condition: str | None, sets: list[EcgSet]) -> Iterator[EvaluationRow]:
+def _rows(compared: Compared, condition: str | None, chosen: list[np.ndarray]) -> Iterator[EvaluationRow]:
+    """Rows of some of the ECGs: masks of held-out, synthetic and training ones."""
     seed, samples = compared.seed, compared.samples
+    sets = compared.held_out, compared.synthetic, compared.train
     for column, (name, unit) in INTERVALS.items():
-        real, synthetic, training = (_known(each, column, seed) for each in sets)
+        real, synthetic, training = (_known(each, mask, column, seed) for each, mask in zip(sets, chosen, strict=True))
         few = condition is not None and min(len(real[0]), len(synthetic[0])) < FEWEST_ASKED
         distance, differences, n = compared_intervals(real, synthetic, tuple(QUANTILES.values()), samples, seed)
         metric = f"{name} distribution distance"
         if few or not np.isfinite(distance.value):
             # Not how many real ones: rows are released.
-            flag = f"fewer than {FEWEST_ASKED} held-out recordings or synthetic ECGs where it can be measured"
+            fewest = FEWEST_ASKED if condition else FEWEST_FOR_DISTANCE
+            flag = f"fewer than {fewest} held-out recordings or synthetic ECGs where it can be measured"
             n = len(synthetic[0])
             yield evaluation_row("physics", metric, "synthetic", UNKNOWN, n, seed, unit, None, condition, flag)
             continue
@@ -61,10 +63,10 @@ def _rows(compared: Compared, condition: str | None, sets: list[EcgSet]) -> Iter
             yield evaluation_row("physics", what, "synthetic", difference, n, seed, unit, 0.0, condition)
 
 
-def _known(ecgs: EcgSet, column: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _known(ecgs: EcgSet, chosen: np.ndarray, column: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Values that could be measured, and the patient of each; at most `LARGEST_SET`."""
     values = ecgs.number(column)
-    rows = np.flatnonzero(np.isfinite(values))
+    rows = np.flatnonzero(np.isfinite(values) & chosen)
     if len(rows) > LARGEST_SET:
         rows = np.sort(np.random.default_rng(seed).choice(rows, LARGEST_SET, replace=False))
     return values[rows], ecgs.patients[rows]

@@ -97,6 +97,8 @@ def test_the_floor_corrected_ratio_says_when_there_is_none() -> None:
     assert np.isnan(found.value) and flag is not None
 
 
-def test_subsets_are_drawn_without_replacement() -> None:
-    for first, second in fidelity.drawn_pairs((30, 20), 16, 5, 1):
+def test_subsets_are_drawn_without_replacement_and_those_of_the_first_set_for_every_other() -> None:
+    pairs, others = (fidelity.drawn_pairs((30, size), 16, 5, 1) for size in (20, 25))
+    for (first, second), (again, other) in zip(pairs, others, strict=True):
         assert len(set(first)) == len(set(second)) == 16 and max(second) < 20
+        assert np.array_equal(first, again) and not np.array_equal(second, other)

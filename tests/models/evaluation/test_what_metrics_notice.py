@@ -96,7 +96,7 @@ def sets(world: World) -> dict[str, Hearts]:
     copies[:30] = world.training.signal[:30]
     return {
         "honest": honest,
-        "noise": Hearts(signal + rng.normal(0, 0.12, signal.shape).astype(np.float32), condition),
+        "noise": Hearts(signal + rng.normal(0, 0.2, signal.shape).astype(np.float32), condition),
         "collapse": Hearts(signal[few], condition[few]),
         "reversal": Hearts(np.ascontiguousarray(signal[:, :, ::-1]), condition),
         "swapped leads": Hearts(np.ascontiguousarray(signal[:, ::-1]), condition),
