@@ -25,15 +25,15 @@ CHECKED_ON: Final = 500
 
 
 class EcgClassifier(EcgEncoder):
-    """Multi-label superclass classifier over the eight independent leads, in mV."""
+    """Multi-label classifier over the eight independent leads, in mV: of superclasses, or of any number of classes."""
 
-    def __init__(self, architecture: ClassifierArchitecture) -> None:
+    def __init__(self, architecture: ClassifierArchitecture, classes: int = len(SUPERCLASSES)) -> None:
         super().__init__(architecture.width, architecture.stages, architecture.features)
-        self.architecture = architecture
-        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(architecture.features, len(SUPERCLASSES)))
+        self.architecture, self.classes = architecture, classes
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(architecture.features, classes))
 
     def forward(self, signal: Tensor) -> Tensor:
-        """Logits, (batch, 5), in the order of `SUPERCLASSES`."""
+        """Logits, (batch, classes); superclasses in the order of `SUPERCLASSES`."""
         return self.head(self.features(signal))
 
 
@@ -64,7 +64,7 @@ def train_classifier(
 
     Args:
         signal: (n, 8, samples) float32, mV.
-        labels: (n, 5) of 0 and 1, in the order of `SUPERCLASSES`.
+        labels: (n, classes) of 0 and 1, superclasses in the order of `SUPERCLASSES`.
         rate_hz: sampling rate, which sets the length of a crop.
         device: where to train, as PyTorch names it.
         progress: called with the loss of each step.
@@ -77,7 +77,7 @@ def train_classifier(
         raise ValueError(f"expected as many labels as ECGs and at least one, got {len(labels)} and {len(signal)}")
     torch.manual_seed(training.seed)
     draws = torch.Generator().manual_seed(training.seed)
-    model = EcgClassifier(architecture).to(device).train()
+    model = EcgClassifier(architecture, labels.shape[1]).to(device).train()
     ecgs, targets = torch.from_numpy(signal), torch.from_numpy(labels.astype(np.float32))
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=training.steps + 1)
@@ -123,12 +123,12 @@ def classify(
         signal: (n, 8, samples), mV.
 
     Returns:
-        Probabilities (n, 5) in the order of `SUPERCLASSES`, and penultimate features (n, features).
+        Probabilities (n, classes), superclasses in the order of `SUPERCLASSES`, and penultimate features (n, features).
     """
     probabilities, features = [], []
     for found in encode_crops(model, signal, rate_hz, batch_size):
         probabilities.append(torch.sigmoid(model.head(found)).mean(dim=1).cpu())
         features.append(found.mean(dim=1).cpu())
     if not probabilities:
-        return np.empty((0, len(SUPERCLASSES)), np.float32), np.empty((0, model.architecture.features), np.float32)
+        return np.empty((0, model.classes), np.float32), np.empty((0, model.architecture.features), np.float32)
     return torch.cat(probabilities).numpy(), torch.cat(features).numpy()

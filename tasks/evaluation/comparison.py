@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -26,17 +26,21 @@ from tasks.evaluation.networks.classifier import (
     load_classifier,
     reference_classifier,
 )
+from tasks.evaluation.networks.statement_classifier import load_statement_classifier, statement_classifier
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
+from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, delivery_rows, kept_claims
 from tasks.evaluation.rows.discriminators import BEATS, CONVOLUTIONAL, LINEAR, discriminator_rows
 from tasks.evaluation.rows.downstream import downstream_rows
 from tasks.evaluation.rows.fidelity import FID, MEASURED, fidelity_rows
 from tasks.evaluation.rows.heart_rate import heart_rate_rows
+from tasks.evaluation.rows.independent_delineator import independent_delivery_rows
 from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
 from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
+from tasks.evaluation.rows.statements import STATEMENT_AUC_RATIO, STATEMENT_MACRO_AUC, statement_rows
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, run_logger
 from warehouse import schema
@@ -62,6 +66,10 @@ SUMMARY = {
     ("heart-rate MAE", "synthetic"): "heart_rate_mae_bpm",
     ("heart-rate MAE, independent detector", "synthetic, regular rhythms"): "heart_rate_mae_independent_regular_bpm",
     ("asked superclass macro AUC", "synthetic"): "asked_superclass_macro_auc",
+    (STATEMENT_MACRO_AUC, "synthetic"): "statement_macro_auc",
+    (STATEMENT_AUC_RATIO, "synthetic"): "statement_auc_ratio",
+    (DISTANCE, f"synthetic, {RULES}"): "delivery_distance_rules",
+    (DISTANCE, f"synthetic, {CLAIMS}"): "delivery_distance_claims",
     ("Einthoven residual", "synthetic"): "einthoven_residual_mv",
     ("ODE residual", "synthetic"): "ode_residual_mv_per_s",
     ("macro AUC", "real"): "macro_auc_real",
@@ -69,7 +77,7 @@ SUMMARY = {
     ("macro AUC", "synthetic"): "macro_auc_synthetic",
 }
 """Metric and subject to its name in `EvaluationFacts`."""
-WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, "CLIP score")
+WITH_REAL = (FID, LINEAR, CONVOLUTIONAL, BEATS, DISTANCE, STATEMENT_MACRO_AUC, "CLIP score")
 """Metrics whose value on real recordings stands there too."""
 
 
@@ -115,7 +123,7 @@ def measure_cohort(
         logger.warning("evaluate cohort: no synthetic ECG has a diagnostic superclass, so none can train a classifier")
     real = _read_real(store, settings, recordings, compute)
     aligned_by, of_alignment = _alignment(store, settings, synthetic, real, compute)
-    rows = _compared(store, settings, synthetic, real, model_behind(store, cohort), of_alignment)
+    rows = _compared(store, settings, synthetic, real, cohort, compute, of_alignment)
     logger.info("evaluate cohort: all but downstream use after %.0f s", time.monotonic() - started)
     if settings.downstream:
         predictions: dict[str, dict[str, np.ndarray]] = {
@@ -158,11 +166,12 @@ def _compared(
     settings: EvaluationSettings,
     synthetic: EcgSet,
     real: Real,
-    model: Reference | None,
+    cohort: Reference,
+    compute: ComputeSettings,
     of_alignment: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Rows of all that is measured on the ECGs themselves, and on the model behind them where there is one."""
-
+    """Rows of all that is measured on the ECGs themselves, and on model and knowledge base behind them where known."""
+    model, knowledge = (behind(store, cohort, kind) for kind in ("model", "knowledge"))
     sets = {
         "train": real.train,
         "held_out": real.held_out,
@@ -188,6 +197,9 @@ def _compared(
         *of_alignment,
         *heart_rate_rows(compared),
         *condition_rows(compared),
+        *_of_statements(store, compared, real, compute),
+        *delivery_rows(compared, kept_claims(store, knowledge) if knowledge else []),
+        *independent_delivery_rows(compared),
         *physics_rows(compared),
         *interval_rows(compared),
     ]
@@ -198,6 +210,15 @@ def _compared(
         )
         rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
+
+
+def _of_statements(store: Store, compared: Compared, real: Real, compute: ComputeSettings) -> list[dict[str, Any]]:
+    """Rows about single statements, by the statement classifier, which is trained or found."""
+
+    reference = statement_classifier(compared.settings, real.reference, compute, store)
+    model, codes = load_statement_classifier(store.path(reference))
+    scores = [classify(model, ecgs.signal, real.rate_hz)[0] for ecgs in (compared.synthetic, compared.held_out)]
+    return list(statement_rows(compared, codes, *scores))
 
 
 def _alignment(
@@ -216,10 +237,10 @@ def _alignment(
     return reference, list(alignment_rows(of_synthetic, of_real, settings))
 
 
-def model_behind(store: Store, cohort: Reference) -> Reference | None:
-    """The model that generated a cohort, as its lineage names it; None if it is no longer there."""
-    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "model"]
-    return store.find("model", named[0].id) if named else None
+def behind(store: Store, cohort: Reference, kind: Literal["model", "knowledge"]) -> Reference | None:
+    """The model or knowledge base that a cohort was generated with, by its lineage; None if it is no longer there."""
+    named = [one for one in store.manifest(cohort).lineage.inputs if one.kind == kind]
+    return store.find(kind, named[0].id) if named else None
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -227,6 +248,6 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for one in rows:
         if one["condition"] is None and (name := SUMMARY.get((one["metric"], one["subject"]))):
             facts[name] = one["value"]
-            if one["subject"] == "synthetic" and one["metric"] in WITH_REAL:
+            if one["subject"].startswith("synthetic") and one["metric"] in WITH_REAL:
                 facts[f"{name}_real"] = one["reference"]
     return facts

@@ -21,7 +21,16 @@ from tasks.drawing.ecg_paper import draw_ecg
 from tasks.drawing.fidelity_figures import discriminator_rows, draw_discriminators
 from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
-from warehouse.release.dataset_card import LIMITS, conditions, generation, interval, number, outcome, summary
+from warehouse.release.dataset_card import (
+    LIMITS,
+    conditions,
+    delivery,
+    generation,
+    interval,
+    number,
+    outcome,
+    summary,
+)
 from warehouse.release.fidelity_verdicts import fidelity_verdicts
 from warehouse.storage.facts import AlignmentFacts, EvaluationFacts, ModelFacts
 from warehouse.storage.store import Store
@@ -38,6 +47,7 @@ ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
     "alignment": "Do they look like their texts to a contrastive encoder?",
     "condition": "Do they show what was asked for?",
+    "delivery": "Is what was asked for delivered?",
     "downstream": "Do they help a classifier?",
     "physics": "Do they obey the physics?",
     "reconstruction": "What does the autoencoder lose?",
@@ -81,6 +91,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
         fidelity_picture=fidelity_picture(content.evaluation),
         aspects=by_aspect([row for row in content.evaluation if row["condition"] is None]),
+        delivery=delivery(content),
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
         training=training_pictures(

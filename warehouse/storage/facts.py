@@ -178,6 +178,13 @@ class EvaluationFacts(Facts):
     heart_rate_mae_bpm: float | None = None
     heart_rate_mae_independent_regular_bpm: float | None = None
     asked_superclass_macro_auc: float | None = None
+    statement_macro_auc: float | None = None
+    statement_macro_auc_real: float | None = None
+    statement_auc_ratio: float | None = None
+    delivery_distance_rules: float | None = None
+    delivery_distance_rules_real: float | None = None
+    delivery_distance_claims: float | None = None
+    delivery_distance_claims_real: float | None = None
     einthoven_residual_mv: float | None = None
     ode_residual_mv_per_s: float | None = None
     macro_auc_real: float | None = None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
 from models.evaluation.metrics import patient_numbers
+from models.superclasses import SUPERCLASSES
 from tasks.ecg_sets import LearningSplit, read_cohort, read_recordings, read_reported
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
@@ -79,7 +80,7 @@ def reference_classifier(
         from tasks.cluster import connect
 
         connect(compute)
-        job = _as_job(fit_reference, settings)
+        job = ray_job(fit_reference, settings)
         found = finished(job.remote(settings, str(store.root), recordings, str(staging.path)), "real")
         return Result(rows=1, facts=ClassifierFacts(**found))
 
@@ -88,10 +89,10 @@ def reference_classifier(
 
 def classifier_job(settings: EvaluationSettings) -> Any:
     """The Ray task that trains one classifier of the downstream test."""
-    return _as_job(fit_and_predict, settings)
+    return ray_job(fit_and_predict, settings)
 
 
-def _as_job(work: Callable[..., dict[str, Any]], settings: EvaluationSettings) -> Any:
+def ray_job(work: Callable[..., dict[str, Any]], settings: EvaluationSettings) -> Any:
     """A Ray task of one processor, and one GPU if the settings ask for it."""
     import ray
 
@@ -226,12 +227,13 @@ def _fitted(
     return model, float(np.mean(losses[-20:]))
 
 
-def save_classifier(folder: Path, model: EcgClassifier, rate_hz: int) -> None:
-    """Write weights (safetensors) and shape; nothing needs to be unpickled."""
+def save_classifier(folder: Path, model: EcgClassifier, rate_hz: int, classes: Sequence[str] = SUPERCLASSES) -> None:
+    """Write weights (safetensors), shape and names of classes; nothing needs to be unpickled."""
     from safetensors.torch import save_file
 
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
-    config = {"architecture": model.architecture.model_dump(mode="json"), "sampling_rate_hz": rate_hz}
+    shape = model.architecture.model_dump(mode="json")
+    config = {"architecture": shape, "sampling_rate_hz": rate_hz, "classes": list(classes)}
     write_text(folder / "config.json", json.dumps(config, indent=2))
 
 
@@ -247,7 +249,7 @@ def load_classifier(folder: Path) -> EcgClassifier:
     from models.evaluation.classifier import EcgClassifier
 
     config = json.loads((folder / "config.json").read_text())
-    model = EcgClassifier(ClassifierArchitecture.model_validate(config["architecture"]))
+    model = EcgClassifier(ClassifierArchitecture.model_validate(config["architecture"]), len(config["classes"]))
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:

@@ -216,6 +216,21 @@ def test_the_reference_classifier_is_trained_once_for_all_cohorts(
     assert set(areas) == {"fitted", "left_out", "validation"} and min(areas.values()) > 0.9
 
 
+def test_delivery_and_statements_are_measured_as_far_as_the_test_split_goes(
+    store: Store, good: tuple[dict, Rows], bad: tuple[dict, Rows]
+) -> None:
+    """Fifteen recordings hold ten normal ones, about which there are rules, and too few of anything else."""
+    facts, rows = good
+    distance = rows["delivery distance", "synthetic, textbook rules"]
+    assert distance["n"] >= 4 and facts["delivery_distance_rules"] == distance["value"]
+    assert facts["delivery_distance_rules_real"] == distance["reference"]
+    assert "condition: statement macro AUC (synthetic)" in facts["missing"]
+    assert facts["missing_in_conditions"] >= 2  # the AUCs of LVH and NORM
+    # One statement classifier serves both cohorts.
+    trained = [one for one in store.committed("classifier") if one.lineage.stage == "train statement classifier"]
+    assert len(trained) == 1 and trained[0].facts["examples"] == 120
+
+
 def test_a_tiny_cohort_is_evaluated_as_far_as_it_goes(
     store: Store, recordings: Reference, good: tuple[dict, Rows]
 ) -> None:
