@@ -11,6 +11,7 @@ from warehouse.storage.facts import (
     DesignFacts,
     EvaluationFacts,
     ModelFacts,
+    Prevalence,
     RecordingsFacts,
 )
 
@@ -36,7 +37,17 @@ def cohort_facts(**changes: Any) -> CohortFacts:
         "simulated": True,
         "sampling_rate_hz": 100,
         "samples": 1000,
-        "design": DesignFacts(groups=1, training_recordings=10, backed_off=0, backed_off_share=0.0, left_out=0),
+        "design": DesignFacts(
+            groups=1,
+            training_recordings=10,
+            backed_off=0,
+            backed_off_share=0.0,
+            left_out=0,
+            given_up={},
+            lost_positives={"NORM": 0.0},
+            several_superclasses=Prevalence(real=0.0, asked=0.0),
+            statements={"NORM": Prevalence(real=1.0, asked=1.0)},
+        ),
         "quality_flags": {},
         "flagged": 0,
         "heart_rate_mae_bpm": 0.5,
@@ -64,7 +75,8 @@ def model_facts(**changes: Any) -> ModelFacts:
 
 
 def evaluation_facts(**changes: Any) -> EvaluationFacts:
-    return EvaluationFacts(**{"classifier": None, "alignment": None, "missing": [], **changes})
+    nothing = {"classifier": None, "alignment": None, "missing": [], "missing_in_conditions": 0}
+    return EvaluationFacts(**{**nothing, **changes})
 
 
 def audit_facts(**changes: Any) -> AuditFacts:

@@ -75,7 +75,7 @@ def _audit(
     encoder: Reference,
     classifier: Reference | None,
 ) -> Result:
-    from tasks.ecg_sets import read_cohort, read_recordings
+    from tasks.ecg_sets import read_cohort, read_recordings, read_reported
     from tasks.evaluation.networks.classifier import load_classifier
     from tasks.privacy.audit import Attacks, audit
     from tasks.privacy.audited import Audited
@@ -83,7 +83,8 @@ def _audit(
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
     about = store.facts(recordings, RecordingsFacts)
-    members, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    members = read_recordings(store, recordings, "train")
+    validation, test = (read_reported(store, recordings, split) for split in ("validation", "test"))
     if min(len(validation), len(test)) < FEWEST_NON_MEMBERS or len(members) == 0:
         raise PrivacyError(
             f"{recordings}: a privacy audit needs training recordings and at least {FEWEST_NON_MEMBERS} each for "

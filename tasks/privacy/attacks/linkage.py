@@ -110,7 +110,7 @@ class Linkage:
         yield from self._recognition()
 
     def _recognition(self) -> Iterator[AuditRow]:
-        for name, side in (("validation", "reference"), ("test", "non_members")):
+        for name, side in (("reference data", "reference"), ("non-members", "non_members")):
             found = verified(self.audited.points(self.space, side), getattr(self.audited, side).patients)
             if found is None:
                 continue
