@@ -1,7 +1,4 @@
-"""What every network in models/ promises, tested on small ones with example inputs.
-
-A new network needs an entry in `NETWORKS`; the last test says so where it is missing.
-"""
+"""What every network in models/ promises, tested on small ones; a new network needs an entry in `NETWORKS`."""
 
 from __future__ import annotations
 
@@ -57,8 +54,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROWS, SAMPLES, RATE_HZ, CHANNELS, STEPS, GUIDE, LEVELS = 6, 400, 100, 4, 50, 3, 16
 EPSILON = 1e-5
-"""Largest difference of a row in one batch and in another, as a share of the largest output: sums of float32 may be
-grouped otherwise."""
+"""Largest difference of a row between batches, as a share of the largest output: float32 sums may be grouped anew."""
 
 Inputs = dict[str, Any]
 LOSSES: set[type[nn.Module]] = {
