@@ -35,6 +35,7 @@ NETWORK_FOLDS: Final = 2
 """Every network sees half of the rows: with two, a row is scored at the price of two trainings."""
 BEAT_RATE_HZ: Final = 125
 LEARNING_RATE: Final = 3e-3
+DISCRIMINATOR_FEATURES: Final = 32
 
 
 def spectral_descriptors(signal: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -92,14 +93,6 @@ class DiscriminatorTraining:
     seed: int
 
 
-class ConvolutionalDiscriminator(EcgEncoder):
-    """A small residual network with one logit: above 0 for synthetic."""
-
-    def __init__(self) -> None:
-        super().__init__(width=16, stages=3, features=32)
-        self.head = nn.Linear(32, 1)
-
-
 def convolutional_scores(
     real: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, rate_hz: int, training: DiscriminatorTraining
 ) -> np.ndarray:
@@ -123,32 +116,37 @@ def convolutional_scores(
     with _one_thread():
         for fold, (train, test) in enumerate(folds.split(signal[:, 0, :1], target, groups)):
             torch.manual_seed(training.seed + fold)
-            model = _trained(signal[train], target[train], rate_hz, training)
+            encoder, head = _trained(signal[train], target[train], rate_hz, training)
             with torch.inference_mode():
-                logits = [model.head(found).mean(dim=1)[:, 0] for found in encode_crops(model, signal[test], rate_hz)]
+                logits = [head(found).mean(dim=1)[:, 0] for found in encode_crops(encoder, signal[test], rate_hz)]
             scores[test] = rankdata(torch.cat(logits).numpy()) / len(test)
     return scores
 
 
 def _trained(
     signal: np.ndarray, target: np.ndarray, rate_hz: int, training: DiscriminatorTraining
-) -> ConvolutionalDiscriminator:
+) -> tuple[EcgEncoder, nn.Linear]:
+    """A small residual network and a head whose one logit is above 0 for synthetic ECGs."""
     draws = torch.Generator().manual_seed(training.seed)
-    model = ConvolutionalDiscriminator().train()
+    encoder, head = (
+        EcgEncoder(width=16, stages=3, features=DISCRIMINATOR_FEATURES),
+        nn.Linear(DISCRIMINATOR_FEATURES, 1),
+    )
+    weights = [*encoder.train().parameters(), *head.parameters()]
     ecgs, labels = torch.from_numpy(signal), torch.from_numpy(target.astype(np.float32))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(weights, lr=LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=training.steps + 1)
     for chosen in shuffled_batches(len(signal), training.batch_size, training.steps, draws):
         crops = random_crops(ecgs[chosen], round(CROP_S * rate_hz), draws)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = model.features(crops)
-        loss = F.binary_cross_entropy_with_logits(model.head(features.float())[:, 0], labels[chosen])
+            features = encoder.features(crops)
+        loss = F.binary_cross_entropy_with_logits(head(features.float())[:, 0], labels[chosen])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
-    return model.eval()
+    return encoder.eval(), head
 
 
 @contextmanager
