@@ -70,7 +70,7 @@ from warehouse.storage.store import Lineage, Store
 SIMULATION: Final = SimulationSettings(recordings=120, seed=5, damaged_files=len(simulation.DAMAGES))
 INGESTION_SETTINGS: Final = IngestionSettings(recordings_per_part=32, workers=1)
 KNOWLEDGE_SETTINGS: Final = KnowledgeSettings(max_conditions=8)
-COHORT: Final = CohortSettings(size=10, sampler_steps=3, rows_per_part=4, batch_size=3)
+COHORT: Final = CohortSettings(min_patients=5, size=10, sampler_steps=3, rows_per_part=4, batch_size=3)
 OTHERWISE: Final = {
     "guidance": COHORT.model_copy(update={"sampler_steps": 2, "guidance": 2.0}),
     "no steps": COHORT.model_copy(update={"sampler_steps": 0}),

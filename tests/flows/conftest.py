@@ -30,6 +30,7 @@ SMALL = {
     "training.diffusion.steps": 30,
     "training.detail.steps": 30,
     "training.checkpoint_every_steps": 10,
+    "cohort.min_patients": 5,
     "cohort.size": 48,
     "cohort.rows_per_part": 16,
     "cohort.sampler_steps": 4,

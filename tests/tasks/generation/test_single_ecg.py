@@ -24,7 +24,9 @@ from warehouse.storage.waveforms import to_lead_columns
 pytestmark = pytest.mark.slow
 
 # Nothing here is the default, so that an ECG sampled by defaults would be another.
-SAMPLED = CohortSettings(size=4, sampler_steps=2, guidance=1.5, trait_guidance=2.0, rows_per_part=4, seed=3)
+SAMPLED = CohortSettings(
+    min_patients=5, size=4, sampler_steps=2, guidance=1.5, trait_guidance=2.0, rows_per_part=4, seed=3
+)
 RETRIEVED = RetrievalSettings(top_k=1, weights=RetrievalWeights(embedding=0, statements=0, demographics=1))
 
 
