@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
+from warehouse.release.numbers_in_words import interval, number, outcome
+from warehouse.release.worst_conditions import headline_rows, worst_conditions
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
@@ -78,20 +79,7 @@ def dataset_card(content: ReleaseContent) -> str:
         summary=summary(content),
         generation=generation(content),
         conditions=conditions(content),
+        headline=headline_rows(content.evaluation),
+        worst=worst_conditions(content.evaluation),
         limits=LIMITS,
     )
-
-
-def number(value: float | None) -> str:
-    """A metric with four significant digits."""
-    return "–" if value is None else f"{value:.4g}"
-
-
-def interval(row: dict[str, Any]) -> str:
-    """A metric's 95 % interval."""
-    return "–" if row["low"] is None or row["high"] is None else f"{number(row['low'])} to {number(row['high'])}"
-
-
-def outcome(passed: bool | None) -> str:
-    """The outcome of a privacy check, in words."""
-    return {True: "passed", False: "failed", None: "reported only"}[passed]

@@ -21,7 +21,7 @@ from warehouse.release.leaks import find_leaks, identifying_columns
 from warehouse.release.releases import CHECKSUMS, CURRENT, VERSION, read_release_manifest, versions
 from warehouse.storage.store import MANIFEST, Store, sha256_of
 
-REQUIRED = ("README.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
+REQUIRED = ("README.md", "STEWARD.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
 
 
 @dataclass(frozen=True)
