@@ -18,8 +18,8 @@ class ReleaseSettings(Section):
     creator: str = Field("Einthoven", description="Who publishes it.")
     steward: str = Field(
         "",
-        description="Who answers for the bounds of the privacy audit, by name; recorded with the date in STEWARD.md and "
-        "MANIFEST.json. Empty: the release says that nobody signed it.",
+        description="Who answers for the bounds of the privacy audit, by name; recorded with the date in "
+        "STEWARD.md and MANIFEST.json. Empty: the release says that nobody signed it.",
     )
     citation: str = Field("", description="Works to cite, in particular the source dataset.")
     smallest_cell: int = Field(

@@ -11,6 +11,7 @@ from warehouse.catalog.catalog_schema import datasets, inputs, releases
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
 from warehouse.release.releases import CURRENT, read_release_manifest, release_folder, versions
+from warehouse.release.tombstone import read_tombstone
 from warehouse.storage.store import Manifest, Store
 
 RELEASED_KINDS = ("cohort", "evaluation", "audit", "model")
@@ -79,6 +80,7 @@ def release_rows(store: Store) -> pa.Table:
     for release in published(store):
         folder = release_folder(store, release.name)
         current = folder / CURRENT
+        tombstone = read_tombstone(folder / release.version)
         rows.append(
             {
                 "release_id": release.id,
@@ -92,6 +94,9 @@ def release_rows(store: Store) -> pa.Table:
                 "simulated_source": release.simulated_source,
                 "privacy_passed": release.privacy_passed,
                 "cohort_id": next((step.id for step in release.lineage if step.kind == "cohort"), None),
+                "steward": release.steward or None,
+                "withdrawn_at": utc(tombstone.withdrawn_at) if tombstone else None,
+                "withdrawal_reason": tombstone.reason if tombstone else None,
                 "path": str(folder / release.version),
             }
         )

@@ -102,11 +102,11 @@ def responsible_ai(content: ReleaseContent) -> dict[str, Any]:
         ],
         "machine_annotation_tools": ["Einthoven's R-peak detector and delineator"],
         "data_biases": [
-            f"Conditions occur as often as the cohort's design asks for them: {len(conditions(content))} of them, from "
-            f"{smallest:,} to {conditions(content)[0][1]:,} ECGs each. Conditions that too few patients share are missing.",
+            f"Conditions occur as often as the cohort's design asks for them: {len(conditions(content))} of "
+            f"them, {smallest:,} to {conditions(content)[0][1]:,} ECGs each. Those that too few patients share "
+            "are missing.",
             "Ages, sexes, devices and habits of annotation are those of the one dataset that the model learned from; "
-            "groups that are rare there are rare or missing here, and how well the model does for them was not measured "
-            "separately.",
+            "groups that are rare there are rare or missing here.",
             "Statements are those of the source's annotators, and of automatic reports where these wrote them.",
         ],
         "data_use_cases": [
@@ -120,11 +120,12 @@ def responsible_ai(content: ReleaseContent) -> dict[str, Any]:
         "trained on it inherits its biases and must be tested on recordings of the people it is meant for.",
         "personal_sensitive_information": [
             "Every row is synthetic; age and sex are those asked for, of no person.",
-            f"The privacy audit's verdict: {content.verdict}. audit.json holds its measurements, STEWARD.md what they leave "
-            "open.",
+            f"The privacy audit's verdict: {content.verdict}. audit.json holds its measurements, STEWARD.md "
+            "says what they leave open.",
         ],
-        "data_release_maintenance_plan": f"Versions are immutable; {about.creator} publishes corrections as new versions. "
-        "A version that must not be used any more is withdrawn: its data are removed, and its manifest stays with the reason.",
+        "data_release_maintenance_plan": f"Versions are immutable; {about.creator} publishes corrections as new "
+        "versions. One that must not be used any more is withdrawn: its data are removed, its manifest stays with the "
+        "reason.",
     }
 
 

@@ -73,8 +73,9 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
     for row in bounded:
         if row["metric"].startswith("AUC") and row["high"] is not None:
             risks.append(
-                f"{row['attack'].capitalize()}: shown one recording that the model learned from and one that it did not, "
-                f"this attack names the right one in up to {100 * row['high']:.0f} of 100 cases; guessing names 50."
+                f"{row['attack'].capitalize()}: shown one recording that the model learned from and one that it "
+                f"did not, this attack names the right one in up to {100 * row['high']:.0f} of 100 cases; guessing "
+                "names 50."
             )
     powers = [row["power"] for row in bounded if row.get("power") is not None]
     if powers:
@@ -84,8 +85,8 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
         )
     if len(powers) < len(bounded):
         risks.append(
-            f"{len(bounded) - len(powers)} of {len(bounded)} bounded measurements were not tested with planted records: "
-            "how small a leak they would notice is not known."
+            f"{len(bounded) - len(powers)} of {len(bounded)} bounded measurements were not tested with planted "
+            "records: how small a leak they would notice is not known."
         )
     reported = len(content.audit) - len(bounded)
     risks += [
@@ -104,13 +105,13 @@ def _signature(content: ReleaseContent) -> str:
     steward, day = content.description.steward, content.created_at.strftime("%Y-%m-%d")
     if not steward:
         return (
-            "Nobody signed this release: its setting `release.steward` is empty. Einthoven's gate alone decided; do not "
-            "treat it as approved by a person."
+            "Nobody signed this release: its setting `release.steward` is empty. Einthoven's gate alone decided; do "
+            "not treat it as approved by a person."
         )
     return (
-        f"{steward} answers for the bounds above: release {content.identifier} was published with them under this name on "
-        f"{day}. The name is what the publisher's settings state and is part of the release's id; Einthoven does not "
-        "check who wrote it."
+        f"{steward} answers for the bounds above: release {content.identifier} was published with them under this "
+        f"name on {day}. The name is what the publisher's settings state and is part of the release's id; "
+        "Einthoven does not check who wrote it."
     )
 
 
