@@ -150,6 +150,8 @@ class ReleaseContent:
     audit: list[dict[str, Any]]
     verdict: str
     """Of the audit: passed, refused or inconclusive."""
+    widened: list[str]
+    """Bounds that are wider than the default ones, in words."""
     lineage: list[LineageStep]
     created_at: datetime
 
@@ -223,7 +225,8 @@ def gather(
         sampling_rate_hz=rate_hz,
         evaluation=metric_rows(store.read(inputs.evaluation, "evaluations")),
         audit=metric_rows(store.read(inputs.audit, "audits")),
-        verdict="passed" if outcome.passed else "refused",
+        verdict=getattr(outcome, "verdict", "passed" if outcome.passed else "refused"),
+        widened=list(getattr(outcome, "widened", [])),
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )
