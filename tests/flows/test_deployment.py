@@ -8,12 +8,16 @@ import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from flows.profiles import load_settings
+from flows.release import of_month
 from tests.flows.conftest import BIN, ROOT, SMALL, PrefectServer
 from warehouse.storage.store import Store
 
@@ -88,9 +92,11 @@ def test_a_worker_publishes_month_after_month_and_checks_night_after_night(
     warehouse = tmp_path / "warehouse"
     shutil.copytree(published, warehouse, symlinks=True)
     overrides = [*(f"{name}={value}" for name, value in SMALL.items()), f"warehouse.uri={warehouse}"]
-    given = f"settings={load_settings('demo', overrides).model_dump_json()}"
+    settings = load_settings("demo", overrides)
+    given = f"settings={settings.model_dump_json()}"
     before = {path.parent for path in warehouse.glob("*/*/MANIFEST.json")}
-    for month in ("2031-01", "2031-02"):
+    months = {f"{datetime.now(UTC):%Y-%m}"}
+    for month in ("scheduled", "2031-02"):
         run(deployed, worker_log, "release-cohort/demo", "--param", given, "--param", f"month={month}")
     # Of what the command line made, everything but the cohort and what is said of it is used again.
     made = {path.parent for path in warehouse.glob("*/*/MANIFEST.json")} - before
@@ -98,10 +104,12 @@ def test_a_worker_publishes_month_after_month_and_checks_night_after_night(
     releases = warehouse / "releases" / "demo"
     assert sorted(path.name for path in releases.glob("v*")) == ["v1", "v2", "v3"]
     assert (releases / "current").readlink() == Path("v3")
-    seeds = [
-        set(pq.read_table(releases / version / "cohorts")["row_seed"].to_pylist()) for version in ("v1", "v2", "v3")
-    ]
-    assert not seeds[0] & seeds[1] and not seeds[1] & seeds[2]
+    months |= {f"{datetime.now(UTC):%Y-%m}"}  # in case that a month ended meanwhile
+    seeds = [manifest.lineage.settings["seed"] for manifest in Store(str(warehouse)).committed("cohort")]
+    assert seeds[0] == settings.cohort.seed and seeds[2] == of_month(settings, "2031-02").cohort.seed
+    assert seeds[1] in {of_month(settings, month).cohort.seed for month in months}
+    tables = [pq.read_table(releases / f"v{number}" / "cohorts", columns=["row_seed"]) for number in (1, 2, 3)]
+    assert pc.count_distinct(pa.concat_tables(tables)["row_seed"]).as_py() == 3 * SMALL["cohort.size"]
 
     run(deployed, worker_log, "verify-releases/demo", "--param", given)
     report = releases / "v3" / "report.html"
