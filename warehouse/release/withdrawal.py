@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from warehouse.errors import ReleaseError
+from warehouse.release.leaks import Forbidden, forbidden_of, text_leaks
 from warehouse.release.releases import (
     CURRENT,
     move_current_away_from,
@@ -38,7 +39,7 @@ def withdraw(store: Store, name: str, version: str, reason: str) -> Tombstone:
         What stays of it.
 
     Raises:
-        ReleaseError: there is no such version, the reason is empty, or the manifest is damaged.
+        ReleaseError: there is no such version, the reason is empty or gives someone away, or the manifest is damaged.
     """
     if not reason.strip():
         raise ReleaseError("a release is not withdrawn without a reason; give it with --reason")
@@ -48,10 +49,20 @@ def withdraw(store: Store, name: str, version: str, reason: str) -> Tombstone:
             there = ", ".join(f"v{number}" for number in known) or "none"
             raise ReleaseError(f"there is no release {name} {version}; versions of {name}: {there}")
         folder = release_folder(store, name) / version
+        _require_publishable(store, folder, reason)
         move_current_away_from(store, name, version)
         tombstone = read_tombstone(folder) or _bury(folder, reason.strip())
         _remove_data(store, folder)
     return tombstone
+
+
+def _require_publishable(store: Store, folder: Path, reason: str) -> None:
+    """The reason is read by everyone: it must not name the patient or recording that it is about."""
+    lineage = read_release_manifest(folder).lineage
+    recordings = next((store.find("recordings", step.id) for step in lineage if step.kind == "recordings"), None)
+    forbidden = forbidden_of(store, recordings) if recordings else Forbidden()
+    if leaks := list(text_leaks(reason, "the reason", forbidden)):
+        raise ReleaseError(f"nothing was withdrawn: {'; '.join(map(str, leaks))}; it is published, so say it without")
 
 
 def _bury(folder: Path, reason: str) -> Tombstone:

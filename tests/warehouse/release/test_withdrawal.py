@@ -19,6 +19,7 @@ from warehouse.release.releases import versions
 from warehouse.release.tombstone import read_tombstone
 from warehouse.release.verification import resolve_release, verify_release
 from warehouse.release.withdrawal import current_versions, withdraw
+from warehouse.storage.reference import digest
 from warehouse.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -96,7 +97,12 @@ def test_the_first_reason_stays(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("version", "reason", "message"),
-    [("v7", REASON, "there is no release tiny v7; versions of tiny: v1, v2"), ("v2", "  ", "without a reason")],
+    [
+        ("v7", REASON, "there is no release tiny v7; versions of tiny: v1, v2"),
+        ("v2", "  ", "without a reason"),
+        ("v2", f"row 7 copies r{digest('recording', 5)}", "the reason: a recording_id"),
+        ("v2", "see /home/someone/audit.txt", "the reason: the path"),
+    ],
 )
 def test_a_wrong_call_changes_nothing(store: Store, version: str, reason: str, message: str) -> None:
     before = sorted(store.root.rglob("*"))
@@ -124,6 +130,7 @@ KILLED = """
 import os, signal, sys
 import warehouse.release.withdrawal as withdrawal
 from pathlib import Path
+from warehouse.storage.reference import digest
 from warehouse.storage.store import Store
 
 def die(*arguments, **options):
