@@ -24,7 +24,7 @@ def worst_conditions(evaluation: list[dict[str, Any]]) -> dict[str, tuple[list[d
 
     Returns:
         Aspect to its worst rows, at most `WORST_SHOWN`, and how many rows of single conditions it has in all. Rows
-        without value or reference cannot be ranked and only count.
+        without value or reference cannot be ranked, flagged ones (few ECGs) would rank by chance: they only count.
     """
     by_aspect: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in evaluation:
@@ -32,7 +32,7 @@ def worst_conditions(evaluation: list[dict[str, Any]]) -> dict[str, tuple[list[d
             by_aspect[row["aspect"]].append(row)
     found = {}
     for aspect, rows in by_aspect.items():
-        ranked = [row for row in rows if row["value"] is not None and row["reference"] is not None]
+        ranked = [row for row in rows if None not in (row["value"], row["reference"]) and row["flag"] is None]
         largest: dict[str, float] = defaultdict(float)
         for row in ranked:
             largest[row["unit"]] = max(largest[row["unit"]], _gap(row))

@@ -32,8 +32,9 @@ FLAGS = (
     "--disable-sync",
 )
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
-A4_PX = {"width": 794, "height": 1123}
-"""A4 at the 96 pixels an inch of CSS."""
+MARGIN_MM = 10
+A4_PX = {"width": 718, "height": 1047}
+"""What margins leave of A4, at the 96 pixels an inch of CSS."""
 MANY = 300
 """Rows of single conditions, as a cohort of a hundred statements has them."""
 FOCUSABLE = "a[href], summary, [tabindex='0']"
@@ -162,7 +163,8 @@ def test_it_prints_on_a4_with_nothing_cut(page: Page, tmp_path: Path) -> None:
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= A4_PX["width"]
     assert overflowing(page, ".scroll, pre, figure") == []
-    printed = page.pdf(path=tmp_path / "report.pdf", format="A4", margin=dict.fromkeys(("left", "right"), "10mm"))
+    margins: Any = dict.fromkeys(("top", "right", "bottom", "left"), f"{MARGIN_MM}mm")
+    printed = page.pdf(path=tmp_path / "report.pdf", format="A4", margin=margins)
     pages = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", printed)
     assert 4 <= len(pages) <= 20
     assert {(round(float(width)), round(float(height))) for width, height in pages} <= {(596, 843), (595, 842)}

@@ -67,15 +67,23 @@ def test_another_verdict_says_that_the_cohort_must_not_be_published(content: Rel
 
 
 def condition_row(condition: str, value: float | None, reference: float | None, unit: str) -> dict[str, Any]:
-    return {"aspect": "delivery", "condition": condition, "value": value, "reference": reference, "unit": unit}
+    return {
+        "aspect": "delivery",
+        "condition": condition,
+        "value": value,
+        "reference": reference,
+        "unit": unit,
+        "flag": None,
+    }
 
 
 def test_of_many_rows_of_single_conditions_the_farthest_of_each_unit_are_shown() -> None:
     rows = [condition_row(f"S{number}", number / 100, 0.0, "share") for number in range(50)]
     rows += [condition_row("INTERVAL", 240.0, 200.0, "ms"), condition_row("NEAR", 201.0, 200.0, "ms")]
-    rows += [condition_row("FEW", None, 0.5, "share"), {**rows[0], "condition": None}]
+    rows += [condition_row("NONE", None, 0.5, "share"), {**condition_row("FEW", 1.0, 0.0, "share"), "flag": "few"}]
+    rows += [{**rows[0], "condition": None}]
     assert headline_rows(rows) == rows[-1:]
     farthest, count = worst_conditions(rows)["delivery"]
-    assert count == 53 and len(farthest) == WORST_SHOWN
+    assert count == 54 and len(farthest) == WORST_SHOWN
     assert [row["condition"] for row in farthest[:3]] == ["S49", "INTERVAL", "S48"]
-    assert {"NEAR", "FEW"}.isdisjoint(row["condition"] for row in farthest)
+    assert {"NEAR", "NONE", "FEW"}.isdisjoint(row["condition"] for row in farthest)
