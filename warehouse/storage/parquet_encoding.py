@@ -12,8 +12,8 @@ ROW_GROUP_ROWS: Final = 256
 """Rows of a row group, the unit that a query reads or skips."""
 FAST_LEVEL: Final = 3
 """Compression of what is written once and read here."""
-SMALL_LEVEL: Final = 12
-"""Compression of what is copied to many: a twentieth smaller, several times as long to write."""
+SMALL_LEVEL: Final = 15
+"""Compression of what is copied to many: a tenth smaller, ten times as long to write."""
 
 
 def encode_parquet(table: pa.Table, file: IO[bytes], level: int) -> None:
