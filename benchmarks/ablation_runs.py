@@ -40,7 +40,7 @@ from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Staging, Store
 
-SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=3)
+SIMULATION: Final = Stage("simulate cohort", "cohort", code_version=4)
 SIMULATOR: Final = {"version": VERSION, "candidates": CANDIDATES, "variation": VARIATION}
 STAGES: Final = (AUTOENCODER, TRAINING, GENERATION, SIMULATION, CLASSIFIER, ALIGNMENT, EVALUATION)
 """What happens between recordings with their knowledge base, whose ids hold their own versions, and figures."""
@@ -171,11 +171,22 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
             numbers = range(first, min(first + cohort.rows_per_part, cohort.size))
             conditions = [design.ask(cohort.seed, row, source.statements) for row in numbers]
             seeds = [row_seed(cohort.seed, row) for row in numbers]
+            given_up = [design.group(cohort.seed, row).given_up for row in numbers]
             signal = simulate_conditions(beats, conditions, seeds)
             entries: list[list[str]] = [[] for _ in numbers]
             model, simulated = "simulator-alone", True
             table = cohort_table(
-                staging.id, numbers, seeds, conditions, entries, signal, beats.rate_hz, model, simulated, beats.facts
+                staging.id,
+                numbers,
+                seeds,
+                conditions,
+                given_up,
+                entries,
+                signal,
+                beats.rate_hz,
+                model,
+                simulated,
+                beats.facts,
             )
             staging.write_table(TABLE, part, table, part_note(table))
             made += len(numbers)

@@ -21,12 +21,12 @@ name, version, _, _, cohort_id, folder = releases.fetchall()[-1]
 
 # %% A release is a folder, which can be copied anywhere: its Parquet files say all that the catalog does.
 parquet = f"{folder}/cohorts/part-*.parquet"
-print(f"conditions of {name} {version}")
+print(f"statements of {name} {version}: an ECG counts for each of its own")
 print(
     duckdb.sql(f"""
-        select condition, count(*) as ecgs, round(median(heart_rate_bpm)) as bpm, round(median(qrs_ms)) as qrs_ms
-        from read_parquet('{parquet}')
-        group by condition order by ecgs desc, condition
+        select statement, count(*) as ecgs, round(median(heart_rate_bpm)) as bpm, round(median(qrs_ms)) as qrs_ms
+        from read_parquet('{parquet}'), unnest(string_split(condition, '; ')) as shown(statement)
+        group by statement order by ecgs desc, statement
     """)
 )
 

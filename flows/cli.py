@@ -157,13 +157,17 @@ _SUGGESTED = {
     "ingest": ("split, count(*) as recordings", "recordings", "split"),
     "knowledge": ("condition, claims_kept, claims_refuted, narrative", "knowledge", ""),
     "train": ("key as network, value->>'loss' as loss", "datasets, json_each(facts, '$.losses')", ""),
-    "generate": ("condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm", "cohorts", "condition"),
+    "generate": (
+        "statement, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
+        "cohorts, unnest(statements) as shown(statement)",
+        "statement",
+    ),
     "evaluate": ("aspect, metric, subject, value, low, high, reference", "evaluations", ""),
     "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
     "release": (
-        "condition, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
-        "cohorts join releases on cohort_id = dataset_id",
-        "condition",
+        "statement, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
+        "cohorts join releases on cohort_id = dataset_id, unnest(statements) as shown(statement)",
+        "statement",
     ),
 }
 """Stage to what is asked, of which table, and by what it is grouped."""

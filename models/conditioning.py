@@ -31,7 +31,7 @@ class ConditionTensors:
 
     Attributes:
         text: (B, 384) embedding of the report text.
-        statements: (B, S, 384) embedding of each statement's description.
+        statements: (B, S, 384) embedding of each statement with its likelihood in words, then of coded views.
         knowledge: (B, K, 384) embedding of each retrieved knowledge entry.
         numbers: (B, 3) age in years, sex (0 male, 1 female), heart rate in beats per minute.
         present: (B, 1 + S + K + 3) bool, False where a token is missing; order text, statements, knowledge, age, sex,

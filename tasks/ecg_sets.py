@@ -16,6 +16,11 @@ from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns, from_r_peak_column
 
+ASKED_COLUMNS = (
+    *("row_number", "target_heart_rate_bpm", "likelihoods"),
+    *("heart_axis", "infarction_stage", "extra_beats", "pacemaker"),
+)
+"""What a cohort says of the condition of a row, beside what recordings say too."""
 SHARED_COLUMNS = (
     *("superclasses", "statements", "age_years", "sex", "text"),
     R_PEAK_COLUMN,
@@ -97,7 +102,7 @@ def superclass_labels(table: pa.Table) -> np.ndarray:
 
 def read_recordings(store: Store, recordings: Reference, split: str) -> EcgSet:
     """The real recordings of one split: train, validation or test."""
-    table = store.read(recordings, "recordings", ["patient_key", "split", *SHARED_COLUMNS])
+    table = store.read(recordings, "recordings", ["patient_key", "split", "coded_views", *SHARED_COLUMNS])
     table = table.filter(pc.equal(table["split"], split))
     patients = table["patient_key"].to_numpy(zero_copy_only=False)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)
@@ -105,7 +110,7 @@ def read_recordings(store: Store, recordings: Reference, split: str) -> EcgSet:
 
 def read_cohort(store: Store, cohort: Reference) -> EcgSet:
     """All synthetic ECGs of a cohort."""
-    table = store.read(cohort, "cohorts", ["row_number", "target_heart_rate_bpm", *SHARED_COLUMNS])
+    table = store.read(cohort, "cohorts", [*ASKED_COLUMNS, *SHARED_COLUMNS])
     patients = np.array([f"synthetic {row}" for row in table["row_number"].to_pylist()], dtype=object)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)
 

@@ -105,7 +105,7 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "coded_views",
                 pa.list_(CODED_VIEW),
-                "What else the source codes of the patient, by view: axis and infarction_stage in PTB-XL",
+                "What else the source codes, by view; of PTB-XL axis, infarction_stage, extra_beats and pacemaker",
             ),
             column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
         ],
@@ -125,12 +125,47 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "simulated_source", pa.bool_(), "True when the model learned from simulated recordings", nullable=False
             ),
-            column("condition", pa.string(), "First statement of the condition, in words", nullable=False),
             column(
-                "text", pa.string(), "Report text asked for; written from statements, never a patient's", nullable=False
+                "condition",
+                pa.string(),
+                "All that is asked for in words, separated by '; '; to find one: shows(condition, 'sinus rhythm')",
+                nullable=False,
             ),
-            column("statements", pa.list_(pa.string()), "SCP-ECG statements asked for"),
-            column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses of those statements"),
+            column(
+                "text",
+                pa.string(),
+                "Report asked for; written from statements, likelihoods and coded views, never a patient's",
+                nullable=False,
+            ),
+            column(
+                "statements",
+                pa.list_(pa.string()),
+                "SCP-ECG statements asked for, diagnoses first; to find one: shows(statements, 'AFIB')",
+            ),
+            column(
+                "likelihoods",
+                pa.list_(pa.float32()),
+                "How likely each statement was asked to be; null for certain or unknown",
+                "percent",
+            ),
+            column(
+                "superclasses",
+                pa.list_(pa.string()),
+                "Diagnostic superclasses asked for: all that the training recordings of the condition have; of one "
+                "without a statement nothing more was asked for",
+            ),
+            column(
+                "given_up",
+                pa.list_(pa.string()),
+                "What the condition leaves out, because too few patients share it, though the training recordings that "
+                "it stands for have it: age, sex, or kinds of statement and coded views",
+            ),
+            column("heart_axis", pa.string(), "Heart axis asked for, an SCP-ECG code such as LAD"),
+            column("infarction_stage", pa.string(), "Infarction stage asked for"),
+            column(
+                "extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"
+            ),
+            column("pacemaker", pa.bool_(), "True where an ECG with a pacemaker was asked for"),
             column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "Sex asked for: female or male"),
             column("target_heart_rate_bpm", pa.float32(), "Heart rate asked for", "bpm"),

@@ -21,7 +21,6 @@ from benchmarks.simulator_alone.beat_library import BeatLibrary, fit_library, si
 from models.ecg.quality_vocabulary import UNUSABLE_FLAGS
 from models.ecg.r_peaks import in_samples
 from tasks.conditions.condition import Condition, StatementFacts, conditions_of
-from tasks.generation.cohort_table import superclasses_of
 from warehouse.errors import EinthovenError
 from warehouse.schema import R_PEAK_COLUMN
 from warehouse.storage.reference import Reference
@@ -64,7 +63,7 @@ class RecordedBeats:
     @cached_property
     def _described(self) -> tuple[list[frozenset[str]], list[frozenset[str]], np.ndarray, np.ndarray]:
         statements = [frozenset(one.statements) for one in self.conditions]
-        superclasses = [frozenset(superclasses_of(one.statements, self.facts)) for one in self.conditions]
+        superclasses = [frozenset(one.all_superclasses(self.facts)) for one in self.conditions]
         age = np.array([np.nan if one.age_years is None else one.age_years for one in self.conditions])
         return statements, superclasses, age, 60.0 / self.fits.rr_s.numpy()
 
@@ -74,7 +73,7 @@ class RecordedBeats:
     def candidates(self, condition: Condition) -> np.ndarray:
         """The entries that resemble a condition most, best first; at most `CANDIDATES`."""
         statements, superclasses, age, rate = self._described
-        asked, classes = condition.statements, superclasses_of(condition.statements, self.facts)
+        asked, classes = condition.statements, condition.all_superclasses(self.facts)
         score = np.array([_shared(frozenset(asked), held) for held in statements])
         score += SUPERCLASSES_COUNT * np.array([_shared(frozenset(classes), held) for held in superclasses])
         score += RHYTHM_COUNTS * np.array([_shared(self._rhythm(asked), self._rhythm(held)) for held in statements])

@@ -1,20 +1,23 @@
 """The condition of an ECG: what a training recording shows, and what a request for a synthetic one asks for.
 
-The text of a condition is always English written from its SCP-ECG statements (`report_text`), in training as in
-generation, or a request's own words. A recording's report is never used: it may name people, places and dates, and in
-PTB-XL it is largely German, which the English embedding model does not understand.
+The text of a condition is always English written from its SCP-ECG statements, their likelihoods and coded views
+(`Condition.written`), in training as in generation, or a request's own words. A recording's report is never used: it
+may name people, places and dates, and in PTB-XL it is largely German, which the English embedding model does not
+understand.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from models.superclasses import SUPERCLASSES
+from tasks.conditions.coded_views import CodedViews, certainty, coded_views
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
@@ -54,6 +57,18 @@ PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
 
 
+SUPERCLASS_WORDS: Final = {
+    "NORM": "normal ECG",
+    "MI": "myocardial infarction",
+    "STTC": "ST/T change",
+    "CD": "conduction disturbance",
+    "HYP": "hypertrophy",
+}
+"""Superclass to the words that ask for it where no statement does."""
+COHORT_VIEWS: Final = ("heart_axis", "infarction_stage", "extra_beats", "pacemaker")
+"""Coded views that cohorts hold in a column each."""
+
+
 class ConditionError(EinthovenError):
     """A request that no ECG can be generated for."""
 
@@ -68,6 +83,9 @@ class Condition:
         age_years: age in years; 90 stands for older than 89.
         sex: "female" or "male".
         heart_rate_bpm: heart rate in beats per minute.
+        likelihoods: of each statement, in percent, None where unknown; empty where all are.
+        heart_axis, infarction_stage, extra_beats, pacemaker: as in `tasks.conditions.coded_views.CodedViews`.
+        superclasses: diagnostic superclasses asked for beside those of the statements.
     """
 
     text: str
@@ -75,32 +93,83 @@ class Condition:
     age_years: float | None
     sex: str | None
     heart_rate_bpm: float | None
+    likelihoods: tuple[float | None, ...] = ()
+    heart_axis: str | None = None
+    infarction_stage: str | None = None
+    extra_beats: str | None = None
+    pacemaker: bool | None = None
+    superclasses: tuple[str, ...] = ()
+
+    def all_superclasses(self, statement_facts: StatementFacts) -> list[str]:
+        """Every diagnostic superclass asked for, in the order of `SUPERCLASSES`."""
+        held = {*self.superclasses, *superclasses_of(self.statements, statement_facts)}
+        return [name for name in SUPERCLASSES if name in held]
+
+    def phrases(self, statement_facts: StatementFacts) -> list[str]:
+        """Everything but age, sex and heart rate in words, most important first."""
+        likelihood = dict(zip(self.statements, self.likelihoods, strict=bool(self.likelihoods)))
+        stated = [
+            f"{certainty(likelihood.get(code))} {describe(code, statement_facts)}".strip()
+            for code in by_importance(self.statements, statement_facts)
+        ]
+        views = CodedViews(self.heart_axis, self.infarction_stage, self.extra_beats, self.pacemaker)
+        return [SUPERCLASS_WORDS[name] for name in self.superclasses] + stated + views.words()
+
+    def written(self, statement_facts: StatementFacts) -> Condition:
+        """This condition with the text that its other fields say.
+
+        "probable left ventricular hypertrophy, sinus rhythm, left axis deviation".
+        """
+        return replace(self, text=", ".join(self.phrases(statement_facts)))
 
 
 def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None = None) -> list[Condition]:
     """The condition that each recording is an example of, in row order.
 
     Args:
-        recordings: needs the columns statements, age_years, sex and heart_rate_bpm.
+        recordings: needs the columns statements, age_years, sex and heart_rate_bpm; coded_views, where there are any.
         statement_facts: renders the text and puts the statements in order of importance; without it the text stays
             empty, the statements are in order of likelihood, and `ConditionEmbedder` does the rest.
     """
+    needed = ["statements", "age_years", "sex", "heart_rate_bpm"]
+    coded = ["coded_views"] if "coded_views" in recordings.column_names else []
     conditions = []
-    for row in recordings.select(["statements", "age_years", "sex", "heart_rate_bpm"]).to_pylist():
+    for row in recordings.select([*needed, *coded]).to_pylist():
         likely_first = sorted(row["statements"] or [], key=lambda statement: -(statement["likelihood"] or 0.0))
-        codes = tuple(statement["code"] for statement in likely_first)
+        # A likelihood of 0 means that it is unknown.
+        likelihood = {one["code"]: one["likelihood"] or None for one in reversed(likely_first)}
+        codes = tuple(dict.fromkeys(statement["code"] for statement in likely_first))
         if statement_facts is not None:
             codes = by_importance(codes, statement_facts)
-        conditions.append(
-            Condition(
-                text="" if statement_facts is None else report_text(codes, statement_facts),
-                statements=codes,
-                age_years=_known(row["age_years"]),
-                sex=row["sex"],
-                heart_rate_bpm=_known(row["heart_rate_bpm"]),
-            )
+        condition = Condition(
+            text="",
+            statements=codes,
+            age_years=_known(row["age_years"]),
+            sex=row["sex"],
+            heart_rate_bpm=_known(row["heart_rate_bpm"]),
+            likelihoods=tuple(likelihood[code] for code in codes),
+            **asdict(coded_views(row.get("coded_views"))),
         )
+        conditions.append(condition if statement_facts is None else condition.written(statement_facts))
     return conditions
+
+
+def conditions_asked(cohort: pa.Table, statement_facts: StatementFacts) -> list[Condition]:
+    """The condition that each row of `cohorts` was generated for, without its text, in row order."""
+    names = ["statements", "superclasses", "age_years", "sex", "target_heart_rate_bpm", "likelihoods", *COHORT_VIEWS]
+    return [
+        Condition(
+            text="",
+            statements=tuple(row["statements"] or ()),
+            age_years=row["age_years"],
+            sex=row["sex"],
+            heart_rate_bpm=row["target_heart_rate_bpm"],
+            likelihoods=tuple(row["likelihoods"] or ()),
+            **{name: row[name] for name in COHORT_VIEWS},
+            superclasses=without_statement(row["superclasses"] or (), row["statements"] or (), statement_facts),
+        )
+        for row in cohort.select(names).to_pylist()
+    ]
 
 
 def by_importance(codes: Sequence[str], statement_facts: StatementFacts) -> tuple[str, ...]:
@@ -113,14 +182,23 @@ def by_importance(codes: Sequence[str], statement_facts: StatementFacts) -> tupl
     return tuple(sorted(dict.fromkeys(codes), key=rank))
 
 
+def superclasses_of(statements: Iterable[str], statement_facts: StatementFacts) -> list[str]:
+    """Diagnostic superclasses of statements, without repeats, in the order of `SUPERCLASSES`."""
+    held = {statement_facts.get(code, {}).get("superclass") for code in statements}
+    return [name for name in SUPERCLASSES if name in held]
+
+
+def without_statement(
+    superclasses: Iterable[str], statements: Iterable[str], statement_facts: StatementFacts
+) -> tuple[str, ...]:
+    """Of superclasses, those that no statement has."""
+    stated = superclasses_of(statements, statement_facts)
+    return tuple(name for name in superclasses if name not in stated)
+
+
 def describe(code: str, statement_facts: StatementFacts) -> str:
     """A statement in words; the code itself where the source does not describe it."""
     return str(statement_facts.get(code, {}).get("description") or code)
-
-
-def report_text(statements: Sequence[str], statement_facts: StatementFacts) -> str:
-    """An English report of statements, e.g. "complete left bundle branch block, sinus rhythm"."""
-    return ", ".join(describe(code, statement_facts) for code in by_importance(statements, statement_facts))
 
 
 def condition_from_text(
@@ -178,7 +256,8 @@ class ConditionEmbedder:
         embeddings: embeds texts; `tasks.knowledge.embeddings.local_embeddings()`.
         knowledge: the `knowledge` table, or None for none.
         statement_facts: description and kind of each statement.
-        statement_tokens: S, statements per condition; the less important ones beyond it are left to the text.
+        statement_tokens: S, statements and coded views per condition; the less important ones beyond it are left to the
+            text.
         knowledge_tokens: K, entries per condition.
         retrieval: how many entries are retrieved, and by which weights.
     """
@@ -238,12 +317,9 @@ class ConditionEmbedder:
         for row, condition in enumerate(conditions):
             if words := self._text(condition):
                 text[row], present[row, 0] = self.embed([words])[0], True
-            described = [
-                describe(code, self.statement_facts)
-                for code in by_importance(condition.statements, self.statement_facts)[:statements]
-            ]
-            stated[row, : len(described)] = self.embed(described)
-            present[row, 1 : 1 + len(described)] = True
+            if phrases := condition.phrases(self.statement_facts)[:statements]:
+                stated[row, : len(phrases)] = self.embed(phrases)
+                present[row, 1 : 1 + len(phrases)] = True
             for place, number in enumerate(self._numbers(condition)):
                 if number is not None:
                     numbers[row, place], present[row, 1 + statements + entries + place] = number, True
@@ -262,7 +338,7 @@ class ConditionEmbedder:
         return tensors, [[self.index.entry_ids[entry] for entry in row] for row in found]
 
     def _text(self, condition: Condition) -> str:
-        return condition.text or report_text(condition.statements, self.statement_facts)
+        return condition.text or condition.written(self.statement_facts).text
 
     @staticmethod
     def _numbers(condition: Condition) -> tuple[float | None, float | None, float | None]:

@@ -13,8 +13,8 @@ from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import einthoven_residual, to_twelve_leads
-from models.superclasses import SUPERCLASSES
-from tasks.conditions.condition import Condition, StatementFacts, describe
+from tasks.conditions.condition import SUPERCLASS_WORDS, Condition, StatementFacts, describe
+from tasks.conditions.patient_groups import VIEWS
 from warehouse import schema
 from warehouse.storage.waveforms import from_lead_columns, to_lead_columns, to_measured_columns, to_r_peak_column
 
@@ -24,6 +24,7 @@ def cohort_table(
     numbers: range,
     seeds: list[int],
     conditions: list[Condition],
+    given_up: list[tuple[str, ...]],
     entries: list[list[str]],
     signal_mv: np.ndarray,
     rate_hz: int,
@@ -34,6 +35,7 @@ def cohort_table(
     """Rows of `cohorts`. Features and flags are measured on the waveform as stored, in whole µV.
 
     Args:
+        given_up: what each condition leaves out of what the recordings that it stands for have.
         signal_mv: (rows, 8, samples), mV; everything else has one value per row.
     """
     leads = to_lead_columns(signal_mv)
@@ -48,10 +50,13 @@ def cohort_table(
         "row_seed": seeds,
         "model_id": [model_id] * len(numbers),
         "simulated_source": [simulated] * len(numbers),
-        "condition": [describe(one.statements[0], statement_facts) for one in conditions],
+        "condition": ["; ".join(_in_words(one, statement_facts)) for one in conditions],
         "text": [one.text for one in conditions],
         "statements": [list(one.statements) for one in conditions],
-        "superclasses": [superclasses_of(one.statements, statement_facts) for one in conditions],
+        "likelihoods": [list(one.likelihoods or [None] * len(one.statements)) for one in conditions],
+        "superclasses": [one.all_superclasses(statement_facts) for one in conditions],
+        "given_up": [list(kinds) for kinds in given_up],
+        **{name: [getattr(one, name) for one in conditions] for name in VIEWS.values()},
         "age_years": [one.age_years for one in conditions],
         "sex": [one.sex for one in conditions],
         "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],
@@ -64,10 +69,9 @@ def cohort_table(
     return pa.table(columns, schema=schema.cohorts(signal_mv.shape[2], rate_hz))
 
 
-def superclasses_of(statements: tuple[str, ...], statement_facts: StatementFacts) -> list[str]:
-    """Diagnostic superclasses of statements, without repeats, in the order of `SUPERCLASSES`."""
-    held = {statement_facts.get(code, {}).get("superclass") for code in statements}
-    return [name for name in SUPERCLASSES if name in held]
+def _in_words(condition: Condition, statement_facts: StatementFacts) -> list[str]:
+    stated = [describe(code, statement_facts) for code in condition.statements]
+    return [SUPERCLASS_WORDS[name] for name in condition.superclasses] + stated
 
 
 def part_note(table: pa.Table) -> dict[str, Any]:

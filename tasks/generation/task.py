@@ -24,9 +24,9 @@ from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=9)
+STAGE = Stage("generate cohort", "cohort", code_version=10)
 TABLE = "cohorts"
-DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm"]
+DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views"]
 
 
 class GenerationError(EinthovenError):
@@ -90,9 +90,9 @@ def _generate(
         settings.name,
         len(design.groups),
         settings.min_patients,
-        design.backed_off,
-        design.recordings,
-        design.left_out,
+        design.facts.backed_off,
+        design.facts.training_recordings,
+        design.facts.left_out,
     )
     parts = -(-settings.size // settings.rows_per_part)
     missing = [part for part in range(parts) if not staging.has_part(TABLE, part, noted=True)]
@@ -250,6 +250,7 @@ class PartWriter:
         from tasks.generation.cohort_table import cohort_table
 
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
+        given_up = [self.design.group(self.settings.seed, row).given_up for row in numbers]
         seeds = [row_seed(self.settings.seed, row) for row in numbers]
         signals: list[np.ndarray] = []
         entries: list[list[str]] = []
@@ -270,6 +271,7 @@ class PartWriter:
             numbers,
             seeds,
             conditions,
+            given_up,
             entries,
             signal,
             self.generator.config.sampling_rate_hz,

@@ -3,8 +3,8 @@
     τ(p, q) = Σ_v |C_v(p) ∩ C_v(q)| / |C_v(p) ∪ C_v(q)|
 
 SE-Diff (arXiv 2511.09895) takes three views of coded admissions, diagnoses, medications and procedures, with a weight
-each. PTB-XL has its own, which count alike: statements, heart axis and infarction stage. A view that a source lacks
-contributes nothing.
+each. PTB-XL has its own, which count alike: statements, heart axis, infarction stage, extra beats and pacemaker. A view
+that a source lacks contributes nothing.
 """
 
 from __future__ import annotations

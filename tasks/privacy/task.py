@@ -15,7 +15,7 @@ from warehouse.storage.facts import AuditFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("audit cohort", "audit", code_version=3)
+STAGE = Stage("audit cohort", "audit", code_version=4)
 FEWEST_NON_MEMBERS = 10
 
 

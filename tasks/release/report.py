@@ -105,7 +105,7 @@ def training_recordings(store: Store, content: ReleaseContent) -> pa.Table:
 def headline(content: ReleaseContent) -> list[tuple[str, str, str]]:
     """Summary cards: what, value, what to hold it against."""
     cards = [
-        ("Synthetic ECGs", f"{content.rows:,}", f"{len(conditions(content))} conditions"),
+        ("Synthetic ECGs", f"{content.rows:,}", f"{len(conditions(content))} statements"),
         (
             "Waveforms",
             f"{content.sampling_rate_hz} Hz",
@@ -136,9 +136,10 @@ def example_ecgs(content: ReleaseContent) -> Iterator[Picture]:
     flags = content.cohort["quality_flags"].to_pylist()
     wanted = [condition for condition, _ in conditions(content)[:ECG_EXAMPLES]]
     for row in sorted(range(content.rows), key=lambda row: (bool(flags[row]), row)):
-        if names[row] in wanted:
-            chosen.setdefault(names[row], row)
-    rows = [chosen[condition] for condition in wanted]
+        # An ECG stands for the first of its statements that has no example yet.
+        if missing := [name for name in names[row].split("; ") if name in wanted and name not in chosen]:
+            chosen[missing[0]] = row
+    rows = [chosen[condition] for condition in wanted if condition in chosen]
     for row, signal in zip(rows, content.waveforms(rows), strict=True):
         about = content.cohort.slice(row, 1).to_pylist()[0]
         title = _sentence(about["condition"])

@@ -16,7 +16,10 @@ class CohortSettings(Section):
     size: int = Field(500, ge=1, description="Synthetic ECGs.")
     seed: int = Field(1, ge=0, description="Cohort seed; each row's seed derives from it and the row number.")
     min_patients: int = Field(
-        5, ge=1, description="Patients who must share (age band, sex, statements) for it to be asked for."
+        5,
+        ge=1,
+        description="Training patients who must share all that an ECG is asked to show: superclasses, statements, sex, "
+        "age band and coded views.",
     )
     sampler_steps: int = Field(
         4,

@@ -64,7 +64,7 @@ def test_generation_searches_each_ecg_once(monkeypatch: pytest.MonkeyPatch) -> N
     searched = count_searched_recordings(monkeypatch)
     signal, asked = ecgs(5, 1), Condition("normal ECG", ("NORM",), 50.0, "female", 70.0)
     table = cohort_table.cohort_table(
-        "c", range(5), [1] * 5, [asked] * 5, [[]] * 5, signal, RATE_HZ, "m", True, clinic.STATEMENTS
+        "c", range(5), [1] * 5, [asked] * 5, [()] * 5, [[]] * 5, signal, RATE_HZ, "m", True, clinic.STATEMENTS
     )
     assert len(searched) == searched.total() == 5
     found = [len(peaks) for peaks in table["r_peak_s"].to_pylist()]

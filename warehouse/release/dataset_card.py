@@ -13,9 +13,10 @@ from warehouse.release.worst_conditions import headline_rows, worst_conditions
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
-    "`condition`, `statements`, `age_years`, `sex` and `target_heart_rate_bpm` are what was asked for; no cardiologist "
-    "confirmed what was delivered. The measured columns come from an automatic delineator; null means that it found "
-    "nothing to measure.",
+    "`condition`, `statements`, `superclasses`, `age_years`, `sex`, `target_heart_rate_bpm` and what else is about "
+    "the condition are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
+    "`given_up` names what else the training recordings of a condition may show. The measured columns come from an "
+    "automatic delineator; null means that it found nothing to measure.",
     "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "
     "design.",
     "Fine detail and noise of real recordings are reproduced only in part; the quality table says how far.",
@@ -56,8 +57,8 @@ def generation(content: ReleaseContent) -> list[str]:
 
 
 def conditions(content: ReleaseContent) -> list[tuple[str, int]]:
-    """Conditions and how many ECGs each has, most frequent first."""
-    counted = Counter(content.cohort["condition"].to_pylist())
+    """Statements in words and how many ECGs were asked to show each, most frequent first."""
+    counted = Counter(name for names in content.cohort["condition"].to_pylist() for name in names.split("; "))
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 

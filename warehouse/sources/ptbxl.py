@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,12 @@ SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
 
 FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", *FILE_COLUMNS.values())
-VIEW_COLUMNS = {"axis": ("heart_axis",), "infarction_stage": ("infarction_stadium1", "infarction_stadium2")}
+VIEW_COLUMNS = {
+    "axis": ("heart_axis",),
+    "infarction_stage": ("infarction_stadium1", "infarction_stadium2"),
+    "extra_beats": ("extra_beats",),
+    "pacemaker": ("pacemaker",),
+}
 """Coded views and the columns that hold them; a dataset without these columns is none the worse."""
 STATEMENT_COLUMNS = ("description", "diagnostic_class", *KINDS)
 
@@ -218,10 +224,20 @@ def _codes(text: str) -> tuple[tuple[str, float], ...]:
 
 def _views(row: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found = {
-        view: tuple(dict.fromkeys(code for column in columns if (code := row.get(column, "").strip())))
+        view: tuple(dict.fromkeys(code for name in columns for code in _view_codes(view, row.get(name, "").strip())))
         for view, columns in VIEW_COLUMNS.items()
     }
     return tuple((view, codes) for view, codes in found.items() if codes)
+
+
+def _view_codes(view: str, text: str) -> list[str]:
+    """Codes of what a column says; extra beats and pacemakers are free words there ("VES,SVES1,alles", "ja, nan")."""
+    if view == "extra_beats" and text:
+        kinds = (("ventricular", r"(?<!S)VES"), ("supraventricular", "SVES"))
+        return [kind for kind, word in kinds if re.search(word, text)] or ["unspecified"]
+    if view == "pacemaker" and text:
+        return ["possible" if "?" in text else "present"]
+    return [text] if text else []
 
 
 def _inside(name: str) -> str:

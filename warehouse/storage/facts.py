@@ -74,6 +74,15 @@ class KnowledgeFacts(Facts):
     seconds: float
 
 
+class Prevalence(BaseModel):
+    """How often something is asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    real: float = Field(description="Share of the training recordings.")
+    asked: float = Field(description="Share of the ECGs asked for.")
+
+
 class DesignFacts(BaseModel):
     """Of a cohort's design: how the training recordings became groups that conditions are drawn from."""
 
@@ -83,7 +92,17 @@ class DesignFacts(BaseModel):
     training_recordings: int
     backed_off: int = Field(description="Training recordings whose group gave up part of their description.")
     backed_off_share: float
-    left_out: int = Field(description="Training recordings that fit no group.")
+    left_out: int = Field(
+        description="Training recordings that fit no group; others of the same superclasses are asked for instead."
+    )
+    given_up: dict[str, int] = Field(
+        description="Kind of what was given up to the training recordings that gave it up."
+    )
+    lost_positives: dict[str, float] = Field(
+        description="Superclass to the share of its training recordings whose group's label lacks it."
+    )
+    several_superclasses: Prevalence = Field(description="ECGs with more than one superclass.")
+    statements: dict[str, Prevalence] = Field(description="Statement to its share, real and asked for.")
 
 
 class CohortFacts(Facts):

@@ -30,7 +30,7 @@ from warehouse.storage.store import Staging, Store, write_text
 if TYPE_CHECKING:
     from models.evaluation.alignment import AlignedEcgs, AlignmentEncoder
 
-STAGE = Stage("train alignment encoder", "alignment", code_version=1)
+STAGE = Stage("train alignment encoder", "alignment", code_version=2)
 SHAPING: Final = ("seed", "use_gpu", "alignment")
 """The evaluation settings that shape the encoder."""
 WEIGHTS_FILE: Final = "model.safetensors"

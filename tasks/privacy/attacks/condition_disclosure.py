@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tasks.conditions.cohort_design import PatientGroups
-from tasks.conditions.condition import StatementFacts, report_text
+from tasks.conditions.condition import StatementFacts, conditions_asked, conditions_of
+from tasks.conditions.patient_groups import PatientGroups, traits_of
 from tasks.ecg_sets import EcgSet
 from tasks.knowledge.demographics import age_band
 from tasks.settings import PrivacySettings
@@ -18,16 +18,15 @@ IDENTIFYING = re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}")
 """A date, or digits long enough for an id."""
 
 
-def group_sizes(synthetic: EcgSet, members: EcgSet) -> list[int]:
-    """k-anonymity (Sweeney 2002): the training patients who fit the age band, sex and statements of each synthetic ECG.
+def group_sizes(synthetic: EcgSet, members: EcgSet, statement_facts: StatementFacts) -> list[int]:
+    """k-anonymity (Sweeney 2002): the training patients who fit all that each synthetic ECG was asked to show.
 
-    A patient fits if one of their recordings has all the statements, perhaps among others; an open age or sex fits all.
+    A patient fits if one of their recordings has the same superclasses and all the statements, perhaps among others,
+    with their likelihoods and coded views; an open age, sex or view fits all.
     """
-    people = PatientGroups(members.table, members.patients)
-    bands = [age_band(age) for age in synthetic.table.column("age_years").to_pylist()]
-    sexes = synthetic.table.column("sex").to_pylist()
-    asked = list(zip(synthetic.statements, sexes, bands, strict=True))
-    size = {one: people.patients(people.rows(tuple(one[0]), one[1], one[2])) for one in set(asked)}
+    people = PatientGroups(conditions_of(members.table, statement_facts), members.patients, statement_facts)
+    asked = [traits_of(one, statement_facts) for one in conditions_asked(synthetic.table, statement_facts)]
+    size = {one: people.patients(people.holders(one)) for one in set(asked)}
     return [size[one] for one in asked]
 
 
@@ -43,13 +42,13 @@ def statement_diversity(synthetic: EcgSet) -> int:
 def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFacts, settings: PrivacySettings) -> int:
     """Synthetic ECGs whose text repeats a passage of real reports that fewer than `min_group_patients` patients share.
 
-    A text that is the rendering of its own statements says no more than they do, and those are bounded by k.
+    A text that is the rendering of its own condition says no more than that does, and it is bounded by k.
     """
     written = synthetic.table.column("text").to_pylist()
     own = [
         text
-        for text, codes in zip(written, synthetic.table.column("statements").to_pylist(), strict=True)
-        if text != report_text(codes or [], statement_facts)
+        for text, condition in zip(written, conditions_asked(synthetic.table, statement_facts), strict=True)
+        if text != condition.written(statement_facts).text
     ]
     if not own:
         return 0

@@ -20,8 +20,8 @@ def disclosure_rows(
         real: all recordings, whatever their split.
     """
     attack, n = "singling out by condition", len(synthetic)
-    smallest = exactly(min(group_sizes(synthetic, members)))
-    metric = "smallest k: training patients who share age band, sex and statements"
+    smallest = exactly(min(group_sizes(synthetic, members, statement_facts)))
+    metric = "smallest k: training patients who share all that an ECG was asked to show"
     yield audit_row(attack, metric, smallest, n, settings, unit="patients", at_least=float(settings.min_group_patients))
     metric = "smallest l: statement sets released per age band and sex"
     yield audit_row(attack, metric, exactly(statement_diversity(synthetic)), n, settings, unit="statement sets")

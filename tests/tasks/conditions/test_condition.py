@@ -7,14 +7,15 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tasks.conditions.coded_views import certainty
 from tasks.conditions.condition import (
     Condition,
     ConditionEmbedder,
     ConditionError,
     by_importance,
     condition_from_text,
+    conditions_asked,
     conditions_of,
-    report_text,
 )
 from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
@@ -42,13 +43,65 @@ def embedder(
     return ConditionEmbedder(local_embeddings(), table, FACTS, statement_tokens, knowledge_tokens, RetrievalSettings())
 
 
+def report(*statements: str) -> str:
+    return Condition("", statements, None, None, None).written(FACTS).text
+
+
 def test_a_report_names_diagnoses_then_rhythms_then_forms() -> None:
-    assert (
-        report_text(["INVT", "SR", "CLBBB", "SR"], FACTS)
-        == "complete left bundle branch block, sinus rhythm, inverted T-waves"
-    )
+    assert report("INVT", "SR", "CLBBB", "SR") == "complete left bundle branch block, sinus rhythm, inverted T-waves"
     assert by_importance(["unheard", "SR", "IMI", "NORM"], FACTS) == ("IMI", "NORM", "SR", "unheard")
-    assert report_text(["unheard"], FACTS) == "unheard"
+    assert report("unheard") == "unheard"
+
+
+def test_a_report_says_how_likely_statements_are_and_what_else_is_coded() -> None:
+    codes = ("CLBBB", "IMI", "SR")
+    views = {"heart_axis": "LAD", "infarction_stage": "Stadium III", "extra_beats": "ventricular", "pacemaker": True}
+    condition = Condition("", codes, None, None, None, (15.0, 80.0, None), **views)
+    assert condition.written(FACTS).text == (
+        "possible complete left bundle branch block, probable inferior myocardial infarction, sinus rhythm, left axis "
+        "deviation, old infarction, stage III, ventricular extra beats, pacemaker"
+    )
+    assert condition.phrases(FACTS)[3:] == [
+        "left axis deviation",
+        "old infarction, stage III",
+        "ventricular extra beats",
+        "pacemaker",
+    ]
+    assert [certainty(percent) for percent in (None, 0.0, 15.0, 35.0, 50.0, 80.0, 100.0)] == (
+        ["", "", "possible", "possible", "probable", "probable", ""]
+    )
+
+
+def test_coded_views_and_likelihoods_reach_the_condition_and_its_tokens() -> None:
+    table = recordings_table(patients=1, truth={("SR", "IMI"): {}})
+    views = [{"view": "axis", "codes": ["ALAD"]}, {"view": "infarction_stage", "codes": ["unknown", "Stadium II"]}]
+    views += [{"view": "extra_beats", "codes": ["supraventricular", "ventricular"]}]
+    views += [{"view": "pacemaker", "codes": ["possible"]}]
+    stated = [{"code": "SR", "likelihood": 0.0}, {"code": "IMI", "likelihood": 35.0}]
+    for name, value in (("coded_views", views), ("statements", stated)):
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array([value], field.type))
+    (condition,) = conditions_of(table, FACTS)
+    assert (condition.statements, condition.likelihoods) == (("IMI", "SR"), (35.0, None))
+    assert (condition.heart_axis, condition.infarction_stage) == ("ALAD", "Stadium II")
+    assert (condition.extra_beats, condition.pacemaker) == ("ventricular and supraventricular", None)
+    tensors, _ = embedder(statement_tokens=6)([condition])
+    assert tensors.present[0, 1:7].tolist() == [True] * 5 + [False]
+    plain, _ = embedder(statement_tokens=6)([Condition("", ("IMI", "SR"), None, None, None)])
+    # The likelihood changes the statement's own token, the views come after the statements.
+    assert torch.equal(tensors.statements[0, 1], plain.statements[0, 1])
+    assert not torch.equal(tensors.statements[0, 0], plain.statements[0, 0])
+    asked = pa.table(
+        {"statements": [["IMI", "SR"]], "superclasses": [["MI", "CD"]], "age_years": [None], "sex": ["male"]}
+    )
+    for name, value in (("target_heart_rate_bpm", 70.0), ("likelihoods", [15.0, None]), ("heart_axis", "ALAD")):
+        asked = asked.append_column(name, [[value]])
+    for name in ("infarction_stage", "extra_beats", "pacemaker"):
+        asked = asked.append_column(name, pa.array([None], pa.string()))
+    (again,) = conditions_asked(asked, FACTS)
+    assert again.phrases(FACTS) == (
+        ["conduction disturbance", "possible inferior myocardial infarction", *condition.phrases(FACTS)[1:3]]
+    )
 
 
 def test_a_recordings_condition_is_what_it_shows_and_never_its_report() -> None:

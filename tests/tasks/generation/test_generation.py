@@ -19,7 +19,7 @@ from tasks.generation.cohort_table import part_note
 from tasks.generation.task import GenerationError, generate_ecgs
 from tasks.settings import CohortSettings, ComputeSettings
 from tests.stage_outputs import COHORT, StageOutputs
-from tests.tasks.clinic import put_model, put_recordings, recordings_table
+from tests.tasks.clinic import STATEMENTS, put_model, put_recordings, recordings_table
 from warehouse.schema import cohorts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store, write_text
@@ -64,7 +64,12 @@ def test_a_cohort_follows_its_schema_and_its_conditions(store: Store, cohort: Re
     assert table["row_seed"].to_pylist() == [row_seed(1, row) for row in range(10)]
     assert len(set(table["ecg_id"].to_pylist())) == 10
     assert all(identifier.startswith(cohort.id) for identifier in table["ecg_id"].to_pylist())
-    assert set(table["condition"].to_pylist()) == {"normal ECG", "left ventricular hypertrophy"}
+    words = {code: facts["description"] for code, facts in STATEMENTS.items()}
+    for row in table.select(["condition", "statements", "likelihoods", "given_up"]).to_pylist():
+        assert row["condition"] == "; ".join(words[code] for code in row["statements"])
+        assert row["likelihoods"] == [None] * len(row["statements"])
+        assert set(row["given_up"]) <= {"age", "sex", "form", "rhythm", "diagnosis"}
+    assert {codes[0] for codes in table["statements"].to_pylist()} == {"NORM", "LVH"}
     assert not any("ward" in text for text in table["text"].to_pylist())
     assert {tuple(held) for held in table["superclasses"].to_pylist()} <= {("NORM",), ("HYP",)}
     signals = np.stack([np.stack(table[name].to_pylist()) for name in LEAD_COLUMNS], axis=1)

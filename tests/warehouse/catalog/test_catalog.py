@@ -94,6 +94,21 @@ def test_macros_agree_with_the_lead_algebra(store: Store) -> None:
             np.testing.assert_allclose(found, expected[STANDARD_LEADS.index(lead)], atol=1.1e-3, err_msg=lead)
 
 
+def test_an_ecg_is_found_by_any_of_its_statements(store: Store) -> None:
+    """Of recordings and cohorts, by code and in words; no name is taken for a part of another."""
+    commit_cohort(store, "c1", commit_recordings(store, "r1", rows=9), rows=5)
+    for found, expected in (
+        ("recordings where shows(statements, 'AFIB')", 6),
+        ("cohorts where shows(statements, 'AFIB')", 2),
+        ("cohorts where shows(condition, 'atrial fibrillation')", 2),
+        ("cohorts where shows(condition, 'fibrillation')", 0),
+        ("cohorts where shows(given_up, 'age')", 2),
+    ):
+        assert query(store, f"select count(*) from {found}").rows == [(expected,)]
+    words = "'normal ECG; sinus rhythm'"
+    assert query(store, f"select shows({words}, 'sinus rhythm'), shows({words}, 'rhythm')").rows == [(True, False)]
+
+
 def test_lead_sums_beyond_sixteen_bits(empty: Store) -> None:
     extremes = "[(-32768)::SMALLINT], [32767::SMALLINT]"
     assert query(empty, f"select lead_iii({extremes}), lead_avl({extremes})").rows == [([65535.0], [-49151.5])]

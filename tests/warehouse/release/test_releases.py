@@ -258,11 +258,18 @@ def test_queries_of_the_dataset_card_run(release: Path) -> None:
         part for block in re.findall(r"```sql\n(.*?)```", card, re.DOTALL) for part in block.split(";") if part.strip()
     ]
     connection = duckdb.connect()
-    answers = [connection.execute(query.replace("cohorts/*", f"{release}/cohorts/*")).fetchall() for query in queries]
-    assert len(answers) == 2
-    assert sorted(row[1] for row in answers[0]) == [8, 8, 8]
-    assert len(answers[1][0][1]) == SAMPLES
-    assert abs(max(answers[1][0][1])) < 5  # millivolts
+    # The cohort shows no atrial fibrillation; what finds one finds others, too.
+    here = [
+        query.replace("cohorts/*", f"{release}/cohorts/*")
+        .replace("AFIB", "STACH")
+        .replace("atrial fibrillation", "sinus tachycardia")
+        for query in queries
+    ]
+    counted, by_code, in_words, leads = (connection.execute(query).fetchall() for query in here)
+    assert sorted(row[1] for row in counted) == [8, 8, 8]
+    assert by_code == in_words == [(8,)]
+    assert len(leads[0][1]) == SAMPLES
+    assert abs(max(leads[0][1])) < 5  # millivolts
 
 
 @pytest.mark.parametrize("simulated", [True, False])

@@ -26,7 +26,9 @@ def test_real_tables_are_read_whole(shared_data: Path) -> None:
     assert Counter(one.sex for one in records) == {"female": 949, "male": 830}
     assert max(one.age_years for one in records if one.age_years is not None) == 90
     assert sum(not one.text for one in records) == 612
-    assert {view for one in records for view, _ in one.coded_views} == {"axis", "infarction_stage"}
+    coded = {(view, code) for one in records for view, codes in one.coded_views for code in codes}
+    assert {view for view, _ in coded} == {"axis", "infarction_stage", "extra_beats", "pacemaker"}
+    assert {code for view, code in coded if view == "extra_beats"} == {"ventricular", "supraventricular", "unspecified"}
     folds_of_patient: dict[str, set[int]] = {}
     for one in records:
         folds_of_patient.setdefault(one.patient, set()).add(one.strat_fold)
@@ -49,6 +51,22 @@ def test_coded_views_are_read_where_there_are_any(dataset: SmallDataset) -> None
     first, second, *_ = open_source("ptbxl", dataset.folder).records()
     assert first.coded_views == (("axis", ("LAD",)), ("infarction_stage", ("Stadium III",)))
     assert second.coded_views == ()
+
+
+def test_extra_beats_and_pacemakers_are_read_out_of_free_words(dataset: SmallDataset) -> None:
+    said = {
+        "VES1,alles": ("ventricular",),
+        "2ES,SVES": ("supraventricular",),
+        "VES,SVES2,alles": ("ventricular", "supraventricular"),
+        "1,V1": ("unspecified",),
+    }
+    for text, codes in said.items():
+        dataset.rows[0] |= {"extra_beats": text, "pacemaker": "ja, nan"}
+        dataset.rows = [{"extra_beats": "", "pacemaker": "PACE????, nan"} | row for row in dataset.rows]
+        dataset.write()
+        first, second, *_ = open_source("ptbxl", dataset.folder).records()
+        assert first.coded_views == (("extra_beats", codes), ("pacemaker", ("present",)))
+        assert second.coded_views == (("pacemaker", ("possible",)),)
 
 
 def test_statements_are_described(dataset: SmallDataset) -> None:
