@@ -11,7 +11,7 @@ from warehouse.catalog.catalog_schema import datasets, inputs, releases
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
 from warehouse.release.releases import CURRENT, read_release_manifest, release_folder, versions
-from warehouse.release.tombstone import read_tombstone
+from warehouse.release.tombstone import Tombstone, read_tombstone
 from warehouse.storage.store import Manifest, Store
 
 RELEASED_KINDS = ("cohort", "evaluation", "audit", "model")
@@ -67,7 +67,7 @@ def input_rows(store: Store, manifests: list[Manifest]) -> pa.Table:
             "input_kind": step.kind,
             "input_sha256": step.sha256,
         }
-        for release in published(store)
+        for release, _ in published(store)
         for step in release.lineage
         if step.kind in RELEASED_KINDS
     ]
@@ -77,10 +77,9 @@ def input_rows(store: Store, manifests: list[Manifest]) -> pa.Table:
 def release_rows(store: Store) -> pa.Table:
     """The `releases` table, by name and version."""
     rows = []
-    for release in published(store):
+    for release, tombstone in published(store):
         folder = release_folder(store, release.name)
         current = folder / CURRENT
-        tombstone = read_tombstone(folder / release.version)
         rows.append(
             {
                 "release_id": release.id,
@@ -103,13 +102,17 @@ def release_rows(store: Store) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=releases())
 
 
-def published(store: Store) -> list[ReleaseManifest]:
-    """Manifests of all releases, by name and version; one that is damaged is left out, since `verify` reports it."""
+def published(store: Store) -> list[tuple[ReleaseManifest, Tombstone | None]]:
+    """Manifests of all releases, by name and version, with the record of those that are withdrawn.
+
+    One that is damaged is left out, since `verify` reports it.
+    """
     found = []
     for folder in sorted(store.root.glob("releases/[!._]*")):
         for number in versions(store, folder.name):
             try:
-                found.append(read_release_manifest(folder / f"v{number}"))
+                version = folder / f"v{number}"
+                found.append((read_release_manifest(version), read_tombstone(version)))
             except ReleaseError:
                 continue
     return found

@@ -126,6 +126,13 @@ def test_a_changed_record_and_data_put_back_are_findings(store: Store) -> None:
     assert "README.md" in found["data removed"]
 
 
+def test_a_damaged_record_is_a_finding_and_does_not_stop_queries(store: Store) -> None:
+    withdraw(store, "tiny", "v1", REASON)
+    (version(store, 1) / "WITHDRAWN.json").write_text("{")
+    assert "WITHDRAWN.json is damaged" in next(one.detail for one in verify_release(version(store, 1)) if not one.ok)
+    assert query(store, "select version from releases").rows == [("v2",)]
+
+
 KILLED = """
 import os, signal, sys
 import warehouse.release.withdrawal as withdrawal
