@@ -46,7 +46,8 @@ FULL_NAMES: Final = tuple(name for name in NAMES if name != "+phase")
 QUICK_NAMES: Final = (SIMULATOR_ALONE, "base", "+simulator", "+experience", "full", "full without denoiser")
 """Arms of the quick form."""
 
-ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False}
+# Arms are there to be chosen from, so the test split takes no part.
+ALWAYS: Final[dict[str, Any]] = {"evaluation.downstream": False, "evaluation.split": "validation"}
 OWN: Final = frozenset({*ALWAYS, *set.intersection(*map(set, ARMS.values())), "training.seed", "cohort.seed"})
 """Settings that the benchmark sets itself in every arm, so that the command line cannot."""
 SAMPLED: Final[dict[str, Any]] = {"cohort.sampler_steps": 25}

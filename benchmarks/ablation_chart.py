@@ -20,7 +20,7 @@ from tasks.drawing.report_figures import REAL as GREY
 PANELS: Final = (
     (FID, "FID", None),
     (DISCRIMINATOR, "discriminator AUC", 0.7),
-    (RCLIP, "rCLIP", 0.95),
+    (RCLIP, "rCLIP", None),
     (INDEPENDENT_RATE, "heart-rate MAE (bpm)", 1.0),
 )
 """Column of the table, label, and the target on it where that is a number; FID's are ratios."""

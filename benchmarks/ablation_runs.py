@@ -24,7 +24,7 @@ from flows.evaluate import evaluate_cohort
 from flows.generate import generate_cohort
 from flows.train import train_model
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.ecg_sets import concatenate, read_cohort, read_recordings
+from tasks.ecg_sets import read_cohort, read_recordings
 from tasks.evaluation.networks.alignment import STAGE as ALIGNMENT
 from tasks.evaluation.networks.classifier import STAGE as CLASSIFIER
 from tasks.evaluation.rows.ode_residual import METRIC, load_equation, residual_with
@@ -98,7 +98,7 @@ def figures_of(rows: list[dict[str, Any]], subject: str | None = None) -> dict[s
     Args:
         subject: whose figures to take; None for each column's own subject, which is the cohort.
     """
-    known = {(row["metric"], row["subject"]): row for row in rows}
+    known = {(row["metric"], row["subject"]): row for row in rows if row["condition"] is None}
     found = {}
     for column in COLUMNS:
         row = known.get((column.metric, subject or column.subject))
@@ -109,7 +109,7 @@ def figures_of(rows: list[dict[str, Any]], subject: str | None = None) -> dict[s
 
 def real_figures_of(rows: list[dict[str, Any]]) -> dict[str, Figure]:
     """The same columns on real recordings: of a row of their own, or as the reference of the cohort's row."""
-    known = {(row["metric"], row["subject"]): row for row in rows}
+    known = {(row["metric"], row["subject"]): row for row in rows if row["condition"] is None}
     found = {}
     for column in COLUMNS:
         if column.real is not None and (row := known.get((column.metric, column.real))):
@@ -135,7 +135,7 @@ def with_residual_of_simulator(
     model = next((found for run in runs.values() if (found := _model(store, run))), None) if alone else None
     if model is None or (fitted := load_equation(store.path(model))) is None:
         return
-    held_out = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
+    held_out = read_recordings(store, recordings, "validation")
     rate_hz = store.facts(recordings, RecordingsFacts).sampling_rate_hz
     for one, run in alone.items():
         settings = settings_of[one]

@@ -25,7 +25,7 @@ from models.ecg.r_peaks import in_samples
 from models.leads import STANDARD_LEADS, to_twelve_leads
 from tasks.drawing.ecg_paper import draw_comparison
 from tasks.drawing.report_figures import REAL, STYLE, SYNTHETIC
-from tasks.ecg_sets import EcgSet, concatenate, read_cohort, read_recordings
+from tasks.ecg_sets import EcgSet, read_cohort, read_recordings
 from warehouse.errors import EinthovenError
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.store import Store
@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> None:
         raise EinthovenError(f"cohort {given.cohort} is not in {store.root}")
     (recordings,) = [one for one in store.manifest(cohort).lineage.inputs if one.kind == "recordings"]
     facts = store.facts(recordings, RecordingsFacts)
-    real = concatenate([read_recordings(store, recordings, split) for split in ("validation", "test")])
+    real = read_recordings(store, recordings, "validation")
     synthetic, rate_hz = read_cohort(store, cohort), float(facts.sampling_rate_hz)
     chosen = shown_conditions(real, synthetic)
     names = {code: str(facts.statements[code]["description"]) for code in chosen}

@@ -39,6 +39,8 @@ def _section(record: dict[str, Any]) -> str:
     lines += _table(["", "value", "target", ""], [_check(one) for one in record["checks"]])
     if "table" in record["details"]:
         lines += ["", *_arms(record["details"])]
+    for table in record["details"].get("tables", []):
+        lines += ["", f"{table['title'][0].upper()}{table['title'][1:]}:", "", *_table(table["head"], table["rows"])]
     return "\n".join([*lines, ""])
 
 

@@ -24,8 +24,8 @@ from flows.ingest import ingest_dataset
 from flows.knowledge import build_knowledge_base
 from flows.profiles import load_settings
 from models.evaluation.metrics import wilson
-from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, condition_from_text, conditions_of
-from tasks.conditions.statement_reader import StatementReader
+from tasks.conditions.condition import Condition, ConditionEmbedder, StatementFacts, conditions_of
+from tasks.conditions.reading.reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings, RetrievalWeights
 from warehouse.storage.facts import RecordingsFacts
@@ -50,10 +50,10 @@ def main(words: Sequence[str] | None = None) -> None:
     reference = build_knowledge_base(settings, recordings)
     store = Store(settings.warehouse.uri)
     table, facts = store.read(reference, "knowledge"), store.facts(recordings, RecordingsFacts).statements
-    reader = StatementReader(local_embeddings(), facts)
+    reader = StatementReader(facts)
     written = json.loads(REQUESTS.read_text(encoding="utf-8"))
     conditions = [
-        condition_from_text(one["text"], one["age_years"], one["sex"], None, reader, facts) for one in written
+        Condition(one["text"], reader.read(one["text"]).asked, one["age_years"], one["sex"], None) for one in written
     ]
     known = set(table["statement"].to_pylist())
     checks = []

@@ -38,7 +38,8 @@ from models.evaluation.metrics import Estimate, percentile_interval
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.row_groups import in_groups
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.ecg_sets import concatenate, read_recordings
+from tasks.conditions.condition import ConditionEmbedder, StatementFacts
+from tasks.ecg_sets import read_recordings
 from tasks.evaluation.networks.classifier import load_classifier, reference_classifier
 from tasks.generation.task import DESIGN_COLUMNS, PartWriter
 from tasks.settings import Settings
@@ -124,6 +125,8 @@ class Trained:
     condition: ConditionTensors
     seeds: list[int]
     trait_guidance: float
+    embedder: ConditionEmbedder
+    statements: StatementFacts
 
     def sample(self, way: Way, rows: int) -> np.ndarray:
         """The first rows of the cohort: (rows, 8, samples) mV."""
@@ -262,7 +265,16 @@ def load_trained(settings: Settings, model_id: str | None, rows: int) -> Trained
     condition, _ = writer.embedder(asked)
     seeds = [row_seed(settings.cohort.seed, row) for row in range(rows)]
     cohort = settings.cohort
-    return Trained(store, recordings, writer.generator, condition, seeds, cohort.trait_guidance)
+    return Trained(
+        store,
+        recordings,
+        writer.generator,
+        condition,
+        seeds,
+        cohort.trait_guidance,
+        writer.embedder,
+        facts.statements,
+    )
 
 
 def _best_way(network: PublishedUNet, threads: int) -> Published:
@@ -295,8 +307,7 @@ def _fidelity_checks(trained: Trained, settings: Settings, ways: list[Way], rows
         return classify(classifier, signal, rate_hz)[1]
 
     training, held_out = (
-        features(concatenate([read_recordings(store, recordings, split) for split in splits]).signal)
-        for splits in (("train",), ("validation", "test"))
+        features(read_recordings(store, recordings, split).signal) for split in ("train", "validation")
     )
     drawn = int(DRAWN_SHARE * min(rows, len(held_out)))
     space = fit_principal_components(training, drawn)

@@ -162,7 +162,7 @@ _SUGGESTED = {
         "cohorts, unnest(statements) as shown(statement)",
         "statement",
     ),
-    "evaluate": ("aspect, metric, subject, value, low, high, reference", "evaluations", ""),
+    "evaluate": ("aspect, metric, subject, condition, value, low, high, reference", "evaluations", ""),
     "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
     "release": (
         "statement, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
@@ -266,7 +266,7 @@ def withdraw(name: str, version: str, reason: str, warehouse: str | None) -> Non
 
 @cli.command()
 @warehouse_option
-@click.option("--text", required=True, help="What the ECG shows, in words, e.g. 'atrial fibrillation'.")
+@click.option("--text", required=True, help="What the ECG shows, in words, e.g. 'AF at 120 bpm, no ST depression'.")
 @click.option("--age", type=click.FloatRange(0, 120), help="Age in years.")
 @click.option("--sex", type=click.Choice(["female", "male"]), help="Sex.")
 @click.option("--heart-rate", type=click.FloatRange(20, 300), help="Heart rate in beats per minute.")
@@ -291,7 +291,9 @@ def ecg(
 ) -> None:
     """Generate one ECG with a trained model and draw it on standard 25 mm/s, 10 mm/mV paper.
 
-    It is sampled like the model's newest cohort, and by default settings before there is one.
+    The text may name diagnoses, rhythms, forms, heart rate, age, sex and heart axis, and what the ECG does not show.
+    What was understood is printed; a text that is not understood, contradictory or ambiguous is refused. The ECG is
+    sampled like the model's newest cohort, and by default settings before there is one.
     """
     if out.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise click.UsageError(f"--out {out}: the picture must end in .png, .svg or .pdf")

@@ -16,6 +16,14 @@ INDEPENDENT_LEADS: Final = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 STANDARD_LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The order in which a 12-lead ECG is printed."""
 
+LEAD_GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "inferior": ("II", "III", "aVF"),
+    "lateral": ("I", "aVL", "V5", "V6"),
+    "septal": ("V1", "V2"),
+    "anterior": ("V3", "V4"),
+}
+"""Territories; what is said of one is said of the mean over its leads."""
+
 LIMB_LEAD_IDENTITIES: Final[dict[str, tuple[float, float]]] = {
     "III": (-1.0, 1.0),
     "aVR": (-0.5, -0.5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,14 @@ import pyarrow.compute as pc
 
 from models.leads import LEAD_COLUMNS
 from models.superclasses import SUPERCLASSES
+from tasks.settings.evaluation import ReportedSplit
+from warehouse.errors import EinthovenError
 from warehouse.schema import MEASURED_FEATURES, R_PEAK_COLUMN
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns, from_r_peak_column
+
+LearningSplit = Literal["train", "validation"]
 
 ASKED_COLUMNS = (
     *("row_number", "target_heart_rate_bpm", "likelihoods"),
@@ -27,6 +32,10 @@ SHARED_COLUMNS = (
     *MEASURED_FEATURES,
     *LEAD_COLUMNS,
 )
+
+
+class ReportSplitError(EinthovenError):
+    """What fits or chooses asked for recordings that are kept for reports."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,23 @@ def superclass_labels(table: pa.Table) -> np.ndarray:
     return np.array(labels, dtype=bool).reshape(-1, len(SUPERCLASSES))
 
 
-def read_recordings(store: Store, recordings: Reference, split: str) -> EcgSet:
-    """The real recordings of one split: train, validation or test."""
+def read_recordings(store: Store, recordings: Reference, split: LearningSplit) -> EcgSet:
+    """The real recordings of a split that networks are fitted to and choices are made on.
+
+    Raises:
+        ReportSplitError: for the test split, which `read_reported` gives to evaluations and audits alone.
+    """
+    if split not in get_args(LearningSplit):
+        raise ReportSplitError(f"{recordings}: the {split} split is for reports; fit and choose on train or validation")
+    return _read(store, recordings, split)
+
+
+def read_reported(store: Store, recordings: Reference, split: ReportedSplit) -> EcgSet:
+    """The real recordings that an evaluation or an audit reports on; a test holds that nothing else calls this."""
+    return _read(store, recordings, split)
+
+
+def _read(store: Store, recordings: Reference, split: str) -> EcgSet:
     table = store.read(recordings, "recordings", ["patient_key", "split", "coded_views", *SHARED_COLUMNS])
     table = table.filter(pc.equal(table["split"], split))
     patients = table["patient_key"].to_numpy(zero_copy_only=False)

@@ -64,7 +64,8 @@ def model_facts(**changes: Any) -> ModelFacts:
 
 
 def evaluation_facts(**changes: Any) -> EvaluationFacts:
-    return EvaluationFacts(**{"classifier": None, "alignment": None, "missing": [], **changes})
+    nothing = {"classifier": None, "alignment": None, "missing": [], "missing_in_conditions": 0}
+    return EvaluationFacts(**{**nothing, **changes})
 
 
 def audit_facts(**changes: Any) -> AuditFacts:

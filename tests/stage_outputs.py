@@ -21,7 +21,7 @@ from pydantic import Field
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
 from tasks.evaluation import task as evaluation
-from tasks.evaluation.networks import alignment, classifier
+from tasks.evaluation.networks import alignment, classifier, statement_classifier
 from tasks.evaluation.task import evaluate_ecgs
 from tasks.generation import task as generation
 from tasks.generation.task import generate_ecgs
@@ -81,6 +81,7 @@ EVALUATION: Final = EvaluationSettings(
     classifier_steps=3,
     batch_size=32,
     learning_rate=1e-4,
+    discriminator_steps=3,
     bootstrap_samples=20,
     alignment=AlignmentSettings(
         architecture=AlignmentArchitecture(width=8, stages=3, features=16, embedding=8),
@@ -274,13 +275,16 @@ class StageOutputs:
     def of_classifier(self) -> Output:
         return self._beside_evaluation(classifier.STAGE)
 
+    def of_statement_classifier(self) -> Output:
+        return self._beside_evaluation(statement_classifier.STAGE)
+
     def of_alignment(self) -> Output:
         return self._beside_evaluation(alignment.STAGE)
 
     def _beside_evaluation(self, stage: Stage) -> Output:
         """One of the networks that the evaluation trained."""
         store, _, _, recordings = self.evaluated
-        (made,) = store.committed(stage.makes)
+        (made,) = [one for one in store.committed(stage.makes) if one.lineage.stage == stage.name]
         folder, inputs = store.folder(stage.makes, made.id), {"recordings": store.path(recordings)}
         return Output(stage, folder, (EVALUATION,), NETWORKS, inputs)
 
@@ -288,7 +292,7 @@ class StageOutputs:
         store, made, cohort, recordings = self.evaluated
         behind = {one.kind: store.path(one) for one in store.manifest(cohort).lineage.inputs}
         inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings), "model": behind["model"]}
-        after = (classifier.STAGE.name, alignment.STAGE.name)
+        after = (classifier.STAGE.name, statement_classifier.STAGE.name, alignment.STAGE.name)
         return Output(evaluation.STAGE, store.path(made), (EVALUATION,), EVALUATED, inputs, after)
 
     def of_audit(self) -> Output:
@@ -309,6 +313,7 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
     TRAINING.name: StageOutputs.of_generator,
     generation.STAGE.name: StageOutputs.of_generation,
     classifier.STAGE.name: StageOutputs.of_classifier,
+    statement_classifier.STAGE.name: StageOutputs.of_statement_classifier,
     alignment.STAGE.name: StageOutputs.of_alignment,
     evaluation.STAGE.name: StageOutputs.of_evaluation,
     privacy.STAGE.name: StageOutputs.of_audit,

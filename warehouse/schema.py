@@ -240,7 +240,7 @@ def evaluations() -> pa.Schema:
             column(
                 "aspect",
                 pa.string(),
-                "fidelity, alignment, condition, downstream, physics, reconstruction or simulator",
+                "fidelity, alignment, condition, delivery, downstream, physics, reconstruction or simulator",
                 nullable=False,
             ),
             column("metric", pa.string(), "Name of the metric", nullable=False),

@@ -1,31 +1,26 @@
-"""Whether synthetic ECGs are distributed like real ones: distances between feature distributions, and a discriminator.
+"""Whether synthetic ECGs are distributed like real ones: distances between feature distributions.
 
-Features come from a classifier trained on real training data only, reduced to the principal components of the real
-training set: a few hundred recordings cannot estimate the covariance of a hundred features (science notes on FID).
+Features come from a classifier trained on real training data only, or are measurements, reduced to the principal
+components of the real training set: a few hundred recordings cannot estimate the covariance of a hundred features.
+Fréchet distances between samples are biased upwards by an amount that depends on the covariance and on n. They are
+therefore read beside two floors: disjoint sets of real recordings, and two samples of one Gaussian.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.stats import wasserstein_distance
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+from models.evaluation.metrics import UNKNOWN, Estimate
 
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
 LARGEST_DIMENSIONS = 64
 RECORDINGS_PER_DIMENSION = 4
-SPECTRAL_EDGES_HZ = (0.5, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 35, 40, 45, 50)
-FEWEST_FOR_DISTANCE = 10
-"""A distance between two one-dimensional distributions needs this many values in each."""
 
 
 def fit_principal_components(training: np.ndarray, recordings: int) -> PCA:
@@ -56,6 +51,86 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     cross = np.sqrt(np.clip(eigh(root @ two @ root, eigvals_only=True), 0, None)).sum()
     return max(0.0, float(mean @ mean + np.trace(one) + np.trace(two) - 2 * cross))
+
+
+def participation_ratio(features: np.ndarray) -> float:
+    """Effective dimension (tr Σ)² / tr Σ² of a set: d where d directions vary alike, 1 on a line.
+
+    Participation ratio of the eigenvalues of the covariance Σ (Gao et al., bioRxiv 214262, 2017). NaN for one row, or
+    where nothing varies.
+
+    Args:
+        features: (n, dimensions).
+    """
+    if len(features) < 2:
+        return float("nan")
+    covariance = np.atleast_2d(np.cov(features.astype(np.float64), rowvar=False))
+    squares = float((covariance**2).sum())
+    return float(np.trace(covariance)) ** 2 / squares if squares > 0 else float("nan")
+
+
+def gaussian_floor(real: np.ndarray, n: int, draws: int, seed: int) -> np.ndarray:
+    """FID between two samples of n rows of one Gaussian that has the covariance of `real`: what finite samples cost.
+
+    The expected value of FID falls with n and is above 0 for equal distributions (Chong and Forsyth, "Effectively
+    unbiased FID", CVPR 2020). FID does not change under rotation, so the samples are drawn along the eigenvectors.
+
+    Args:
+        real: (rows, dimensions), at least two rows.
+        n: rows of each sample, at least two.
+
+    Returns:
+        (draws,) distances.
+    """
+    variances = eigh(np.atleast_2d(np.cov(real.astype(np.float64), rowvar=False)), eigvals_only=True)
+    scale, rng = np.sqrt(np.clip(variances, 0, None)), np.random.default_rng(seed)
+    return np.array([frechet_distance(*(scale * rng.standard_normal((2, n, len(scale))))) for _ in range(draws)])
+
+
+def floor_corrected_ratio(
+    generated: np.ndarray, disjoint: np.ndarray, floor: np.ndarray
+) -> tuple[Estimate, str | None]:
+    """(generated − floor) / (disjoint − floor): 1 where generated sets are as far from real ones as these from others.
+
+    The value is the ratio of means, the interval the 2.5 to 97.5 % range of the draws' own ratios. A draw in which
+    disjoint real sets are no farther apart than the floor counts as infinite, so the interval may have no upper end;
+    where this is so on average, there is no ratio.
+
+    Args:
+        generated, disjoint: (draws,) distances of generated and of other real sets from the same real sets.
+        floor: (floor draws,) distances of two samples of one Gaussian, at the same n; their mean is taken off. They
+            are independent, so they also say how far distances of finite samples scatter, which subsets of the same
+            recordings do not: a denominator within two of their standard deviations is flagged.
+
+    Returns:
+        The ratio, and a flag that says what is uncertain or missing; None where nothing is.
+    """
+    above, between = generated - floor.mean(), disjoint - floor.mean()
+    if not np.isfinite(between.mean()) or between.mean() <= 0:
+        return UNKNOWN, "disjoint real sets are no farther apart than two Gaussian samples"
+    ratios = np.full(len(above), np.inf)
+    np.divide(above, between, out=ratios, where=between > 0)
+    value = float(above.mean() / between.mean())
+    low = float(np.percentile(ratios, 2.5, method="lower"))
+    high = float(np.percentile(ratios, 97.5, method="higher"))
+    if not np.isfinite(high):
+        at_floor = f"{int((between <= 0).sum())} of {len(between)}"
+        return Estimate(value, low, float("nan")), f"no upper end: in {at_floor} draws real sets are at the floor"
+    near = between.mean() < 2 * floor.std()
+    return Estimate(value, low, high), "disjoint real sets are within the scatter of the floor" if near else None
+
+
+def drawn_pairs(sizes: tuple[int, int], n: int, draws: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers of random subsets of n rows of two sets, without replacement.
+
+    With replacement, as a bootstrap draws, repeats would shrink covariances and bias distances upwards. Subsets of the
+    first set do not depend on the second, so that several sets are compared with the same subsets of one.
+    """
+    drawn = [
+        [rng.choice(size, n, replace=False) for _ in range(draws)]
+        for size, rng in zip(sizes, np.random.default_rng(seed).spawn(2), strict=True)
+    ]
+    return list(zip(*drawn, strict=True))
 
 
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -92,59 +167,3 @@ def manifold_overlap(real: np.ndarray, synthetic: np.ndarray) -> dict[str, float
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints its sample sizes
         found = compute_prdc(real, synthetic, NEIGHBOURS)
     return {name: float(value) for name, value in found.items()}
-
-
-def spectral_descriptors(signal: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Log power per lead and frequency band, and log amplitude per lead: what a discriminator sees first.
-
-    Args:
-        signal: (n, 8, samples), mV.
-
-    Returns:
-        (n, 8 × (bands + 2)) float64.
-    """
-    centred = signal - signal.mean(axis=2, keepdims=True)
-    power = np.abs(np.fft.rfft(centred, axis=2)) ** 2
-    frequency = np.fft.rfftfreq(signal.shape[2], 1 / rate_hz)
-    edges = [edge for edge in SPECTRAL_EDGES_HZ if edge <= rate_hz / 2]
-    bands = [
-        power[:, :, (frequency >= low) & (frequency < high)].mean(axis=2) for low, high in itertools.pairwise(edges)
-    ]
-    spread = [centred.std(axis=2), np.abs(np.diff(signal, axis=2)).mean(axis=2)]
-    return np.log(np.concatenate([*bands, *spread], axis=1).astype(np.float64) + 1e-8)
-
-
-def discriminator_scores(real: np.ndarray, synthetic: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Out-of-fold probability of being synthetic, by logistic regression; five folds, patients never shared.
-
-    A classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017): an AUC of 0.5 means it cannot tell.
-
-    Args:
-        real, synthetic: (n, descriptors); missing values are replaced by the median and marked.
-        groups: (real + synthetic,) patient of each row.
-
-    Returns:
-        (real + synthetic,) scores; NaN where there are too few rows for five folds.
-    """
-    rows = np.concatenate([real, synthetic]).astype(np.float64)
-    target = np.repeat([0, 1], [len(real), len(synthetic)])
-    scores = np.full(len(rows), np.nan)
-    if min(len(real), len(synthetic)) < 10:
-        return scores
-    missing = ~np.isfinite(rows)
-    rows = np.concatenate([np.where(missing, np.nan, rows), missing[:, missing.any(axis=0)]], axis=1)
-    for train, test in StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(rows, target, groups):
-        with np.errstate(all="ignore"):
-            fill = np.nan_to_num(np.nanmedian(rows[train], axis=0))
-        filled = np.where(np.isnan(rows), fill, rows)
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
-        scores[test] = model.fit(filled[train], target[train]).predict_proba(filled[test])[:, 1]
-    return scores
-
-
-def distribution_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Wasserstein-1 distance between two samples of a number, in its unit; NaN for fewer than ten values in either."""
-    first, second = first[np.isfinite(first)], second[np.isfinite(second)]
-    if min(len(first), len(second)) < FEWEST_FOR_DISTANCE:
-        return float("nan")
-    return float(wasserstein_distance(first, second))

@@ -100,6 +100,8 @@ class Generator(nn.Module):
         steps: int,
         guidance: float,
         trait_guidance: float,
+        rhythm_of: ConditionTensors | None = None,
+        beats_of: ConditionTensors | None = None,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -124,6 +126,8 @@ class Generator(nn.Module):
                 adds.
             guidance: classifier-free guidance scale; 1 for none.
             trait_guidance: guidance scale of the prior, by which beats and levels drawn are typical of the condition.
+            rhythm_of, beats_of: B conditions that RR series, or beats and levels, are drawn for in place of
+                `condition`, which the denoiser sees: they tell through which part of the model a condition acts.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
@@ -141,7 +145,8 @@ class Generator(nn.Module):
 
         def made(rows: list[int]) -> Tensor:
             chosen = [int(seeds[row]) for row in rows]
-            solved = self._solved(condition[rows], chosen, steps, guidance, trait_guidance)
+            drawn_for = [(one or condition)[rows] for one in (rhythm_of, beats_of)]
+            solved = self._solved(condition[rows], chosen, steps, guidance, trait_guidance, *drawn_for)
             signal = self._decoded(solved, correction)
             return signal if self.detail is None else self._detailed(signal, chosen, correction)
 
@@ -187,10 +192,18 @@ class Generator(nn.Module):
         return torch.cat(parts, dim=1)
 
     def _solved(
-        self, condition: ConditionTensors, seeds: list[int], steps: int, guidance: float, trait_guidance: float
+        self,
+        condition: ConditionTensors,
+        seeds: list[int],
+        steps: int,
+        guidance: float,
+        trait_guidance: float,
+        rhythm_of: ConditionTensors | None = None,
+        beats_of: ConditionTensors | None = None,
     ) -> Solved:
-        r_peaks_s = self.r_peaks(condition, seeds) if self.has_guide else []
-        condition, guide, traits = self._drawn(condition, seeds, r_peaks_s, trait_guidance)
+        r_peaks_s = self.r_peaks(rhythm_of or condition, seeds) if self.has_guide else []
+        _, guide, traits = self._drawn(beats_of or condition, seeds, r_peaks_s, trait_guidance)
+        condition = self._seen(condition)
         shown = self.shown(guide)
         latents = self._denoised(condition, seeds, guide, traits.levels, steps, guidance) if steps else shown
         return Solved(shown, latents, traits.levels, r_peaks_s)
@@ -221,14 +234,16 @@ class Generator(nn.Module):
         self, condition: ConditionTensors, seeds: list[int], r_peaks_s: Sequence[np.ndarray], guidance: float
     ) -> tuple[ConditionTensors, Tensor | None, Traits]:
         """What the denoiser is given: conditions on the device, the guide, and traits, drawn from the rows' seeds."""
-        if not self.config.experience:
-            condition = condition.without_knowledge()
-        condition = condition.to(self.device)
+        condition = self._seen(condition)
         traits = Traits(None, None)
         if self.prior is not None:
             generators = [row_generator(seed, "traits") for seed in seeds]
             traits = self.prior.draw(condition, generators, guidance, self._precision)
         return condition, self.guide(r_peaks_s, traits.amplitude) if self.has_guide else None, traits
+
+    def _seen(self, condition: ConditionTensors) -> ConditionTensors:
+        """The condition on the device, without the knowledge that this model does not use."""
+        return (condition if self.config.experience else condition.without_knowledge()).to(self.device)
 
     def _denoised(
         self,

@@ -1,9 +1,9 @@
 """The condition of an ECG: what a training recording shows, and what a request for a synthetic one asks for.
 
 The text of a condition is always English written from its SCP-ECG statements, their likelihoods and coded views
-(`Condition.written`), in training as in generation, or a request's own words. A recording's report is never used: it
-may name people, places and dates, and in PTB-XL it is largely German, which the English embedding model does not
-understand.
+(`Condition.written`), in training as in generation. A recording's report is never used: it may name people, places and
+dates, and in PTB-XL it is largely German, which the English embedding model does not understand. Nor are a request's
+own words: the model is blind to their negations.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ import pyarrow as pa
 
 from models.superclasses import SUPERCLASSES
 from tasks.conditions.coded_views import CodedViews, certainty, coded_views
-from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
 from tasks.settings import RetrievalSettings
-from warehouse.errors import EinthovenError
 from warehouse.schema import EMBEDDING_SIZE
 
 if TYPE_CHECKING:
@@ -67,10 +65,6 @@ SUPERCLASS_WORDS: Final = {
 """Superclass to the words that ask for it where no statement does."""
 COHORT_VIEWS: Final = ("heart_axis", "infarction_stage", "extra_beats", "pacemaker")
 """Coded views that cohorts hold in a column each."""
-
-
-class ConditionError(EinthovenError):
-    """A request that no ECG can be generated for."""
 
 
 @dataclass(frozen=True)
@@ -199,47 +193,6 @@ def without_statement(
 def describe(code: str, statement_facts: StatementFacts) -> str:
     """A statement in words; the code itself where the source does not describe it."""
     return str(statement_facts.get(code, {}).get("description") or code)
-
-
-def condition_from_text(
-    text: str,
-    age: float | None,
-    sex: str | None,
-    heart_rate: float | None,
-    reader: StatementReader,
-    statement_facts: StatementFacts,
-) -> Condition:
-    """The condition that a person asks for in free words.
-
-    Args:
-        text: e.g. "atrial fibrillation with inferior infarction"; phrases that name no statement still reach the model
-            through the text.
-        age: years, 0 to 120, or None.
-        sex: "female" or "male", or None.
-        heart_rate: beats per minute, 20 to 300, or None.
-        reader: finds the statements that the text names.
-        statement_facts: puts them in order of importance.
-
-    Raises:
-        ConditionError: a number is out of range, the sex is neither, or there is no text.
-    """
-    if not text.strip():
-        raise ConditionError(
-            "the text of the request is empty; say what the ECG should show, e.g. 'atrial fibrillation'"
-        )
-    if age is not None and not 0 <= age <= 120:
-        raise ConditionError(f"age {age:g} is not between 0 and 120 years")
-    if heart_rate is not None and not 20 <= heart_rate <= 300:
-        raise ConditionError(f"heart rate {heart_rate:g} is not between 20 and 300 beats per minute")
-    if sex is not None and sex.lower() not in SEX_NUMBER:
-        raise ConditionError(f"sex {sex!r} is neither 'female' nor 'male', the two that the recordings know")
-    return Condition(
-        text=text.strip(),
-        statements=by_importance(reader.read(text), statement_facts),
-        age_years=None if age is None else min(age, OLDEST_AGE),
-        sex=None if sex is None else sex.lower(),
-        heart_rate_bpm=heart_rate,
-    )
 
 
 def rhythm_of(statements: Sequence[str]) -> str:

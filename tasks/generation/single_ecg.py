@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
-from tasks.conditions.condition import Condition, ConditionEmbedder, condition_from_text, describe
-from tasks.conditions.statement_reader import StatementReader
+from tasks.conditions.condition import ConditionEmbedder
+from tasks.conditions.reading.reader import StatementReader
+from tasks.conditions.request import UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
@@ -27,13 +31,13 @@ class SingleEcg:
 
     Attributes:
         signal: (8, samples) in mV, leads in the order of `INDEPENDENT_LEADS`.
-        condition: what the request was understood as.
+        request: as it was understood.
         entries: ids of the knowledge entries retrieved for it, best first.
         cohort: id of the cohort that it was sampled like; None for default settings.
     """
 
     signal: np.ndarray
-    condition: Condition
+    request: UnderstoodRequest
     entries: list[str]
     cohort: str | None
 
@@ -59,11 +63,12 @@ def draw_single_ecg(
         out: picture to write; its ending decides the format.
 
     Returns:
-        One line that says what was drawn, measured on the waveform, and how it was sampled.
+        Lines that say what was understood; the last one says what was drawn, measured on the waveform, and how it was
+        sampled.
 
     Raises:
         WarehouseError: there is no such model, or its knowledge base is gone.
-        ConditionError: the request cannot be understood.
+        ConditionError: the request is not understood, contradictory or ambiguous.
     """
     model = _model(store, model_id)
     config = load_config(store.folder("model", model.id))
@@ -71,7 +76,7 @@ def draw_single_ecg(
     ecg = sample_single_ecg(store, model, text, age, sex, heart_rate, seed)
     signal = ecg.signal[None]
     found = _found(measure(signal, locate_r_peaks(signal, rate_hz), rate_hz))
-    subtitle = f"{_asked(ecg.condition, config.statements)}  |  {found}  |  seed {seed}, model {model.id}"
+    subtitle = f"{_asked(ecg.request)}  |  {found}  |  seed {seed}, model {model.id}"
     mark = "SYNTHETIC, learned from simulated recordings" if config.simulated else "SYNTHETIC"
     figure = draw_ecg(ecg.signal, rate_hz, text, subtitle, mark)
     # Without a date in the file, the same request gives the same bytes.
@@ -81,7 +86,7 @@ def draw_single_ecg(
         metadata={"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[out.suffix.lower()[1:]],
     )
     like = f"like cohort {ecg.cohort}" if ecg.cohort else "with default settings, since the model has no cohort"
-    return f"{out}: {text}; {found}; sampled {like}"
+    return "\n".join([*ecg.request.lines(config.statements), f"{out}: {text}; {found}; sampled {like}"])
 
 
 def sample_single_ecg(
@@ -91,26 +96,25 @@ def sample_single_ecg(
 
     Raises:
         WarehouseError: the model's knowledge base is gone.
-        ConditionError: the request cannot be understood.
+        ConditionError: the request is not understood, contradictory or ambiguous.
     """
     folder = store.folder("model", model.id)
     config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
     (knowledge,) = [one for one in model.lineage.inputs if one.kind == "knowledge"]
+    request = understand(text, age, sex, heart_rate, StatementReader(config.statements), config.statements)
     embedder = ConditionEmbedder(
         embeddings,
-        store.read(knowledge, "knowledge") if knowledge.rows else None,
+        _without(store.read(knowledge, "knowledge"), request.reading.excluded) if knowledge.rows else None,
         config.statements,
         config.generator.denoiser.statement_tokens,
         config.generator.denoiser.knowledge_tokens,
         config.retrieval,
     )
-    reader = StatementReader(embeddings, config.statements)
-    condition = condition_from_text(text, age, sex, heart_rate, reader, config.statements)
-    tensors, entries = embedder([condition])
+    tensors, entries = embedder([request.condition])
     cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
     signal = generator.sample(tensors, [seed], **settings.sampling).numpy()
-    return SingleEcg(signal[0], condition, entries[0], cohorts[-1].id if cohorts else None)
+    return SingleEcg(signal[0], request, entries[0], cohorts[-1].id if cohorts else None)
 
 
 def _model(store: Store, model_id: str | None) -> Manifest:
@@ -123,14 +127,23 @@ def _model(store: Store, model_id: str | None) -> Manifest:
     return models[-1]
 
 
-def _asked(condition: Condition, statements: dict[str, dict[str, str]]) -> str:
-    parts = [", ".join(describe(code, statements) for code in condition.statements) or "free text"]
+def _without(knowledge: pa.Table, excluded: Sequence[str]) -> pa.Table:
+    """Knowledge that is not about excluded statements."""
+    about = pc.is_in(knowledge["statement"], pa.array(excluded, pa.string()))
+    return knowledge.filter(pc.invert(pc.fill_null(about, False)))
+
+
+def _asked(request: UnderstoodRequest) -> str:
+    condition = request.condition
+    parts = [condition.text]
     if condition.age_years is not None:
         parts.append(f"{condition.age_years:.0f} years")
     if condition.sex is not None:
         parts.append(condition.sex)
     if condition.heart_rate_bpm is not None:
         parts.append(f"{condition.heart_rate_bpm:.0f} bpm asked")
+    if request.reading.excluded_names:
+        parts.append(f"no {' or '.join(request.reading.excluded_names)}")
     return ", ".join(parts)
 
 

@@ -15,21 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from models.leads import STANDARD_LEADS
-
-Comparison = Literal["above", "below", "between", "present", "absent"]
-
-LEAD_GROUPS: Final[dict[str, tuple[str, ...]]] = {
-    "inferior": ("II", "III", "aVF"),
-    "lateral": ("I", "aVL", "V5", "V6"),
-    "septal": ("V1", "V2"),
-    "anterior": ("V3", "V4"),
-}
-"""Territories; a claim about one is a claim about the mean over its leads."""
+from models.evaluation.delivery import Comparison
+from models.leads import LEAD_GROUPS, STANDARD_LEADS
 
 STATEMENT_PREFIX: Final = "statement:"
 """Marks the feature of a claim that another statement is made of the same recordings, e.g. "statement:SR"."""
@@ -89,7 +80,8 @@ class Claim(BaseModel):
 
     Attributes:
         feature: measured feature, or "statement:CODE".
-        lead: a standard lead, a territory of `LEAD_GROUPS`, or None for features that are not measured per lead.
+        lead: a standard lead, a territory of `LEAD_GROUPS` (the mean over its leads), or None for features that are not
+            measured per lead.
         comparison: "above" and "below" a value, "between" two, or "present" and "absent".
         value: the number compared with, the lower one of two; 1 for present, 0 for absent.
         upper: the higher number of "between".

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.evaluation.delivery import satisfied
 from models.evaluation.metrics import patient_numbers
-from models.leads import STANDARD_LEADS
-from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, P_WAVE, STATEMENT_PREFIX, Claim
+from models.leads import LEAD_GROUPS, STANDARD_LEADS
+from tasks.knowledge.claims import FEATURES, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.knowledge.profiles import Profiles
 
@@ -177,7 +178,9 @@ class Evidence:
         values = self.training.values(*claim.subject)
         measured = np.isfinite(values) & (~self.member if of_rest else self.member)
         return Share(
-            share=float(satisfied(claim, values[measured]).mean()) if measured.any() else 0.0,
+            share=float(satisfied(values[measured], claim.comparison, claim.value, claim.upper).mean())
+            if measured.any()
+            else 0.0,
             recordings=int(measured.sum()),
             patients=self.training.patient_count(measured),
         )
@@ -229,19 +232,3 @@ class Evidence:
         return sorted(
             ((code, share) for code, share in pairs if code != self.group.statement), key=lambda pair: -pair[1]
         )
-
-
-def satisfied(claim: Claim, values: np.ndarray) -> np.ndarray:
-    """Which of some measured values satisfy a claim."""
-    match claim.comparison:
-        case "above":
-            return values > claim.value
-        case "below":
-            return values < claim.value
-        case "between":
-            assert claim.upper is not None
-            return (values >= claim.value) & (values <= claim.upper)
-        case "present":
-            return values > 0.5
-        case "absent":
-            return values < 0.5

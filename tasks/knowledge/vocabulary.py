@@ -1,19 +1,135 @@
-"""What clinicians call a statement: its description, its usual synonyms and abbreviations (`vocabulary.yaml`)."""
+"""What clinicians call a statement: its usual names, and how requests and reports write them (`vocabulary.yaml`)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Final
 
-import yaml
+PACING: Final = ("SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB")
+"""Statements that decide on the heart rate."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What a wording means.
+
+    Attributes:
+        name: the usual wording.
+        asks: statements that a request for it asks for; none for a wording that is too general, or names no statement.
+        excludes: statements that must be absent where it is negated.
+        denies: statements that must be absent where it is asked for ("narrow QRS").
+        hint: what to say instead of a wording that cannot be asked for.
+        held: whether statements hold it at all.
+        axis, stage: the heart axis and the stage of an infarction that it implies, as PTB-XL codes them.
+        rate: heart rates in bpm that are asked for with it, e.g. ">100" or "60-100".
+        excluded_rate: heart rates that are asked for where it is negated.
+        with_rhythm: heart rates that it means, instead of `asks`, beside a rhythm of no sinus node.
+        within: heart rates that it allows.
+        otherwise: it says that an ECG is normal but for what else is asked for.
+    """
+
+    name: str
+    asks: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    denies: tuple[str, ...] = ()
+    hint: str = ""
+    held: bool = True
+    axis: str = ""
+    stage: str = ""
+    rate: str = ""
+    excluded_rate: str = ""
+    with_rhythm: str = ""
+    within: str = ""
+    otherwise: bool = False
+
+    @property
+    def names_stage(self) -> bool:
+        """Whether it is a stage of infarctions that are named elsewhere."""
+        return bool(self.stage) and not (self.asks or self.excludes)
+
+    @property
+    def paces(self) -> bool:
+        """Whether it says how fast or by what the heart is paced."""
+        return bool(self.rate) or any(code in PACING for code in self.asks)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Every wording with its concept; of wordings that come twice, the later one counts."""
+
+    wordings: tuple[tuple[str, Concept], ...]
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=1)
-def _synonyms() -> dict[str, list[str]]:
-    path = Path(__file__).with_suffix(".yaml")
-    return {str(code): [str(name) for name in names] for code, names in yaml.safe_load(path.read_text("utf-8")).items()}
+def vocabulary() -> Vocabulary:
+    """The vocabulary of `vocabulary.yaml`."""
+    import yaml
+
+    written = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+    parts = {
+        name: "{" + "|".join(word for one in many for word in expanded(one, {})) + "}"
+        for name, many in written["parts"].items()
+    }
+    wordings: list[tuple[str, Concept]] = []
+
+    def add(concept: Concept, many: list[str]) -> None:
+        wordings.extend((wording, concept) for one in many for wording in expanded(one, parts))
+
+    for code, said in written["statements"].items():
+        concept = Concept(said["names"][0], asks=(code,), excludes=(code,))
+        add(concept, [code, *said["names"], *said["spellings"]])
+    for said in written["groups"]:
+        fields: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
+        names = list(fields.pop("names"))
+        add(Concept(next(expanded(names[0], parts)), **fields), names)
+    for said in written["unavailable"]:
+        add(
+            Concept(next(expanded(said["names"][0], parts)), hint=said.get("hint", ""), held=False),
+            said["names"],
+        )
+    return Vocabulary(
+        tuple(wordings), {code: tuple(map(str, said["names"])) for code, said in written["statements"].items()}
+    )
 
 
 def names_of(code: str, description: str) -> list[str]:
     """Every name of a statement, its description first; a statement the vocabulary does not know has only that."""
-    return list(dict.fromkeys([description, *_synonyms().get(code, [])]))
+    return list(dict.fromkeys([description, *vocabulary().names.get(code, ())]))
+
+
+def expanded(wording: Any, parts: Mapping[str, str]) -> Iterator[str]:
+    """All wordings that one with alternatives stands for: "{low|flat} T{| wave}" for four."""
+    written = re.sub(r"<(\w+)>", lambda found: parts[found[1]], str(wording))
+    for one in _expanded(written):
+        yield " ".join(one.split())
+
+
+def _expanded(written: str) -> list[str]:
+    whole, depth, start = [""], 0, 0
+    for at, letter in enumerate(written):
+        if letter == "{":
+            if depth == 0:
+                whole, start = [one + written[start:at] for one in whole], at + 1
+            depth += 1
+        elif letter == "}":
+            depth -= 1
+            if depth == 0:
+                inner = [one for choice in _choices(written[start:at]) for one in _expanded(choice)]
+                whole, start = [one + more for one in whole for more in inner], at + 1
+    return [one + written[start:] for one in whole]
+
+
+def _choices(written: str) -> list[str]:
+    choices, depth = [""], 0
+    for letter in written:
+        depth += (letter == "{") - (letter == "}")
+        if letter == "|" and depth == 0:
+            choices.append("")
+        else:
+            choices[-1] += letter
+    return choices

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from models.leads import STANDARD_LEADS
+from models.leads import LEAD_GROUPS, STANDARD_LEADS
 from tasks.knowledge.asking import Respondent
 from tasks.knowledge.audit import Verdict, audit
-from tasks.knowledge.claims import FEATURES, LEAD_GROUPS, candidate_claims
+from tasks.knowledge.claims import FEATURES, candidate_claims
 from tasks.knowledge.describing import choices, condition_in_words, measurements, profile
 from tasks.knowledge.drafts import Draft, read_json, read_lines
 from tasks.knowledge.evidence import Evidence, TrainingRecordings

@@ -51,14 +51,15 @@ def audit_ecgs(
 
 
 def _audit(staging: Staging, settings: PrivacySettings, cohort: Reference, recordings: Reference) -> Result:
-    from tasks.ecg_sets import concatenate, read_cohort, read_recordings
+    from tasks.ecg_sets import concatenate, read_cohort, read_recordings, read_reported
     from tasks.privacy.attacks.disclosure import disclosure_rows
     from tasks.privacy.attacks.membership import membership_rows
     from tasks.privacy.attacks.near_copies import near_copy_rows
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
     facts = store.facts(recordings, RecordingsFacts)
-    members, validation, test = (read_recordings(store, recordings, split) for split in ("train", "validation", "test"))
+    members = read_recordings(store, recordings, "train")
+    validation, test = (read_reported(store, recordings, split) for split in ("validation", "test"))
     if min(len(validation), len(test)) < FEWEST_NON_MEMBERS or len(members) == 0:
         raise PrivacyError(
             f"{recordings}: a privacy audit needs training recordings and at least {FEWEST_NON_MEMBERS} each for "

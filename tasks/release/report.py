@@ -18,9 +18,11 @@ from models.ecg.measurements import IRREGULAR_RR
 from models.leads import INDEPENDENT_LEADS
 from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
+from tasks.drawing.fidelity_figures import discriminator_rows, draw_discriminators
 from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
-from warehouse.release.dataset_card import LIMITS, conditions, generation, summary
+from warehouse.release.dataset_card import LIMITS, conditions, delivery, generation, summary
+from warehouse.release.fidelity_verdicts import fidelity_verdicts
 from warehouse.release.numbers_in_words import interval, number, outcome
 from warehouse.release.steward import steward_summary
 from warehouse.release.worst_conditions import headline_rows, worst_conditions
@@ -38,7 +40,7 @@ ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
     "alignment": "Do they look like their texts to a contrastive encoder?",
     "condition": "Do they show what was asked for?",
-    "delivery": "Do single conditions look as rules and claims say?",
+    "delivery": "Is what was asked for delivered?",
     "downstream": "Do they help a classifier?",
     "physics": "Do they obey the physics?",
     "reconstruction": "What does the autoencoder lose?",
@@ -80,7 +82,10 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         heart_rate=heart_rate_picture(content),
         distributions=distribution_picture(content, real),
         prevalence=prevalence_picture(content, real),
+        fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
+        fidelity_picture=fidelity_picture(content.evaluation),
         aspects=by_aspect(content.evaluation),
+        delivery=delivery(content),
         worst=worst_conditions(content.evaluation),
         steward=steward_summary(content),
         longest_table=LONGEST_TABLE,
@@ -230,6 +235,16 @@ def prevalence_picture(content: ReleaseContent, real: pa.Table) -> Picture:
 
 def _origin(content: ReleaseContent) -> str:
     return "simulated recordings" if content.simulated_source else "real recordings"
+
+
+def fidelity_picture(rows: list[dict[str, Any]]) -> Picture | None:
+    """Every discriminator on synthetic ECGs beside real ones; None where none could be trained."""
+    drawn = discriminator_rows(rows)
+    if not drawn:
+        return None
+    values = "; ".join(f"{row['metric']}, {row['subject']}: {row['value']:.2f}" for row in drawn)
+    caption = "At 0.5 a discriminator cannot tell; 95 % intervals."
+    return Picture(figures.svg(draw_discriminators(drawn)), f"Areas under ROC curves. {values}.", caption)
 
 
 def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
 from tasks.settings.settings_section import Section
+
+ReportedSplit = Literal["validation", "test"]
 
 
 class AlignmentSettings(Section):
@@ -25,6 +29,10 @@ class EvaluationSettings(Section):
     """Whether the cohort looks right and whether it helps a downstream classifier."""
 
     seed: int = Field(1, description="Seed of classifiers and bootstraps.")
+    split: ReportedSplit = Field(
+        "test",
+        description="Real recordings that the cohort is compared with: `test` for reports, `validation` for choices.",
+    )
     downstream: bool = Field(
         True, description="Also train classifiers on real and synthetic ECGs and compare them on real ones."
     )
@@ -35,5 +43,8 @@ class EvaluationSettings(Section):
     classifier_steps: int = Field(600, ge=1, description="Optimiser steps of each classifier.")
     batch_size: int = Field(64, ge=1, description="Recordings per step.")
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
+    discriminator_steps: int = Field(
+        300, ge=1, description="Optimiser steps of each convolutional discriminator, of crops or of median beats."
+    )
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
     alignment: AlignmentSettings = Field(default_factory=AlignmentSettings, description="ECG–text alignment encoder.")

@@ -12,7 +12,7 @@ from benchmarks.ablation_arms import ARMS, SIMULATOR_ALONE, Planned, Profile
 from benchmarks.ablation_runs import key_of, simulate_cohort, with_residual_of_simulator, with_training_speeds
 from benchmarks.ablation_table import TRAINING_SPEED, Figure, Run
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.evaluation.comparison import model_behind
+from tasks.evaluation.comparison import behind
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import Settings
 from tasks.stage import Stage
@@ -139,7 +139,7 @@ def test_it_asks_what_a_generated_cohort_asks(store: Store, recordings: Referenc
         assert (one["row_number"], one["row_seed"]) == (row, row_seed(5, row))
         assert (one["text"], tuple(one["statements"])) == (asked.text, asked.statements)
         assert one["heart_rate_bpm"] == pytest.approx(asked.heart_rate_bpm, abs=4)
-    assert model_behind(store, found) is None
+    assert behind(store, found, "model") is None
     assert store.manifest(found).facts["records_per_second"] > 0
 
 

@@ -34,6 +34,7 @@ SMALL = {
     "cohort.rows_per_part": 16,
     "cohort.sampler_steps": 4,
     "evaluation.classifier_steps": 20,
+    "evaluation.discriminator_steps": 10,
     "evaluation.alignment.steps": 20,
     "evaluation.bootstrap_samples": 20,
     "privacy.bootstrap_samples": 20,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
+from warehouse.release.fidelity_verdicts import fidelity_verdicts
 from warehouse.release.numbers_in_words import interval, number, outcome
 from warehouse.release.worst_conditions import headline_rows, worst_conditions
 
@@ -24,6 +26,8 @@ LIMITS = (
     "differential privacy.",
     "Rows are independent: there are no patients in this dataset, hence no follow-up recordings.",
 )
+WORST_SHOWN = 10
+"""Criteria that card and report name as furthest from real ECGs."""
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -62,6 +66,21 @@ def conditions(content: ReleaseContent) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
+def delivery(content: ReleaseContent) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """How far the conditions asked for are delivered: distances over all criteria, and the criteria furthest from real.
+
+    A criterion is what textbooks or the knowledge base say of a condition's measurements; of those with enough ECGs,
+    real and synthetic, the `WORST_SHOWN` with the largest difference of shares come, largest first.
+    """
+    rows = [row for row in content.evaluation if row["aspect"] == "delivery"]
+    overall = [row for row in rows if row["condition"] is None]
+    compared = [row for row in rows if row["condition"] and row["reference"] is not None and row["flag"] is None]
+    compared = [row for row in compared if "NeuroKit2" not in row["subject"]]  # the same criteria once more
+    far = sorted(compared, key=lambda row: -abs(row["value"] - row["reference"]))[:WORST_SHOWN]
+    names = content.statement_descriptions
+    return overall, [row | {"condition": names.get(row["condition"], row["condition"])} for row in far]
+
+
 def dataset_card(content: ReleaseContent) -> str:
     """Write the dataset card as Markdown."""
     environment = Environment(
@@ -80,7 +99,9 @@ def dataset_card(content: ReleaseContent) -> str:
         summary=summary(content),
         generation=generation(content),
         conditions=conditions(content),
+        fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
         headline=headline_rows(content.evaluation),
         worst=worst_conditions(content.evaluation),
         limits=LIMITS,
+        delivery=delivery(content),
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 WORST_SHOWN = 10
 """Rows per aspect."""
+DELIVERY = "delivery"
+"""Aspect whose criteria have a table of their own (`warehouse.release.dataset_card.delivery`)."""
 
 
 def headline_rows(evaluation: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -15,7 +17,7 @@ def headline_rows(evaluation: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def worst_conditions(evaluation: list[dict[str, Any]]) -> dict[str, tuple[list[dict[str, Any]], int]]:
-    """The conditions that are farthest from their reference, per aspect, farthest first.
+    """The conditions that are farthest from their reference, per aspect but delivery, farthest first.
 
     Differences in different units cannot be compared: each counts as a share of the largest of its unit in the aspect.
 
@@ -28,7 +30,7 @@ def worst_conditions(evaluation: list[dict[str, Any]]) -> dict[str, tuple[list[d
     """
     by_aspect: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in evaluation:
-        if row["condition"] is not None:
+        if row["condition"] is not None and row["aspect"] != DELIVERY:
             by_aspect[row["aspect"]].append(row)
     found = {}
     for aspect, rows in by_aspect.items():

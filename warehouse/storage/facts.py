@@ -130,6 +130,9 @@ class ClassifierFacts(Facts):
     kind = "classifier"
 
     examples: int = Field(description="Recordings it learned from.")
+    macro_auc: dict[str, float | None] = Field(
+        description="Macro AUC on recordings it was fitted to, on training recordings left out, and on validation."
+    )
     loss: float = Field(description="Mean training loss of the last steps.")
     seconds: float
 
@@ -155,9 +158,17 @@ class EvaluationFacts(Facts):
 
     fid: float | None = None
     fid_real: float | None = None
+    fid_floor: float | None = None
+    fid_floor_corrected_ratio: float | None = None
     fid_reconstruction: float | None = None
+    measurement_distance_floor_corrected_ratio: float | None = None
+    near_training_share: float | None = None
     discriminator_auc: float | None = None
     discriminator_auc_real: float | None = None
+    convolutional_discriminator_auc: float | None = None
+    convolutional_discriminator_auc_real: float | None = None
+    median_beat_discriminator_auc: float | None = None
+    median_beat_discriminator_auc_real: float | None = None
     discriminator_auc_reconstruction: float | None = None
     reconstruction_mae_mv: float | None = None
     clip_score: float | None = None
@@ -167,6 +178,13 @@ class EvaluationFacts(Facts):
     heart_rate_mae_bpm: float | None = None
     heart_rate_mae_independent_regular_bpm: float | None = None
     asked_superclass_macro_auc: float | None = None
+    statement_macro_auc: float | None = None
+    statement_macro_auc_real: float | None = None
+    statement_auc_ratio: float | None = None
+    delivery_distance_rules: float | None = None
+    delivery_distance_rules_real: float | None = None
+    delivery_distance_claims: float | None = None
+    delivery_distance_claims_real: float | None = None
     einthoven_residual_mv: float | None = None
     ode_residual_mv_per_s: float | None = None
     macro_auc_real: float | None = None
@@ -174,7 +192,8 @@ class EvaluationFacts(Facts):
     macro_auc_synthetic: float | None = None
     classifier: str | None = Field(description="Id of the reference classifier.")
     alignment: str | None = Field(description="Id of the alignment encoder; null without one.")
-    missing: list[str] = Field(description="Metrics that these recordings cannot give.")
+    missing: list[str] = Field(description="Metrics of all ECGs that these recordings cannot give.")
+    missing_in_conditions: int = Field(description="Rows of single conditions without a value; each has a flag.")
 
 
 class AuditFacts(Facts):

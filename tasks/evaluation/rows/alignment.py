@@ -7,7 +7,7 @@ zero, so the value for texts dealt at random stands beside it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from models.evaluation.alignment import AlignmentEncoder
 
 RECALL_AT: Final = 5
+EQUAL_RECALL: Final = f"text to ECG recall at {RECALL_AT}, equal texts"
 SYNTHETIC, REAL = "synthetic", "real test recordings"
 
 
@@ -73,6 +74,7 @@ def alignment_rows(
             ("CLIP score", SYNTHETIC),
             ("rCLIP", SYNTHETIC),
             (f"text to ECG recall at {RECALL_AT}", REAL),
+            (EQUAL_RECALL, SYNTHETIC),
         ):
             yield evaluation_row("alignment", metric, subject, metrics.UNKNOWN, 0, seed)
         return
@@ -95,6 +97,8 @@ def alignment_rows(
     )
     recall, chance, n = text_to_ecg_recall(real, samples, seed)
     yield evaluation_row("alignment", f"text to ECG recall at {RECALL_AT}", REAL, recall, n, seed, reference=chance)
+    recall, reference, n = recall_on_equal_texts(synthetic, real, samples, seed)
+    yield evaluation_row("alignment", EQUAL_RECALL, SYNTHETIC, recall, n, seed, reference=reference)
 
 
 def dealt_at_random(pairs: Projected, samples: int, seed: int) -> Estimate:
@@ -140,6 +144,40 @@ def weights_of_shared_texts(synthetic: Sequence[str], real: Sequence[str]) -> tu
     of_synthetic = np.array([float(text in found) for text in synthetic])
     of_real = np.array([asked[text] / found[text] for text in real])
     return of_synthetic, of_real
+
+
+def recall_on_equal_texts(
+    synthetic: Projected, real: Projected, samples: int, seed: int
+) -> tuple[Estimate, float, int]:
+    """`text_to_ecg_recall` of synthetic and of real ECGs in pools of the same texts, each text equally often in both.
+
+    Recall at k = (1/T) Σ_t [one of the k ECGs nearest to text t has text t]. It falls with every text and every ECG in
+    the pool, so both pools have the same: of a text that m synthetic and n real ECGs have, min(m, n) of each are drawn.
+    Every ECG of a text counts as found, since equal texts cannot tell their ECGs apart.
+
+    Returns:
+        Recall of synthetic ECGs, of real ones, and the number of texts.
+    """
+    asked, found = Counter(synthetic.words), Counter(real.words)
+    wanted = {text: min(asked[text], found[text]) for text in asked if text in found}
+    if not wanted:
+        return metrics.UNKNOWN, float("nan"), 0
+    rng = np.random.default_rng(seed)
+    pools = [_drawn(pairs, wanted, rng) for pairs in (synthetic, real)]
+    of_synthetic, of_real = (text_to_ecg_recall(pool, samples, seed)[0] for pool in pools)
+    return of_synthetic, of_real.value, len(wanted)
+
+
+def _drawn(pairs: Projected, wanted: Mapping[str, int], rng: np.random.Generator) -> Projected:
+    """As many ECGs of each text as wanted, without replacement."""
+    rows: dict[str, list[int]] = {text: [] for text in wanted}
+    for row, text in enumerate(pairs.words):
+        if text in rows:
+            rows[text].append(row)
+    chosen = np.sort(np.concatenate([rng.choice(held, wanted[text], replace=False) for text, held in rows.items()]))
+    return Projected(
+        pairs.ecgs[chosen], pairs.texts[chosen], [pairs.words[row] for row in chosen], pairs.patients[chosen]
+    )
 
 
 def text_to_ecg_recall(pairs: Projected, samples: int, seed: int) -> tuple[Estimate, float, int]:

@@ -15,20 +15,20 @@ from tasks.settings import EvaluationSettings
 
 
 def downstream_rows(
-    validation: EcgSet, test: EcgSet, predictions: dict[str, dict[str, np.ndarray]], settings: EvaluationSettings
+    validation: EcgSet, reported: EcgSet, predictions: dict[str, dict[str, np.ndarray]], settings: EvaluationSettings
 ) -> Iterator[EvaluationRow]:
-    """How well classifiers trained on each kind of data read real test recordings.
+    """How well classifiers trained on each kind of data read the real recordings that are reported on.
 
     Args:
-        predictions: training data to split to (n, 5) probabilities, "real" among them.
+        predictions: training data to "validation" and "reported" to (n, 5) probabilities, "real" among them.
     """
     seed, samples = settings.seed, settings.bootstrap_samples
-    kept_validation, kept = validation.labels.any(axis=1), test.labels.any(axis=1)
-    labels, patients = test.labels[kept], test.patients[kept]
+    kept_validation, kept = validation.labels.any(axis=1), reported.labels.any(axis=1)
+    labels, patients = reported.labels[kept], reported.patients[kept]
     n = int(kept.sum())
     found: dict[str, list[EvaluationRow]] = {}
     for trained_on, of_split in predictions.items():
-        scores = of_split["test"][kept]
+        scores = of_split["reported"][kept]
         # Thresholds come from real validation recordings, for every training set alike.
         thresholds = metrics.best_thresholds(
             validation.labels[kept_validation], of_split["validation"][kept_validation]
@@ -55,8 +55,8 @@ def downstream_rows(
     for trained_on, rows in found.items():
         for one, real in zip(rows, found["real"], strict=True):
             yield {**one, "reference": None if trained_on == "real" else real["value"]}
-    baseline = predictions["real"]["test"][kept]
+    baseline = predictions["real"]["reported"][kept]
     for trained_on, of_split in predictions.items():
         if trained_on != "real":
-            gain = metrics.macro_auc_gain(labels, of_split["test"][kept], baseline, patients, samples, seed)
+            gain = metrics.macro_auc_gain(labels, of_split["reported"][kept], baseline, patients, samples, seed)
             yield evaluation_row("downstream", "macro AUC gain over real", trained_on, gain, n, seed, reference=0.0)

@@ -2,7 +2,7 @@
 
 Nothing that the denoiser generates can be better than what the autoencoder gives back of a real recording: its errors
 are the floor under those of the cohort. FID and discriminator of reconstructions stand beside the cohort's own, in
-`tasks.evaluation.rows.cohort`.
+`tasks.evaluation.rows.fidelity`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.evaluation import metrics
 from models.evaluation.metrics import Estimate
 from models.leads import INDEPENDENT_LEADS
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.physics import INTERVALS
+from tasks.evaluation.rows.intervals import INTERVALS
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
 from warehouse.schema import R_PEAK_COLUMN
@@ -27,9 +27,7 @@ from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 AT_ONCE = 64
 """Recordings encoded at once: bounds memory."""
 SUBJECT = "reconstruction"
-MEASURED = {interval: (interval.removesuffix("_ms").upper(), "ms") for interval in INTERVALS} | {
-    "heart_rate_bpm": ("heart rate", "bpm")
-}
+MEASURED = {column: INTERVALS[column] for column in ("pr_ms", "qrs_ms", "qt_ms", "heart_rate_bpm")}
 """Measured feature to its name and unit."""
 
 
@@ -56,8 +54,16 @@ def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     ]
     if not parts:
         return ecgs
-    signal = (np.rint(np.concatenate(parts) * 1000) / 1000).astype(np.float32)
-    rate_hz = generator.config.sampling_rate_hz
+    return remeasured(ecgs, np.concatenate(parts), generator.config.sampling_rate_hz)
+
+
+def remeasured(ecgs: EcgSet, signal: np.ndarray, rate_hz: int) -> EcgSet:
+    """The same rows with other waveforms, in whole microvolts as a cohort keeps them, and measured anew.
+
+    Args:
+        signal: (n, 8, samples), mV.
+    """
+    signal = (np.rint(signal * 1000) / 1000).astype(np.float32)
     r_peaks, table = locate_r_peaks(signal, rate_hz), ecgs.table
     measured = to_measured_columns(measure(signal, r_peaks, rate_hz))
     for name, values in {R_PEAK_COLUMN: to_r_peak_column(r_peaks, rate_hz), **measured}.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from models.architecture import ClassifierArchitecture
 from models.evaluation.classifier import ClassifierTraining, EcgClassifier, classify, train_classifier
@@ -49,6 +49,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.1.weight"], other["head.1.weight"])
+
+
+def test_validation_keeps_the_weights_that_read_other_ecgs_best() -> None:
+    rng, count = np.random.default_rng(1), 24
+    (signal, others), steps = (ecgs(count, seed) for seed in (1, 2)), ClassifierTraining(80, 12, 1e-2, 1)
+    # Nothing to be learned but by heart, so reading others only gets worse.
+    labels, of_others = rng.random((2, count, 5)) < 0.5
+    last = train_classifier(signal, labels, SMALL, steps, RATE_HZ)
+    kept = train_classifier(signal, labels, SMALL, steps, RATE_HZ, validation=(others, of_others))
+    on_others = [log_loss(of_others.ravel(), classify(model, others, RATE_HZ)[0].ravel()) for model in (last, kept)]
+    on_training = [log_loss(labels.ravel(), classify(model, signal, RATE_HZ)[0].ravel()) for model in (last, kept)]
+    assert on_others[1] < on_others[0] and on_training[1] > on_training[0]
 
 
 def test_reading_out_does_not_depend_on_the_batch() -> None:

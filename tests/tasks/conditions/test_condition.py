@@ -11,19 +11,15 @@ from tasks.conditions.coded_views import certainty
 from tasks.conditions.condition import (
     Condition,
     ConditionEmbedder,
-    ConditionError,
     by_importance,
-    condition_from_text,
     conditions_asked,
     conditions_of,
 )
-from tasks.conditions.statement_reader import StatementReader
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings
 from tests.tasks.knowledge.patients import FACTS, recordings_table
 from warehouse.schema import knowledge
 
-READER = StatementReader(local_embeddings(), FACTS)
 AFIB = Condition("atrial fibrillation", ("AFIB",), 70.0, "female", 110.0)
 
 
@@ -171,40 +167,3 @@ def test_a_condition_embeds_alike_alone_and_among_others() -> None:
 def test_no_conditions_make_empty_tensors() -> None:
     tensors, found = embedder(["AFIB"])([])
     assert len(tensors) == 0 and found == []
-
-
-@pytest.mark.parametrize(
-    ("text", "statements"),
-    [
-        ("Atrial fibrillation", {"AFIB"}),
-        ("AFIB with inferior infarction", {"AFIB", "IMI"}),
-        ("sinus bradycardia, left bundle branch block", {"SBRAD", "CLBBB"}),
-        ("T-wave inversion and a normal sinus rhythm", {"INVT", "SR"}),
-        ("a poem about the sea", set()),
-    ],
-)
-def test_free_text_is_matched_with_statements(text: str, statements: set[str]) -> None:
-    condition = condition_from_text(text, 70, "Female", 110, READER, FACTS)
-    assert set(condition.statements) == statements
-    assert (condition.text, condition.age_years, condition.sex, condition.heart_rate_bpm) == (text, 70, "female", 110)
-
-
-def test_ages_above_89_are_one() -> None:
-    assert condition_from_text("sinus rhythm", 104, None, None, READER, FACTS).age_years == 90
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"age": 121}, "age 121 is not between 0 and 120 years"),
-        ({"age": -1}, "age -1 is not between"),
-        ({"age": math.nan}, "age nan is not between"),
-        ({"sex": "F"}, "sex 'F' is neither 'female' nor 'male'"),
-        ({"heart_rate": 0}, "heart rate 0 is not between 20 and 300"),
-        ({"text": "  "}, "the text of the request is empty"),
-    ],
-)
-def test_impossible_requests_get_one_clear_line(arguments: dict[str, object], says: str) -> None:
-    request = {"text": "sinus rhythm", "age": None, "sex": None, "heart_rate": None} | arguments
-    with pytest.raises(ConditionError, match=says):
-        condition_from_text(**request, reader=READER, statement_facts=FACTS)  # type: ignore[arg-type]

@@ -76,10 +76,15 @@ def test_the_ecg_of_a_rows_condition_and_seed_is_that_row(
     assert len({row["condition"] for row in rows}) == 2
     for row in rows:
         ecg = sample_single_ecg(store, store.manifest(model), *request(row))
-        assert ecg.condition.statements == tuple(row["statements"])
+        assert ecg.request.condition.statements == tuple(row["statements"])
         assert ecg.entries == row["knowledge_entries"] == ["SR"]
         drawn = {name: column[0].as_py() for name, column in to_lead_columns(ecg.signal[None]).items()}
         assert drawn == {name: row[name] for name in LEAD_COLUMNS}
+
+
+def test_no_knowledge_of_an_excluded_statement_is_retrieved(store: Store, model: Reference) -> None:
+    ecg = sample_single_ecg(store, store.manifest(model), "LVH, not in sinus rhythm", None, None, None, 1)
+    assert ecg.request.condition.statements == ("LVH",) and ecg.entries == ["NORM"]
 
 
 def test_a_knowledge_base_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import pytest
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatResult
 
+from models.leads import LEAD_GROUPS
 from tasks.knowledge.asking import Respondent
 from tasks.knowledge.building import facts, write_knowledge
-from tasks.knowledge.claims import LEAD_GROUPS, candidate_claims, parse_claim
+from tasks.knowledge.claims import candidate_claims, parse_claim
 from tasks.knowledge.drafts import read_json
 from tasks.knowledge.errors import KnowledgeError
 from tasks.knowledge.language_models import chat_model

@@ -58,7 +58,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = TinyPipeline(store).commit()
     description = ReleaseDescription("tiny", "Tiny cohort", "CC-BY-4.0", "Tests", "Nobody 2026", steward="Ada Example")
     content = gather(store, description, inputs, "v3", "0123456789abcdef", datetime(2026, 1, 2, tzinfo=UTC))
-    about: dict[str, Any] = {"aspect": "delivery", "subject": "synthetic, rule", "unit": "share", "n": 20, "seed": 1}
+    about: dict[str, Any] = {"aspect": "fidelity", "subject": "synthetic, rule", "unit": "share", "n": 20, "seed": 1}
     ends = {"low": 0.4, "high": 0.6, "reference": 0.5, "flag": None}
     rows = [
         {**about, **ends, "condition": list(CONDITIONS)[number % 3], "metric": f"rule {number}", "value": number / MANY}

@@ -279,6 +279,13 @@ def test_card_says_whether_the_source_was_simulated(store: Store, simulated: boo
     assert ("Recordings of the dataset tiny were read" in card) is not simulated
 
 
+def test_card_names_the_conditions_furthest_from_real_ecgs(release: Path) -> None:
+    card = (release / "README.md").read_text()
+    block = card.index("| complete left bundle branch block | QRS duration above 119 ms | 0.31 |")
+    assert block < card.index("| sinus tachycardia | heart rate above 100 bpm | 0.88 |")
+    assert "P wave present" not in card  # too few real recordings to compare with
+
+
 def test_cohort_with_a_foreign_column_is_refused(store: Store) -> None:
     inputs = TinyPipeline(store, extra_column="patient_key").commit()
     with pytest.raises(ReleaseError, match="patient_key do not belong"):

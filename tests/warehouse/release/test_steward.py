@@ -68,7 +68,7 @@ def test_another_verdict_says_that_the_cohort_must_not_be_published(content: Rel
 
 def condition_row(condition: str, value: float | None, reference: float | None, unit: str) -> dict[str, Any]:
     return {
-        "aspect": "delivery",
+        "aspect": "fidelity",
         "condition": condition,
         "value": value,
         "reference": reference,
@@ -83,7 +83,7 @@ def test_of_many_rows_of_single_conditions_the_farthest_of_each_unit_are_shown()
     rows += [condition_row("NONE", None, 0.5, "share"), {**condition_row("FEW", 1.0, 0.0, "share"), "flag": "few"}]
     rows += [{**rows[0], "condition": None}]
     assert headline_rows(rows) == rows[-1:]
-    farthest, count = worst_conditions(rows)["delivery"]
+    farthest, count = worst_conditions(rows)["fidelity"]
     assert count == 54 and len(farthest) == WORST_SHOWN
     assert [row["condition"] for row in farthest[:3]] == ["S49", "INTERVAL", "S48"]
     assert {"NEAR", "NONE", "FEW"}.isdisjoint(row["condition"] for row in farthest)

@@ -12,6 +12,7 @@ from tasks.evaluation.rows.alignment import (
     Projected,
     alignment_rows,
     dealt_at_random,
+    recall_on_equal_texts,
     relative_score,
     text_to_ecg_recall,
     weights_of_shared_texts,
@@ -96,8 +97,9 @@ def test_recall_counts_each_text_once_beside_what_chance_would_find() -> None:
 
 def test_without_an_encoder_the_rows_are_null() -> None:
     rows = list(alignment_rows(None, None, SETTINGS))
-    assert [one["value"] for one in rows] == [None] * 3
-    assert {one["metric"] for one in rows} == {"CLIP score", "rCLIP", "text to ECG recall at 5"}
+    assert [one["value"] for one in rows] == [None] * 4
+    recalls = {"text to ECG recall at 5", "text to ECG recall at 5, equal texts"}
+    assert {one["metric"] for one in rows} == {"CLIP score", "rCLIP", *recalls}
 
 
 def test_ecgs_without_a_text_are_left_out_and_equal_texts_share_a_number() -> None:
@@ -105,3 +107,35 @@ def test_ecgs_without_a_text_are_left_out_and_equal_texts_share_a_number() -> No
     found = aligned(signal, ["a", "", "b", "a"], np.arange(4, dtype=np.float32)[:, None])
     assert found.signal[:, 0, 0].tolist() == [0, 2, 3]
     assert found.same[0] == found.same[2] != found.same[1]
+
+
+def matched(texts: int, each: int, faithful: bool, seed: int) -> Projected:
+    """ECGs that lie where their texts lie, or where other texts lie."""
+    rng = np.random.default_rng(seed)
+    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(64, 64)))[0][:texts]
+    own = np.repeat(np.arange(texts), each)
+    shown = directions[own if faithful else rng.permutation(own)] + rng.normal(0, 0.05, (len(own), 64))
+    ecgs = shown / np.linalg.norm(shown, axis=1, keepdims=True)
+    patients = np.array([f"{seed}-{row}" for row in range(len(own))])
+    return Projected(ecgs, directions[own], [f"text {one}" for one in own], patients)
+
+
+def test_equal_texts_are_searched_in_equal_pools_and_any_ecg_of_a_text_is_found() -> None:
+    """A cohort of more ECGs and texts than the recordings is not punished for it; shuffled conditions are."""
+    real = matched(30, 4, faithful=True, seed=1)
+    good, n = recall_on_equal_texts(matched(40, 9, faithful=True, seed=2), real, 50, 1)[::2]
+    assert good.value == 1.0 and n == 30
+    shuffled, reference, _ = recall_on_equal_texts(matched(40, 9, faithful=False, seed=3), real, 50, 1)
+    assert reference == 1.0
+    # Chance: 5 of 120 ECGs, of which 4 have the text.
+    assert shuffled.value == pytest.approx(1 - comb(116, 5) / comb(120, 5), abs=0.15)
+    one_for_all = matched(30, 4, faithful=True, seed=4)
+    one_for_all = Projected(
+        np.tile(one_for_all.ecgs[:1], (120, 1)), one_for_all.texts, one_for_all.words, one_for_all.patients
+    )
+    assert recall_on_equal_texts(one_for_all, real, 50, 1)[0].value < 0.2
+
+
+def test_no_shared_text_gives_no_recall() -> None:
+    found, reference, n = recall_on_equal_texts(projected([0.5], ["asked"]), projected([0.5], ["found"]), 50, 1)
+    assert np.isnan(found.value) and np.isnan(reference) and n == 0

@@ -1,0 +1,1 @@
+"""Reads words into statements with negation and certainty, and into numbers: for requests and for reports."""

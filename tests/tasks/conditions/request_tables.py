@@ -1,0 +1,36 @@
+"""The tables of requests with right answers, and PTB-XL's statements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.conditions.request import AmbiguousRequestError, ConditionError, ContradictionError, NotUnderstoodError
+from tasks.knowledge.vocabulary import vocabulary
+
+REFUSALS: dict[str, type[ConditionError]] = {
+    "words": NotUnderstoodError,
+    "contradiction": ContradictionError,
+    "ambiguous": AmbiguousRequestError,
+}
+ANSWER = {"text", "options", "asked", "probable", "excluded", "history", "rate", "age", "sex", "axis", "stage"}
+FACTS: dict[str, dict[str, Any]] = {
+    code: {"description": names[0], "superclass": None, "kind": "diagnostic"}
+    for code, names in vocabulary().names.items()
+}
+"""All statements of PTB-XL, each called by its first name."""
+
+
+def _table(name: str) -> dict[str, Any]:
+    return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+_SETS: dict[str, list[str]] = _table("requests.yaml")["sets"]
+REQUESTS: list[dict[str, Any]] = [*_table("requests.yaml")["requests"], *_table("further_requests.yaml")["requests"]]
+
+
+def statements(entry: dict[str, Any], field: str) -> set[str]:
+    """The statements that an answer names, those of its sets included."""
+    return {code for name in entry.get(field, []) for code in _SETS.get(name, [name])}
