@@ -167,3 +167,11 @@ class AlignmentArchitecture(Architecture):
     features: int = Field(128, ge=16, description="Features of either tower before its projection.")
     embedding: int = Field(64, ge=8, description="Dimensions of the shared space.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of features hidden in training, in either tower.")
+
+
+class BeatEncoderArchitecture(Architecture):
+    """Convolutional encoder of mean beats that recognises people (`models.privacy.beat_encoder`)."""
+
+    width: int = Field(48, ge=8, description="Channels of the first stage.")
+    embedding: int = Field(128, ge=8, description="Dimensions of the identifying space.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of features hidden in training.")

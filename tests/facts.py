@@ -11,6 +11,7 @@ from warehouse.storage.facts import (
     DesignFacts,
     EvaluationFacts,
     ModelFacts,
+    Prevalence,
     RecordingsFacts,
 )
 
@@ -36,7 +37,17 @@ def cohort_facts(**changes: Any) -> CohortFacts:
         "simulated": True,
         "sampling_rate_hz": 100,
         "samples": 1000,
-        "design": DesignFacts(groups=1, training_recordings=10, backed_off=0, backed_off_share=0.0, left_out=0),
+        "design": DesignFacts(
+            groups=1,
+            training_recordings=10,
+            backed_off=0,
+            backed_off_share=0.0,
+            left_out=0,
+            given_up={},
+            lost_positives={"NORM": 0.0},
+            several_superclasses=Prevalence(real=0.0, asked=0.0),
+            statements={"NORM": Prevalence(real=1.0, asked=1.0)},
+        ),
         "quality_flags": {},
         "flagged": 0,
         "heart_rate_mae_bpm": 0.5,
@@ -69,7 +80,8 @@ def evaluation_facts(**changes: Any) -> EvaluationFacts:
 
 
 def audit_facts(**changes: Any) -> AuditFacts:
-    return AuditFacts(**{"passed": True, "failed": [], **changes})
+    usual = {"verdict": "passed", "failed": [], "powerless": [], "widened": [], "power": [], "beat_encoder": None}
+    return AuditFacts(**{**usual, **changes})
 
 
 def alignment_facts(**changes: Any) -> AlignmentFacts:

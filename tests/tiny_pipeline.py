@@ -82,6 +82,8 @@ class TinyPipeline:
     """Extra settings that a stage recorded in its lineage."""
     extra_column: str | None = None
     cohort_text: str | None = None
+    powerless: tuple[str, ...] = ()
+    """Bounds that the audit could not prove."""
 
     def commit(self) -> ReleaseInputs:
         """Commit everything; the references of what a release needs."""
@@ -109,7 +111,7 @@ class TinyPipeline:
         facts: Facts | None = None,
     ) -> Reference:
         settings = {**(settings or {}), **self.settings.get(kind, {})}
-        content = [self.rows, self.seed, self.membership_auc, self.extra_column, self.cohort_text]
+        content = [self.rows, self.seed, self.membership_auc, self.extra_column, self.cohort_text, *self.powerless]
         identifier = digest(kind, settings, content, [one.id for one in inputs])
         if found := self.store.find(kind, identifier):
             return found
@@ -235,16 +237,30 @@ class TinyPipeline:
     def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
         auc = self.membership_auc
         checks = [
-            ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, BOUND, auc + 0.04 <= BOUND),
-            ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, 0.0, True),
-            ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None),
+            (
+                "membership inference",
+                "AUC by distance",
+                auc,
+                auc - 0.04,
+                auc + 0.04,
+                0.5,
+                BOUND,
+                auc + 0.04 <= BOUND,
+                "max_membership_auc",
+            ),
+            ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, 0.0, True, "max_near_copy_share"),
+            ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None, None),
         ]
-        names = ("attack", "metric", "value", "low", "high", "reference", "threshold", "passed")
+        names = ("attack", "metric", "value", "low", "high", "reference", "threshold", "passed", "setting")
         rows = [{**dict(zip(names, row, strict=True)), "n": self.rows, "seed": 1, "unit": ""} for row in checks]
         table = pa.Table.from_pylist(rows, schema=schema.audits())
         failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
         settings = {"seed": 1, "max_membership_auc": BOUND, "max_near_copy_share": 0.0}
-        facts = audit_facts(passed=not failed, failed=failed)
+        facts = audit_facts(
+            verdict="refused" if failed else "inconclusive" if self.powerless else "passed",
+            failed=failed,
+            powerless=list(self.powerless),
+        )
         return self._put("audit", [cohort, recordings], {"audits": table}, len(rows), settings, facts)
 
 

@@ -265,7 +265,11 @@ def audits() -> pa.Schema:
             column("metric", pa.string(), "How its success was measured", nullable=False),
             *_metric_columns(),
             column("threshold", pa.float64(), "Bound that a release must keep; null when only reported"),
+            column("default_threshold", pa.float64(), "The bound by default; another one was widened or narrowed"),
+            column("setting", pa.string(), "Setting of `privacy` that holds the bound; null for a bound that has none"),
             column("passed", pa.bool_(), "Whether the bound was kept; null when only reported"),
+            column("canary", pa.string(), "Kind of planted leak that must break the bound; null for what is counted"),
+            column("power", pa.float64(), "Share of trials in which these canaries broke the bound"),
         ]
     )
 

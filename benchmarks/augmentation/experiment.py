@@ -93,7 +93,7 @@ class Experiment:
             own: whether generators are trained on shares alone.
         """
         plan, inputs = self.plan, self.inputs
-        fold_10 = ReportedSet("test", Ecgs.open(inputs.split("test")))
+        fold_10 = ReportedSet("test", Ecgs.open(inputs.reported()))
         labelling = all_labels(statements_with(fold_10.ecgs, SMALLEST_COUNT))
         supply = self._consumer({None: MadeEcgs()})
         judge = self._judge(labelling)
@@ -101,7 +101,7 @@ class Experiment:
         made, choices = choose_made(named, supply, labelling, plan, judge, self.jobs, SHAPE)
         made = self._with_simulated(made)
         elsewhere, refused = inputs.sites(dict(sites))
-        folders = {"test": inputs.split("test")} | {one.name: folder for folder, one in elsewhere}
+        folders = {"test": inputs.reported()} | {one.name: folder for folder, one in elsewhere}
         reported = [fold_10, *(one for _, one in elsewhere)]
         consumer = replace(supply, made={None: made})
         rows: list[Row] = []
@@ -150,10 +150,12 @@ class Experiment:
 
     def _possible(self, task: Labelling) -> bool:
         """Whether the real recordings hold both sides in training, validation and test."""
-        for split in ("train", "validation", "test"):
-            labels = task.of(Ecgs.open(self.inputs.split(split)))
+        inputs = self.inputs
+        folders = {inputs.split("train"): task.ratio, inputs.split("validation"): 1, inputs.reported(): 1}
+        for folder, fewest_negatives in folders.items():
+            labels = task.of(Ecgs.open(folder))
             positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
-            if not positives or negatives < (task.ratio if split == "train" else 1):
+            if not positives or negatives < fewest_negatives:
                 return False
         return True
 

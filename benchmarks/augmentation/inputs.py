@@ -13,7 +13,7 @@ from benchmarks.augmentation.data import AugmentationError, Ecgs, from_ecg_set, 
 from benchmarks.augmentation.lineage import check_release, patients_of, patients_seen
 from benchmarks.augmentation.sites import Site, read_site, site_labels
 from benchmarks.augmentation.tables import ReportedSet
-from tasks.ecg_sets import EcgSet, read_cohort, read_recordings
+from tasks.ecg_sets import EcgSet, LearningSplit, read_cohort, read_recordings, read_reported
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import MANIFEST, Store, sha256_of
@@ -60,9 +60,13 @@ class Inputs:
         """Every statement of the recordings' source."""
         return sorted(self.facts.statements)
 
-    def split(self, name: str) -> str:
-        """Folder of a split of the recordings."""
+    def split(self, name: LearningSplit) -> str:
+        """Folder of the recordings that classifiers learn from, or of those that choices are made on."""
         return self._arrays(f"{self.recordings.id}-{name}", lambda: read_recordings(self.store, self.recordings, name))
+
+    def reported(self) -> str:
+        """Folder of the test split, which is predicted and scored once everything is chosen."""
+        return self._arrays(f"{self.recordings.id}-test", lambda: read_reported(self.store, self.recordings, "test"))
 
     def cohort(self, identifier: str) -> Cohort:
         """A cohort of this warehouse as a release that a consumer would get.

@@ -1,168 +1,153 @@
 """Can an adversary who holds the released ECGs tell who was in the training set?
 
-Both attacks see released data only. They are judged on training recordings (members) against recordings of other
-patients (non-members). Distance to the closest record and its ratio are alarms, not proof: sets that pass them still
-leak membership (Yao et al., arXiv 2505.01524).
+Attacks see released data only, through the distance of a suspect to the nearest released ECG: a single memorised copy
+must be enough to be found. Each is calibrated per suspect by reference data that the adversary has of other people, so
+that what is ordinary for the suspect does not count. They are judged on training recordings (members) against
+recordings of other patients (non-members), none of whom is in the reference data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
-from models.evaluation.metrics import Estimate, patient_weights, percentile_interval, weighted_auc, wilson
+from models.evaluation.metrics import Estimate, patient_weights, percentile_interval, weighted_auc
+from models.privacy.neighbours import nearest, nearest_distance
 
-BEFORE_R_S, AFTER_R_S = 0.25, 0.45
-"""Window of the mean beat around the R peak; it holds P, QRS and T at ordinary rates."""
-RHYTHM_WEIGHT = 0.5
-"""Spread of each rhythm number relative to the first principal component of the mean beats."""
-DIMENSIONS = 12
-FALSE_POSITIVE_RATE = 0.01
-
-
-def mean_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean beat and rhythm of recordings.
-
-    Args:
-        signal: (n, 8, samples), mV.
-        r_peaks: positions in samples per recording, from `models.ecg.r_peaks.locate_r_peaks`.
-
-    Returns:
-        Mean beats (n, 8, beat samples) in mV without their own mean, and rhythm (n, 2): log RR in seconds and RR spread
-        over RR. A recording without a whole beat is represented by its first window and the rhythm (0, 0).
-    """
-    before, after = round(BEFORE_R_S * rate_hz), round(AFTER_R_S * rate_hz)
-    window = np.arange(-before, after)
-    beats = np.empty((len(signal), signal.shape[1], len(window)), np.float32)
-    rhythm = np.zeros((len(signal), 2))
-    for row, located in enumerate(r_peaks):
-        peaks = np.rint(located).astype(np.int64)
-        whole = peaks[(peaks >= before) & (peaks + after <= signal.shape[2])]
-        centres = whole if len(whole) else np.array([before])
-        beats[row] = signal[row][:, centres[:, None] + window].mean(axis=1)
-        if len(peaks) > 2:
-            rr = np.diff(peaks) / rate_hz
-            rhythm[row] = np.log(np.median(rr)), rr.std() / rr.mean()
-    return beats - beats.mean(axis=2, keepdims=True), rhythm
-
-
-def representation(
-    sets: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]], fitted_on: list[int], rate_hz: int
-) -> list[np.ndarray]:
-    """Where recordings lie in a space in which near means alike: principal components of mean beats, and rhythm.
-
-    Args:
-        sets: of recordings, each the signal (n, 8, samples) in mV and the R peaks in samples.
-        fitted_on: which of the sets an adversary could fit the space on (the released one and reference data).
-
-    Returns:
-        One (n, dimensions) array per set.
-    """
-    found = [mean_beats(signal, r_peaks, rate_hz) for signal, r_peaks in sets]
-    known = np.concatenate([found[one][0].reshape(len(found[one][0]), -1) for one in fitted_on])
-    components = PCA(min(DIMENSIONS, *known.shape), svd_solver="full").fit(known)
-    scale = float(np.sqrt(components.explained_variance_[0])) or 1.0
-    rhythm = StandardScaler().fit(np.concatenate([found[one][1] for one in fitted_on]))
-    return [
-        np.concatenate(
-            [components.transform(beats.reshape(len(beats), -1)) / scale, RHYTHM_WEIGHT * rhythm.transform(pace)],
-            axis=1,
-        )
-        for beats, pace in found
-    ]
-
-
-def neighbour_distances(queries: np.ndarray, pool: np.ndarray, neighbours: int) -> np.ndarray:
-    """Distances (n, neighbours) from each query to its nearest rows of a pool, ascending; at most the pool's size."""
-    count = min(neighbours, len(pool))
-    return NearestNeighbors(n_neighbors=count).fit(pool).kneighbors(queries)[0]
-
-
-def nearest_distance(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """DCR: distance to the closest record of a pool, (n,)."""
-    return neighbour_distances(queries, pool, 1)[:, 0]
-
-
-def nearest_ratio(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """NNDR: distance to the nearest over that to the second nearest record of a pool, (n,); near 0 for a copy."""
-    distances = neighbour_distances(queries, pool, 2)
-    return distances[:, 0] / np.maximum(distances[:, -1], 1e-12)
-
-
-def distance_score(queries: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
-    """Distance attack: minus the distance to the nearest synthetic ECG (GAN-Leaks, Chen et al., CCS 2020)."""
-    return -nearest_distance(queries, synthetic)
-
-
-def density_ratio_score(
-    queries: np.ndarray, synthetic: np.ndarray, reference: np.ndarray, neighbours: int = 5
-) -> np.ndarray:
-    """DOMIAS: log p_synthetic(x) − log p_reference(x) (van Breugel et al., AISTATS 2023, eq. 2).
-
-    Densities are k-nearest-neighbour estimates, p ∝ 1 / distance_k^d; constants cancel in a ranking. A record that the
-    generator memorised is dense in synthetic ECGs while the population around it is not.
-
-    Args:
-        queries, synthetic, reference: (n, d); the reference holds neither members nor the queried non-members.
-    """
-    usable = max(1, min(neighbours, len(synthetic), len(reference)))
-    to_reference = neighbour_distances(queries, reference, usable)[:, -1]
-    # The nearest synthetic ECG alone: a single memorised copy must be enough to be found.
-    to_synthetic = nearest_distance(queries, synthetic)
-    return queries.shape[1] * (np.log(to_reference + 1e-9) - np.log(to_synthetic + 1e-9))
-
-
-@dataclass(frozen=True)
-class Attack:
-    """How well an attack tells members from non-members; 0.5 and 0.01 are chance.
-
-    Attributes:
-        auc: area under the ROC curve, interval over patients.
-        true_positive_rate: share of members found at 1 % false positives, Wilson interval.
-        members, non_members: recordings attacked.
-    """
-
-    auc: Estimate
-    true_positive_rate: Estimate
-    members: int
-    non_members: int
+FALSE_POSITIVE_RATES: Final = (0.001, 0.01, 0.1)
+NEIGHBOURS: Final = 5
+PARTS: Final = 8
+"""Disjoint parts of the reference data, each of which stands for a release without the suspect."""
+TINY: Final = 1e-9
 
 
 @dataclass(frozen=True)
 class Suspects:
-    """Recordings under attack: scores (n,), whether each is a member (n,), and its patient (n,)."""
+    """Recordings under attack in one space.
 
-    scores: np.ndarray
+    Attributes:
+        points: (n, d).
+        member: (n,) bool.
+        patients: (n,) patient of each.
+    """
+
+    points: np.ndarray
     member: np.ndarray
     patients: np.ndarray
 
+    @cached_property
+    def by_patient(self) -> tuple[np.ndarray, np.ndarray]:
+        """Order that sorts recordings by patient, and where each patient begins in it."""
+        _, number = np.unique(self.patients, return_inverse=True)
+        order = np.argsort(number, kind="stable")
+        return order, np.flatnonzero(np.diff(number[order], prepend=-1))
 
-def judge(rounds: list[Suspects], samples: int, seed: int) -> Attack:
-    """Success of an attack, averaged over rounds that had different reference data.
+
+class Calibration:
+    """What distances to ordinary ECGs each suspect has, from reference data.
 
     Args:
-        rounds: scores are compared within a round only; rounds share their members, their non-members are disjoint.
-        samples: bootstrap resamples.
+        points: (n, d) suspects.
+        reference: (m, d) ECGs of people who are neither members nor suspects.
+        seed: of the parts.
     """
-    everyone = np.concatenate([one.patients for one in rounds])
-    weights = np.vstack([np.ones(len(everyone)), patient_weights(everyone, samples, seed)])
-    areas, found, first = [], [], 0
-    for one in rounds:
-        columns = weights[:, first : first + len(one.scores)]
-        areas.append(weighted_auc(one.member, one.scores, columns))
-        bound = np.quantile(one.scores[~one.member], 1 - FALSE_POSITIVE_RATE, method="higher")
-        found.append(one.scores[one.member] > bound)
-        first += len(one.scores)
-    mean = np.mean(areas, axis=0)
-    members = len(found[0])
-    return Attack(
-        auc=percentile_interval(mean[0], mean[1:]),
-        true_positive_rate=wilson(round(float(np.mean([hits.sum() for hits in found]))), members),
-        members=members,
-        non_members=sum(int((~one.member).sum()) for one in rounds),
+
+    def __init__(self, points: np.ndarray, reference: np.ndarray, seed: int) -> None:
+        self.to_neighbours = np.log(nearest(points, reference, NEIGHBOURS)[0][:, -1] + TINY)
+        parts = np.array_split(np.random.default_rng(seed).permutation(len(reference)), min(PARTS, len(reference)))
+        log_distances = np.log(np.stack([nearest_distance(points, reference[part]) for part in parts]) + TINY)
+        self.mean = log_distances.mean(axis=0)
+        spread = log_distances.std(axis=0)
+        # Few parts say little about one suspect's spread; half of it is that of all suspects.
+        self.spread = 0.5 * (spread + spread.mean()) + TINY
+
+    def density_ratio(self, to_released: np.ndarray) -> np.ndarray:
+        """DOMIAS: log p_released − log p_reference up to a factor (van Breugel et al., AISTATS 2023, eq. 2).
+
+        Densities are nearest-neighbour estimates, p ∝ 1 / distance^d.
+        """
+        return self.to_neighbours - np.log(to_released + TINY)
+
+    def likelihood_ratio(self, to_released: np.ndarray) -> np.ndarray:
+        """Offline LiRA (Carlini et al., IEEE S&P 2022, eq. 4) of the log distance, normal for releases without them."""
+        return (self.mean - np.log(to_released + TINY)) / self.spread
+
+    def scores(self, to_released: np.ndarray) -> dict[str, np.ndarray]:
+        """Score of each attack, higher for suspected members, from distances (n,) to the nearest released ECG."""
+        return {
+            "density ratio": self.density_ratio(to_released),
+            "calibrated distance": self.likelihood_ratio(to_released),
+        }
+
+
+def of_patients(scores: np.ndarray, suspects: Suspects) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Score, membership and name of each patient, who is as suspicious as the most suspicious of their recordings."""
+    order, starts = suspects.by_patient
+    highest = np.maximum.reduceat(scores[order], starts)
+    return highest, suspects.member[order][starts], suspects.patients[order][starts]
+
+
+@dataclass(frozen=True)
+class Success:
+    """How well scores tell members from non-members, for each of many weightings of them.
+
+    Attributes:
+        auc: (weightings,) area under the ROC curve.
+        found: false positive rate to (weightings,) share of members found at it.
+    """
+
+    auc: np.ndarray
+    found: dict[float, np.ndarray]
+
+
+def success(scores: np.ndarray, member: np.ndarray, weights: np.ndarray | None = None) -> Success:
+    """AUC and the share of members found at `FALSE_POSITIVE_RATES`.
+
+    Args:
+        scores: (n,).
+        member: (n,) bool; both kinds are there.
+        weights: (weightings, n); None for one in which everyone counts once.
+    """
+    weights = np.ones((1, len(scores))) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    ranked, of_member = scores[order], member[order]
+    positive, negative = weights[:, order] * of_member, weights[:, order] * ~of_member
+    true, false = positive.cumsum(axis=1), negative.cumsum(axis=1)
+    # Equal scores are passed together.
+    last = np.flatnonzero(np.diff(ranked, append=np.nan) != 0)
+    true, false = true[:, last], false[:, last]
+    all_true, all_false = (np.maximum(each[:, -1:], TINY) for each in (true, false))
+    found = {}
+    for rate in FALSE_POSITIVE_RATES:
+        passed = (false <= rate * all_false + TINY).sum(axis=1)
+        with_none = np.concatenate([np.zeros((len(true), 1)), true / all_true], axis=1)
+        found[rate] = np.take_along_axis(with_none, passed[:, None], axis=1)[:, 0]
+    return Success(weighted_auc(member, scores, weights), found)
+
+
+def judged(
+    scores: np.ndarray, member: np.ndarray, patients: np.ndarray, samples: int, seed: int
+) -> tuple[Estimate, dict[float, Estimate]]:
+    """AUC and shares found, each with its interval over patients; thresholds are found anew in each resample."""
+    weights = np.vstack([np.ones(len(scores)), patient_weights(patients, samples, seed)])
+    found = success(scores, member, weights)
+    return (
+        percentile_interval(found.auc[0], found.auc[1:]),
+        {rate: percentile_interval(each[0], each[1:]) for rate, each in found.found.items()},
     )
+
+
+def most_at_risk(scores: Sequence[np.ndarray], members: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the members whose mean rank over several attacks is highest, the first being most at risk.
+
+    Args:
+        scores: of each attack, (n,).
+        members: (n,) bool.
+    """
+    ranks = np.mean([each.argsort().argsort() for each in scores], axis=0)
+    suspects = np.flatnonzero(members)
+    return suspects[np.argsort(-ranks[suspects], kind="stable")[:count]]

@@ -4,6 +4,9 @@ Two recordings are compared by their largest normalised cross-correlation over l
 keeps one time shift and one gain over all leads and ten seconds, while two people, or two tracings of one person,
 differ in the sequence of RR intervals even when their beats look alike. Signals are limited to 0.5-40 Hz first, so
 that neither baseline wander nor added high-frequency noise hides a copy.
+
+Of a large training set only the recordings with the most similar magnitude spectra are compared: a shift changes the
+phases of a spectrum, and its magnitudes at the ends only.
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
+from models.privacy.neighbours import nearest
+
 BAND_HZ = (0.5, 40.0)
+SPECTRUM_HZ = (0.5, 20.0)
 LONGEST_LAG_S = 2.0
 """Largest shift searched; at least four fifths of ten seconds still overlap."""
-ROWS_AT_ONCE = 8
+CANDIDATES = 32
+ROWS_AT_ONCE = 64
 
 
 def limit_band(signal: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -26,7 +33,7 @@ def limit_band(signal: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """The most similar recording of a pool for each query.
+    """The most similar recording of a pool for each query, of `CANDIDATES` with the most similar spectra.
 
     Correlation at lag τ is Σ x(t) y(t + τ) / √(Σ x² Σ y²), sums over all leads and over the samples that overlap.
 
@@ -40,49 +47,39 @@ def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> 
     if len(pool) == 0 or len(queries) == 0:
         return np.full(len(queries), np.nan), np.full(len(queries), -1)
     x, y = limit_band(queries, rate_hz), limit_band(pool, rate_hz)
+    candidates = nearest(_magnitudes(x, rate_hz), _magnitudes(y, rate_hz), CANDIDATES)[1]
     samples = x.shape[2]
     reach = min(round(LONGEST_LAG_S * rate_hz), samples - 1)
     length = next_fast_len(samples + reach, real=True)
     lags = np.arange(-reach, reach + 1)
-    x_spectrum = rfft(x, n=length, axis=2).conj()
-    y_spectrum = np.ascontiguousarray(rfft(y, n=length, axis=2).transpose(2, 1, 0))
-    x_scale, y_scale = _overlap_scale(x, lags), _overlap_scale(y, -lags)
-    silent = ~y_scale.any(axis=1)
     best, index = np.full(len(x), np.nan), np.full(len(x), -1)
     for first in range(0, len(x), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
-        # One small matrix product per frequency sums over leads: (frequency, rows, leads) @ (frequency, leads, pool).
-        product = np.matmul(np.ascontiguousarray(x_spectrum[rows].transpose(2, 0, 1)), y_spectrum)
-        shifted = irfft(np.ascontiguousarray(product.transpose(1, 2, 0)), n=length, axis=2)
-        correlation = np.full(shifted.shape[:2], -np.inf, np.float32)
+        one, others = x[rows], y[candidates[rows]]
+        # (rows, candidates, frequency), summed over leads.
+        product = np.einsum(
+            "rlf,rclf->rcf", rfft(one, n=length, axis=2).conj(), rfft(others, n=length, axis=3), optimize=True
+        )
+        shifted = irfft(product, n=length, axis=2)
         # Negative lags are at the end of a circular correlation.
-        for part, lag in (
-            (shifted[:, :, length - reach :], slice(0, reach)),
-            (shifted[:, :, : reach + 1], slice(reach, None)),
-        ):
-            part *= x_scale[rows, None, lag]
-            part *= y_scale[None, :, lag]
-            np.maximum(correlation, part.max(axis=2, initial=-np.inf), out=correlation)
-        correlation[:, silent] = -np.inf
-        index[rows] = correlation.argmax(axis=1)
-        best[rows] = correlation.max(axis=1)
-    best[~x_scale.any(axis=1)] = np.nan
+        correlation = np.concatenate([shifted[:, :, length - reach :], shifted[:, :, : reach + 1]], axis=2)
+        scale = _overlap_scale(others.reshape(-1, *others.shape[2:]), -lags).reshape(correlation.shape)
+        of_one = _overlap_scale(one, lags)
+        correlation *= scale
+        correlation *= of_one[:, None]
+        highest = np.where(scale.any(axis=2), correlation.max(axis=2), -np.inf)
+        chosen = highest.argmax(axis=1)
+        index[rows] = np.take_along_axis(candidates[rows], chosen[:, None], axis=1)[:, 0]
+        best[rows] = np.where(of_one.any(axis=1), highest.max(axis=1), np.nan)
     return np.where(np.isfinite(best), best, np.nan), index
 
 
-def closest_beat_correlation(queries: np.ndarray, pool: np.ndarray) -> np.ndarray:
-    """Largest correlation of each mean beat with those of a pool, all leads at once, without shifting.
-
-    Args:
-        queries: (n, leads, beat samples), zero mean per lead, aligned at the R peak.
-        pool: (m, leads, beat samples), at least one.
-
-    Returns:
-        (n,) in −1 … 1; 0 for a flat beat.
-    """
-    flat = [each.reshape(len(each), -1) for each in (queries, pool)]
-    one, two = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-9) for each in flat)
-    return (one @ two.T).max(axis=1)
+def _magnitudes(signal: np.ndarray, rate_hz: int) -> np.ndarray:
+    """Roots of magnitude spectra of all leads as unit vectors, (n, leads × frequencies)."""
+    frequency = rfftfreq(signal.shape[2], 1 / rate_hz)
+    kept = (frequency >= SPECTRUM_HZ[0]) & (frequency <= SPECTRUM_HZ[1])
+    flat = np.sqrt(np.abs(rfft(signal, axis=2)[:, :, kept])).reshape(len(signal), -1)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
 
 
 def _overlap_scale(signal: np.ndarray, lags: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ A recording fits no group only where too few patients share its set of superclas
 that enough patients share.
 
 On the training folds of PTB-XL with 10 patients a group, keeping as many statements as possible, or diagnoses and
-rhythms before forms, leaves too few groups that hold a rare form: INVT is then asked for 0.73 or 0.64 times as often as
-it is there, here 0.98 times. Without superclasses that are asked for themselves, 634 of 14,962 recordings would fit no
-group, with them 7.
+rhythms before forms, leaves too few groups that hold a rare form: inverted T waves (INVT) are then asked for clearly
+less often than they are there, here 0.98 times as often. Without superclasses that are asked for
+themselves, 634 of 14,962 recordings would fit no group, with them 7.
 """
 
 from __future__ import annotations

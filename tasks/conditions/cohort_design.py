@@ -13,7 +13,7 @@ never copied from a patient, and the report is written from the condition.
 Measured on the training folds of PTB-XL (14,962 recordings; `python -m benchmarks.labels`), with 5 and 10 patients a
 group: 5 and 7 recordings are left out, no superclass of the others is lost, 22.7 % have several superclasses and are
 asked for as often, and of 71 statements all but 4 and 13, the rarest, are asked for, the others with at least 30
-recordings 0.98 to 1.02 times as often as they are there, but BIGU (0.41) and RAO/RAE (0.69) with 10 patients. The price
+recordings 0.98 to 1.00 times as often as they are there, but BIGU (0.41) and RAO/RAE (0.69) with 10 patients. The price
 is the age, which 70 and 58 % of the rows have, and the sex, which 84 and 79 % have.
 
 The condition and the seed of a row depend on the cohort seed, the row number and the training split only: a larger

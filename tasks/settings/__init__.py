@@ -12,7 +12,7 @@ from tasks.settings.compute import ComputeSettings
 from tasks.settings.evaluation import AlignmentSettings, EvaluationSettings
 from tasks.settings.ingestion import IngestionSettings
 from tasks.settings.knowledge import KnowledgeSettings
-from tasks.settings.privacy import PrivacySettings
+from tasks.settings.privacy import BeatEncoderSettings, PrivacySettings
 from tasks.settings.release import ReleaseSettings
 from tasks.settings.retrieval import RetrievalSettings, RetrievalWeights
 from tasks.settings.settings_section import Section
@@ -22,6 +22,7 @@ from tasks.settings.warehouse import WarehouseSettings
 
 __all__ = [
     "AlignmentSettings",
+    "BeatEncoderSettings",
     "CohortSettings",
     "ComputeSettings",
     "EvaluationSettings",

@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-# The demo profile, every stage real and as small as it can be. The membership bound is loose because so few non-members
-# leave a wide interval; the gate has tests of its own.
+# The demo profile, every stage real and as small as it can be. Bounds are loose and need no power because so few
+# recordings leave wide intervals; the gate has tests of its own.
 SMALL = {
     "source.simulation.recordings": 140,
     "ingestion.recordings_per_part": 32,
@@ -38,7 +38,11 @@ SMALL = {
     "evaluation.alignment.steps": 20,
     "evaluation.bootstrap_samples": 20,
     "privacy.bootstrap_samples": 20,
+    "privacy.encoder.steps": 20,
+    "privacy.max_beat_share": 1.0,
     "privacy.max_membership_auc": 1.0,
+    "privacy.max_membership_tpr_at_10": 1.0,
+    "privacy.min_power": 0.0,
 }
 
 

@@ -1,7 +1,4 @@
-"""What every network in models/ promises, tested on small ones with example inputs.
-
-A new network needs an entry in `NETWORKS`; the last test says so where it is missing.
-"""
+"""What every network in models/ promises, tested on small ones; a new network needs an entry in `NETWORKS`."""
 
 from __future__ import annotations
 
@@ -27,6 +24,7 @@ from models.architecture import (
     Architecture,
     AutoencoderArchitecture,
     BeatDecoderArchitecture,
+    BeatEncoderArchitecture,
     ClassifierArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
@@ -45,6 +43,7 @@ from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
+from models.privacy.beat_encoder import BEAT_SAMPLES, BeatEncoder, same_patient_loss
 from models.row_seeds import row_generator
 from models.simulator.rhythm_series import RHYTHMS, USUAL
 from models.superclasses import SUPERCLASSES
@@ -55,8 +54,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROWS, SAMPLES, RATE_HZ, CHANNELS, STEPS, GUIDE, LEVELS = 6, 400, 100, 4, 50, 3, 16
 EPSILON = 1e-5
-"""Largest difference of a row in one batch and in another, as a share of the largest output: sums of float32 may be
-grouped otherwise."""
+"""Largest difference of a row between batches, as a share of the largest output: float32 sums may be grouped anew."""
 
 Inputs = dict[str, Any]
 LOSSES: set[type[nn.Module]] = {
@@ -117,10 +115,6 @@ def residual_pair() -> tuple[Tensor, Tensor]:
     """(64, 8, SAMPLES) signals and what an autoencoder might have made of them."""
     decoded = torch.randn(64, 8, SAMPLES)
     return decoded + 0.2 * torch.randn_like(decoded), decoded
-
-
-def fit_detail(network: DetailHead) -> None:
-    network.spectrum.fit(*residual_pair())
 
 
 def prior_of(shape: PriorArchitecture) -> TraitPrior:
@@ -186,6 +180,13 @@ DETAIL = DetailArchitecture(width=16, blocks=2)
 PRIOR = PriorArchitecture(components=12, width=16, blocks=2, token_width=16)
 
 NETWORKS = {
+    BeatEncoder: Network(
+        BeatEncoderArchitecture(width=8, embedding=8),
+        BeatEncoder,
+        lambda: {"beats": torch.randn(ROWS, 8, BEAT_SAMPLES)},
+        lambda network, given: (network(given["beats"]),),
+        lambda network: same_patient_loss(network(torch.randn(ROWS, 8, BEAT_SAMPLES)), torch.arange(ROWS) // 2),
+    ),
     Autoencoder: Network(
         AUTOENCODER,
         Autoencoder,
@@ -228,7 +229,7 @@ NETWORKS = {
         },
         run_detail,
         lambda network: DetailObjective(network)(*(each[:ROWS] for each in residual_pair()))["loss"],
-        fit_detail,
+        lambda network: network.spectrum.fit(*residual_pair()),
     ),
     TraitPrior: Network(
         PRIOR,
@@ -283,7 +284,10 @@ NETWORKS = {
             network.sample(given["condition"], given["seeds"].tolist(), steps=2, guidance=1.5, trait_guidance=1.25),
         ),
         None,
-        lambda network: (fit_prior(network.prior), fit_detail(network.detail)),
+        lambda network: (
+            fit_prior(network.prior),
+            lambda network: network.spectrum.fit(*residual_pair())(network.detail),
+        ),
     ),
 }
 """Class of each network to how a small one is made and used."""

@@ -14,14 +14,23 @@ from warehouse.storage.store import Store
 
 ROOT = Path(__file__).parents[2]
 REPORTS = {
+    "benchmarks/augmentation/inputs.py",
+    "benchmarks/privacy.py",
     "tasks/ecg_sets.py",
     "tasks/evaluation/comparison.py",
     "tasks/evaluation/networks/classifier.py",
     "tasks/privacy/task.py",
 }
-"""Files that may read the test split: those of the evaluation, by its setting, and of the audit, which gates."""
+"""Files that may read the test split: those of the evaluation, by its setting, of the audit and its benchmark, and of
+the augmentation benchmark, whose chooser is given the validation split alone (its tests hold that)."""
 SPLIT_NAMES = {
+    "benchmarks/augmentation/checks.py",
+    "benchmarks/augmentation/experiment.py",
+    "benchmarks/augmentation/inputs.py",
+    "benchmarks/augmentation/own_generator.py",
+    "benchmarks/augmentation/pages.py",
     "benchmarks/knowledge.py",
+    "benchmarks/privacy.py",
     "tasks/ingestion/task.py",
     "tasks/privacy/task.py",
     "tasks/settings/evaluation.py",

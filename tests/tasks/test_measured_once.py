@@ -9,8 +9,10 @@ import pytest
 import ray.train
 import torch
 
+from models.architecture import BeatEncoderArchitecture
 from models.latent_diffusion.ode_terms import BeatEquation, WaveFit
 from models.leads import INDEPENDENT_LEADS
+from models.privacy.beat_encoder import BeatEncoder
 from tasks.conditions.condition import Condition
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
@@ -19,8 +21,8 @@ from tasks.evaluation.rows.ode_residual import FittedEquation
 from tasks.generation import cohort_table
 from tasks.ingestion.recording_parts import Window, write_part
 from tasks.ingestion.task import assign
-from tasks.privacy.attacks.membership import membership_rows
-from tasks.privacy.attacks.near_copies import near_copy_rows
+from tasks.privacy.audit import Attacks
+from tasks.privacy.audited import Audited
 from tasks.settings import EvaluationSettings, IngestionSettings, PrivacySettings
 from tasks.training import ray_train
 from tests.counted import count_searched_recordings, count_waveform_reads
@@ -87,7 +89,8 @@ def test_evaluation_and_audit_read_where_the_r_peaks_are(monkeypatch: pytest.Mon
     fit = WaveFit(torch.zeros(1, len(INDEPENDENT_LEADS), 5, 3) + 0.1, torch.ones(1), torch.zeros(1, 8))
     equation = BeatEquation(fit)
     assert np.isfinite(FittedEquation(equation, ["all"], clinic.STATEMENTS).residual(synthetic, RATE_HZ)).all()
+    encoder = BeatEncoder(BeatEncoderArchitecture(width=8, embedding=8)).eval()
+    audited = Audited(synthetic, train_set, validation, test, RATE_HZ, encoder, None, 1)
     privacy = PrivacySettings(bootstrap_samples=20)
-    assert list(membership_rows(synthetic, train_set, validation, test, RATE_HZ, privacy))
-    assert list(near_copy_rows(synthetic, train_set, test, RATE_HZ, privacy))
+    assert all(list(attack.rows()) for attack in Attacks.on(audited, privacy).all())
     assert searched.total() == 0

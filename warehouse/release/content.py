@@ -225,8 +225,8 @@ def gather(
         sampling_rate_hz=rate_hz,
         evaluation=metric_rows(store.read(inputs.evaluation, "evaluations")),
         audit=metric_rows(store.read(inputs.audit, "audits")),
-        verdict=getattr(outcome, "verdict", "passed" if outcome.passed else "refused"),
-        widened=list(getattr(outcome, "widened", [])),
+        verdict=outcome.verdict,
+        widened=outcome.widened,
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )

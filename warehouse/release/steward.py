@@ -58,7 +58,7 @@ def steward_summary(content: ReleaseContent) -> StewardSummary:
                 interval(row),
                 number(row["threshold"]),
                 row["passed"] is True,
-                "–" if row.get("power") is None else f"{100 * row['power']:.0f} %",
+                "–" if row["power"] is None else f"{100 * row['power']:.0f} %",
             )
             for row in bounded
         ],
@@ -77,14 +77,14 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
                 f"did not, this attack names the right one in up to {100 * row['high']:.0f} of 100 cases; guessing "
                 "names 50."
             )
-    powers = [row["power"] for row in bounded if row.get("power") is not None]
+    powers = [row["power"] for row in bounded if row["power"] is not None]
     if powers:
         risks.append(
             f"The audit was tested with training records planted on purpose. Its weakest bounded attack finds them in "
             f"{100 * min(powers):.0f} of 100 trials; a leak smaller than the planted ones may go unnoticed."
         )
     # What is counted in the released rows themselves needs no canary.
-    untested = [row for row in bounded if row.get("power") is None and row.get("canary", row["low"]) is not None]
+    untested = [row for row in bounded if row["power"] is None and row["canary"] is not None]
     if untested:
         risks.append(
             f"{len(untested)} of {len(bounded)} bounded measurements were not tested with planted records: how small a "

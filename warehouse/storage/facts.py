@@ -6,7 +6,7 @@ whoever needs them reads them through the same model (`Store.facts`), so that a 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic needs it on Python 3.11
@@ -196,13 +196,52 @@ class EvaluationFacts(Facts):
     missing_in_conditions: int = Field(description="Rows of single conditions without a value; each has a flag.")
 
 
+class BeatEncoderFacts(Facts):
+    """Of the encoder that recognises people by their beats."""
+
+    kind = "beat_encoder"
+
+    recordings: int = Field(description="Recordings it learned from.")
+    patients: int = Field(description="Their patients.")
+    several: int = Field(description="Of these, patients with several recordings.")
+    rank_one: float | None = Field(
+        description="Share of validation recordings whose nearest one is of the same patient; null without pairs."
+    )
+    equal_error: float | None = Field(description="Equal error rate of pairs of validation recordings.")
+    seconds: float
+
+
+class CanaryPower(BaseModel):
+    """In which share of trials planted canaries broke a bound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    attack: str
+    metric: str
+    canary: str = Field(description="Kind of canary.")
+    share: float = Field(description="Of the rows that were planted.")
+    rows: int = Field(description="Of the cohort, without canaries.")
+    power: float
+
+
 class AuditFacts(Facts):
     """Of a privacy audit."""
 
     kind = "audit"
 
-    passed: bool = Field(description="Whether every bound holds.")
+    verdict: Literal["passed", "refused", "inconclusive"] = Field(
+        description="refused: a bound is broken; inconclusive: none is, but an attack could not find its canaries."
+    )
     failed: list[str] = Field(description="Measurements beyond their bound.")
+    powerless: list[str] = Field(description="Bounds whose attack did not find its canaries.")
+    widened: list[str] = Field(description="Bounds that are not the default ones, and rates too few people can tell.")
+    power: list[CanaryPower] = Field(description="The curve of power against kind of canary, share and cohort size.")
+    beat_encoder: str | None = Field(description="Id of the encoder behind the identifying space.")
+
+    @property
+    def passed(self) -> bool:
+        """Whether a release may follow."""
+        return self.verdict == "passed"
 
 
 class TrainingDataFacts(BaseModel):

@@ -16,6 +16,7 @@ Kind = Literal[
     "model",
     "classifier",
     "alignment",
+    "beat_encoder",
     "cohort",
     "evaluation",
     "audit",

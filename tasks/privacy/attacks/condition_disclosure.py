@@ -14,8 +14,17 @@ from tasks.settings import PrivacySettings
 
 PASSAGE_WORDS = 7
 """A run of this many words of a report is a passage that may be somebody's."""
-IDENTIFYING = re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}")
-"""A date, or digits long enough for an id."""
+IDENTIFYING = {
+    "numbers like dates or ids": re.compile(r"\b\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|\d{5,}"),
+    "names of people": re.compile(
+        r"\b(?i:dr|prof|mr|mrs|ms|herrn?|frau)\b\.?\s+[A-Z]\w+|\b(?i:name|patient)\s*:\s*\w+"
+    ),
+    "names of devices": re.compile(
+        r"\b(?:CS|AT|MAC|ELI)[- ]?\d+\w*|\b(?i:cardiovit|pagewriter|schiller|philips|mortara)\b"
+    ),
+    "names of sites": re.compile(r"\b(?i:hospital|clinic|klinik|krankenhaus|ward|station|praxis)\b"),
+}
+"""What a text may not hold to the pattern that finds it; names are found by what stands before them."""
 
 
 def group_sizes(synthetic: EcgSet, members: EcgSet, statement_facts: StatementFacts) -> list[int]:
@@ -60,9 +69,10 @@ def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFact
     return sum(any(passage in personal for passage in _passages(text)) for text in own)
 
 
-def identifying_texts(synthetic: EcgSet) -> int:
-    """Synthetic ECGs whose text holds a date or a long number."""
-    return sum(bool(IDENTIFYING.search(text)) for text in synthetic.table.column("text").to_pylist())
+def identifying_texts(synthetic: EcgSet) -> dict[str, int]:
+    """What could identify somebody, a key of `IDENTIFYING`, to the number of synthetic ECGs whose text holds it."""
+    texts = synthetic.table.column("text").to_pylist()
+    return {what: sum(bool(pattern.search(text)) for text in texts) for what, pattern in IDENTIFYING.items()}
 
 
 def _passages(text: str) -> Iterator[tuple[str, ...]]:

@@ -22,12 +22,12 @@ def disclosure_rows(
     attack, n = "singling out by condition", len(synthetic)
     smallest = exactly(min(group_sizes(synthetic, members, statement_facts)))
     metric = "smallest k: training patients who share all that an ECG was asked to show"
-    yield audit_row(attack, metric, smallest, n, settings, unit="patients", at_least=float(settings.min_group_patients))
+    yield audit_row(attack, metric, smallest, n, settings, unit="patients", at_least="min_group_patients")
     metric = "smallest l: statement sets released per age band and sex"
     yield audit_row(attack, metric, exactly(statement_diversity(synthetic)), n, settings, unit="statement sets")
     for metric, found in (
         ("texts that repeat 7 words in a row of a report", copied_texts(synthetic, real, statement_facts, settings)),
-        ("texts with numbers like dates or ids", identifying_texts(synthetic)),
+        *((f"texts with {what}", found) for what, found in identifying_texts(synthetic).items()),
     ):
         yield audit_row(
             "disclosure by text", metric, exactly(found), n, settings, unit="texts", reference=0.0, at_most=0.0

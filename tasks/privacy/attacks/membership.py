@@ -3,73 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
-from models.ecg.r_peaks import in_samples
 from models.evaluation import metrics
+from models.evaluation.metrics import Estimate
 from models.privacy import membership
-from tasks.ecg_sets import EcgSet
-from tasks.privacy.audit_row import AuditRow, audit_row
+from models.privacy.membership import Calibration, Suspects, judged, of_patients, success
+from models.privacy.neighbours import nearest_distance
+from tasks.privacy.audit_row import AuditRow, audit_row, within
+from tasks.privacy.audited import IDENTIFYING, Audited, Space
 from tasks.settings import PrivacySettings
 
-FEWEST_FOR_RATE = 50
-"""Non-members per held-out split from which a rate of 1 % false positives can be told well enough to bound it."""
+THROUGHOUT = "own beats throughout"
+"""The canary of membership inference: as many training patients' own beats as the release has rows, so that half of the
+result leaks. It asks whether members differ from other people as a whole; few leaking rows are for the beat gate."""
+BOUNDS = {0.01: "max_membership_tpr_at_1", 0.1: "max_membership_tpr_at_10"}
+"""False positive rate to the setting that bounds the share of members found at it."""
 
 
-def membership_rows(
-    synthetic: EcgSet, members: EcgSet, validation: EcgSet, test: EcgSet, rate_hz: int, settings: PrivacySettings
-) -> Iterator[AuditRow]:
-    """Membership inference by density ratio and by distance, and the distance alarms.
+class Membership:
+    """Attacks in one space, on records and on patients."""
 
-    Each held-out split is the non-members once, while the other is the adversary's reference data: so all of it counts.
-    With fewer than `FEWEST_FOR_RATE` recordings in either, the share found at 1 % false positives is reported only.
-    """
-    sets = [(one.signal, in_samples(one.r_peaks_s, rate_hz)) for one in (synthetic, members, validation, test)]
-    released, of_members, of_validation, of_test = membership.representation(sets, fitted_on=[0], rate_hz=rate_hz)
-    rounds = [(test, of_test, of_validation), (validation, of_validation, of_test)]
-    by_density, by_distance = [], []
-    for others, of_others, reference in rounds:
-        suspects = np.concatenate([of_members, of_others])
-        member = np.repeat([True, False], [len(of_members), len(of_others)])
-        patients = np.concatenate([members.patients, others.patients])
-        scores = membership.density_ratio_score(suspects, released, reference)
-        by_density.append(membership.Suspects(scores, member, patients))
-        by_distance.append(membership.Suspects(membership.distance_score(suspects, released), member, patients))
-    rate_known = min(len(validation), len(test)) >= FEWEST_FOR_RATE
-    for attack, suspected in (
-        ("membership by density ratio", by_density),
-        ("membership by distance", by_distance),
-    ):
-        found = membership.judge(suspected, settings.bootstrap_samples, settings.seed)
-        n = found.members + found.non_members
-        yield audit_row(attack, "AUC", found.auc, n, settings, reference=0.5, at_most=settings.max_membership_auc)
-        yield audit_row(
-            attack,
-            "share of members found at 1 % false positives",
-            found.true_positive_rate,
-            found.members,
-            settings,
-            reference=membership.FALSE_POSITIVE_RATE,
-            at_most=settings.max_membership_tpr if rate_known else None,
+    def __init__(self, audited: Audited, space: Space, settings: PrivacySettings) -> None:
+        self.audited, self.space, self.settings = audited, space, settings
+        members, others = audited.points(space, "members"), audited.points(space, "non_members")
+        self.suspects = Suspects(
+            np.concatenate([members, others]),
+            np.repeat([True, False], [len(members), len(others)]),
+            np.concatenate([audited.members.patients, audited.non_members.patients]),
         )
-    yield from _distance_alarms(released, of_members, np.concatenate([of_validation, of_test]), settings)
+        self.calibration = Calibration(self.suspects.points, audited.points(space, "reference"), settings.seed)
+        self.to_released = nearest_distance(self.suspects.points, audited.points(space, "synthetic"))
+
+    @cached_property
+    def scores(self) -> dict[str, np.ndarray]:
+        """Attack to score of each suspect."""
+        return self.calibration.scores(self.to_released)
+
+    @cached_property
+    def found(self) -> dict[tuple[str, str], tuple[Estimate, str | None, float | None, int]]:
+        """Attack and metric to estimate, setting that bounds it, value by chance, and suspects."""
+        suspects, settings = self.suspects, self.settings
+        found: dict[tuple[str, str], tuple[Estimate, str | None, float | None, int]] = {}
+        for score, of_records in self.scores.items():
+            for level, (scores, member, patients) in self._levels(of_records).items():
+                area, shares = judged(scores, member, patients, settings.bootstrap_samples, settings.seed)
+                attack = f"membership by {score}, {self.space.name}"
+                found[attack, f"AUC, {level}"] = area, "max_membership_auc", 0.5, len(scores)
+                for rate, share in shares.items():
+                    # Fewer non-members than one false positive needs cannot tell the rate.
+                    told = (~suspects.member).sum() * rate >= 1 and level == "records"
+                    bound = BOUNDS.get(rate) if told else None
+                    metric = f"share of members found at {rate:.1%} false positives, {level}"
+                    found[attack, metric] = share, bound, rate, len(scores)
+        return found
+
+    def _levels(self, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        suspects = self.suspects
+        records = scores, suspects.member, suspects.patients
+        return {"records": records, "patients": of_patients(scores, suspects)}
+
+    def broken(self, kind: str, chosen: np.ndarray, rows: int) -> dict[tuple[str, str], bool]:
+        """Whether each bound is broken by chosen canaries beside the cohort, whose rows all stay.
+
+        The upper end is the value with canaries plus what the cohort's own interval has above its value.
+        """
+        canaries = self.audited.points(self.space, kind)[np.unique(chosen)]
+        nearest = np.minimum(self.to_released, nearest_distance(self.suspects.points, canaries))
+        broken = {}
+        for score, of_records in self.calibration.scores(nearest).items():
+            attack = f"membership by {score}, {self.space.name}"
+            for level, (scores, member, _) in self._levels(of_records).items():
+                now = success(scores, member)
+                values = {f"AUC, {level}": now.auc[0]}
+                for rate, share in now.found.items():
+                    values[f"share of members found at {rate:.1%} false positives, {level}"] = share[0]
+                for metric, value in values.items():
+                    estimate, bound, _, _ = self.found[attack, metric]
+                    if bound:
+                        high = Estimate(value, value, value + max(estimate.high - estimate.value, 0))
+                        broken[attack, metric] = not within(high, getattr(self.settings, bound), "high")
+        return broken
+
+    def rows(self) -> Iterator[AuditRow]:
+        """Each attack on records and on patients, and in the identifying space the distance alarms."""
+        for (attack, metric), (estimate, bound, chance, n) in self.found.items():
+            yield audit_row(
+                attack, metric, estimate, n, self.settings, reference=chance, at_most=bound, canary=THROUGHOUT
+            )
+        if self.space.name == IDENTIFYING:
+            yield from self._distance_alarm()
+
+    def _distance_alarm(self) -> Iterator[AuditRow]:
+        """Distance to the closest record: reported, not bounded, since cohorts that pass it may leak (2505.01524)."""
+        released, n = self.audited.points(self.space, "synthetic"), len(self.audited.synthetic)
+        rng = np.random.default_rng(self.settings.seed)
+        pools = [self.audited.points(self.space, side) for side in ("members", "non_members")]
+        size = min(map(len, pools))
+        to_members, to_others = (nearest_distance(released, pool[rng.permutation(len(pool))[:size]]) for pool in pools)
+        closer = metrics.wilson(int((to_members < to_others).sum()), n)
+        metric = "share closer to training than to as many held-out ECGs"
+        yield audit_row("distance to the closest record", metric, closer, n, self.settings, reference=0.5)
 
 
-def _distance_alarms(
-    released: np.ndarray, members: np.ndarray, held_out: np.ndarray, settings: PrivacySettings
-) -> Iterator[AuditRow]:
-    """Distances to the closest record: reported, not bounded, since cohorts that pass them may still leak."""
-    attack, n = "distance to the closest record", len(released)
-    rng = np.random.default_rng(settings.seed)
-    size = min(len(members), len(held_out))
-    pools = [each[rng.choice(len(each), size, replace=False)] for each in (members, held_out)]
-    to_members, to_held_out = (membership.neighbour_distances(released, pool, 1)[:, 0] for pool in pools)
-    closer = metrics.wilson(int((to_members < to_held_out).sum()), n)
-    yield audit_row(attack, "share closer to training than to held-out ECGs", closer, n, settings, reference=0.5)
-    for metric, measure in (
-        ("median distance to a training ECG", membership.nearest_distance),
-        ("median ratio of nearest to second nearest distance", membership.nearest_ratio),
-    ):
-        found = metrics.median_estimate(measure(released, members), settings.bootstrap_samples, settings.seed)
-        yield audit_row(attack, metric, found, n, settings, reference=float(np.median(measure(held_out, members))))
+def records_at_risk(attacks: list[Membership], count: int) -> np.ndarray:
+    """Indices into the members of those whom all attacks together suspect most."""
+    scores = [scores for attack in attacks for scores in attack.scores.values()]
+    return membership.most_at_risk(scores, attacks[0].suspects.member, count)

@@ -307,6 +307,17 @@ def test_gate_names_the_failed_check_its_value_and_its_setting(store: Store) -> 
     assert "near copies" not in message
 
 
+def test_gate_refuses_an_inconclusive_audit_with_that_word(store: Store) -> None:
+    weak = "beat gate: share of ECGs within the radius (power 0.70 against own beats in another rhythm)"
+    inputs = TinyPipeline(store, powerless=(weak,)).commit()
+    with pytest.raises(ReleaseError) as refused:
+        require_releasable(store, inputs)
+    message = str(refused.value)
+    assert "inconclusive" in message
+    assert weak in message
+    assert "\n" not in message
+
+
 def test_gate_refuses_evidence_of_another_cohort(store: Store, inputs: ReleaseInputs) -> None:
     other = TinyPipeline(store, seed=2).commit()
     swapped = {
