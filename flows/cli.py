@@ -1,4 +1,4 @@
-"""The `einthoven` command: run a stage, query the warehouse, verify a release, draw one ECG."""
+"""The `einthoven` command: run a stage, query the warehouse, verify or withdraw a release, draw one ECG."""
 
 from __future__ import annotations
 
@@ -209,23 +209,59 @@ def sql(statement: str, form: str, warehouse: str | None) -> None:
 
 @cli.command()
 @warehouse_option
-@click.argument("release", metavar="RELEASE")
-def verify(release: str, warehouse: str | None) -> None:
-    """Check a release: a folder, NAME, or NAME/VERSION. Exits with 1 if anything is wrong."""
-    from warehouse.release.verification import resolve_release, verify_release
+@click.argument("release", metavar="[RELEASE]", required=False)
+def verify(release: str | None, warehouse: str | None) -> None:
+    """Check a release: a folder, NAME, or NAME/VERSION; without one, every current release of the warehouse.
 
-    try:
-        folder = resolve_release(None if Path(release).is_dir() else _existing_warehouse(warehouse), release)
-    except EinthovenError as error:
-        raise click.UsageError(str(error)) from None
-    findings = verify_release(folder)
-    for finding in findings:
-        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
-        click.echo(f"{mark} {finding.name}: {finding.detail}")
-    failed = [finding.name for finding in findings if not finding.ok]
+    Exits with 1 if anything is wrong.
+    """
+    from warehouse.release.verification import resolve_release, verify_release
+    from warehouse.release.withdrawal import current_versions
+
+    if release is None:
+        folders = list(current_versions(_existing_warehouse(warehouse)).values())
+        if not folders:
+            raise click.UsageError(f"{_uri(warehouse)} holds no current release; publish one, or name a folder")
+    else:
+        try:
+            folders = [resolve_release(None if Path(release).is_dir() else _existing_warehouse(warehouse), release)]
+        except EinthovenError as error:
+            raise click.UsageError(str(error)) from None
+    failed = []
+    for folder in folders:
+        findings = verify_release(folder)
+        for finding in findings:
+            mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+            click.echo(f"{mark} {finding.name}: {finding.detail}")
+        if wrong := [finding.name for finding in findings if not finding.ok]:
+            failed.append(f"{folder} does not verify: {', '.join(wrong)}")
+        else:
+            click.echo(f"{folder} verifies: {len(findings)} checks")
     if failed:
-        raise EinthovenError(f"{folder} does not verify: {', '.join(failed)}")
-    click.echo(f"{folder} verifies: {len(findings)} checks")
+        raise EinthovenError("; ".join(failed))
+
+
+@cli.command()
+@warehouse_option
+@click.option("--reason", required=True, metavar="TEXT", help="Why; published with what stays of the release.")
+@click.argument("name", metavar="NAME")
+@click.argument("version", metavar="VERSION")
+def withdraw(name: str, version: str, reason: str, warehouse: str | None) -> None:
+    """Withdraw a release version: remove its data, keep its manifest with the reason, move `current` away from it.
+
+    Its cohort stays in the warehouse, and copies that others made are not reached. The same command again finishes what
+    was interrupted.
+    """
+    from warehouse.catalog.catalog import rebuild_catalog
+    from warehouse.release.withdrawal import current_versions
+    from warehouse.release.withdrawal import withdraw as withdraw_release
+
+    store = _existing_warehouse(warehouse)
+    tombstone = withdraw_release(store, name, version, reason)
+    rebuild_catalog(store)
+    current = current_versions(store).get(name)
+    click.echo(f"{name} {version} is withdrawn: {tombstone.reason}")
+    click.echo(f"current is {current.name}" if current else f"{name} has no current version")
 
 
 @cli.command()

@@ -143,8 +143,7 @@ class _Stretch:
     @property
     def reach_mm(self) -> tuple[float, float]:
         """How far it reaches above and below its baseline, as drawn."""
-        first, last = round(self.start_s * self.rate_hz), round((self.start_s + self.length_s) * self.rate_hz)
-        drawn = (self.lead[first : last + 1] - np.median(self.lead)) * MM_PER_MV
+        _, drawn = _curve(self.lead, self.rate_hz, self.start_s, self.start_s + self.length_s)
         if not len(drawn):
             return 0.0, 0.0
         return min(max(float(drawn.max()), 0.0), LIMIT_MM), min(max(-float(drawn.min()), 0.0), LIMIT_MM)
@@ -195,24 +194,30 @@ def _trace(
 ) -> None:
     """Draw a lead from start to stop (seconds) around a baseline (mm); its scale is kept, what is beyond a limit (mm)
     is cut."""
-    first, last = round(start_s * rate_hz), min(round(stop_s * rate_hz), len(lead) - 1)
-    if first >= last:
-        return
-    # Between samples a recording is smooth; straight lines would draw a 100 Hz recording as a polygon.
-    at = np.linspace(first, last, (last - first) * max(1, round(DRAWN_HZ / rate_hz)) + 1)
-    volts = CubicSpline(np.arange(len(lead)), lead)(at)
+    seconds, deflection = _curve(lead, rate_hz, start_s, stop_s)
     origin = LEFT_MM if left is None else left - start_s * MM_PER_S
-    # The baseline of the whole lead, so that the strip stays in its row whatever the electrode offset.
-    y = np.clip(baseline + (volts - np.median(lead)) * MM_PER_MV, baseline - limit, baseline + limit)
+    lowest, highest = axes.get_ylim()
     axes.plot(
-        origin + at / rate_hz * MM_PER_S,
-        y,
+        origin + seconds * MM_PER_S,
+        np.clip(baseline + deflection, max(baseline - limit, lowest), min(baseline + limit, highest)),
         color=INK,
         linewidth=0.75,
         solid_joinstyle="round",
         antialiased=True,
         zorder=3,
     )
+
+
+def _curve(lead: np.ndarray, rate_hz: float, start_s: float, stop_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """A lead (mV) from start to stop as it is drawn: times (s), and deflections (mm) from the baseline of the whole
+    lead, so that it stays in its row whatever the electrode offset."""
+    first, last = round(start_s * rate_hz), min(round(stop_s * rate_hz), len(lead) - 1)
+    if first >= last:
+        return np.empty(0), np.empty(0)
+    # Between samples a recording is smooth; straight lines would draw a 100 Hz recording as a polygon.
+    at = np.linspace(first, last, (last - first) * max(1, round(DRAWN_HZ / rate_hz)) + 1)
+    volts = CubicSpline(np.arange(len(lead)), lead)(at)
+    return at / rate_hz, (volts - np.median(lead)) * MM_PER_MV
 
 
 def _calibration_pulse(axes: Axes, baseline: float) -> None:

@@ -21,17 +21,11 @@ from tasks.drawing.ecg_paper import draw_ecg
 from tasks.drawing.fidelity_figures import discriminator_rows, draw_discriminators
 from tasks.drawing.learning_curves import last_losses, learning_curves
 from warehouse.release.content import ReleaseContent
-from warehouse.release.dataset_card import (
-    LIMITS,
-    conditions,
-    delivery,
-    generation,
-    interval,
-    number,
-    outcome,
-    summary,
-)
+from warehouse.release.dataset_card import LIMITS, conditions, delivery, generation, summary
 from warehouse.release.fidelity_verdicts import fidelity_verdicts
+from warehouse.release.numbers_in_words import interval, number, outcome
+from warehouse.release.steward import steward_summary
+from warehouse.release.worst_conditions import headline_rows, worst_conditions
 from warehouse.storage.facts import AlignmentFacts, EvaluationFacts, ModelFacts
 from warehouse.storage.store import Store
 
@@ -42,7 +36,6 @@ LONGEST_TABLE = 40
 """Rows from which a table is folded up."""
 SMALLEST_MEDIAN = 20
 """Values behind a median that is written down."""
-"""RR standard deviation over mean above which a rhythm is drawn as irregular."""
 ASPECTS = {
     "fidelity": "Do they look like real ECGs?",
     "alignment": "Do they look like their texts to a contrastive encoder?",
@@ -78,7 +71,8 @@ def render_report(store: Store, content: ReleaseContent) -> str:
     )
     environment.filters |= {"number": number, "interval": interval, "outcome": outcome}
     real = training_recordings(store, content)
-    downstream = [row for row in content.evaluation if row["aspect"] == "downstream"]
+    overall = headline_rows(content.evaluation)
+    downstream = [row for row in overall if row["aspect"] == "downstream"]
     return environment.get_template("report.html.jinja").render(
         about=content.description,
         content=content,
@@ -90,8 +84,10 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         prevalence=prevalence_picture(content, real),
         fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
         fidelity_picture=fidelity_picture(content.evaluation),
-        aspects=by_aspect([row for row in content.evaluation if row["condition"] is None]),
+        aspects=by_aspect(content.evaluation),
         delivery=delivery(content),
+        worst=worst_conditions(content.evaluation),
+        steward=steward_summary(content),
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
         training=training_pictures(
@@ -121,24 +117,20 @@ def headline(content: ReleaseContent) -> list[tuple[str, str, str]]:
             f"{content.samples / content.sampling_rate_hz:g} s, 12 leads, µV",
         ),
     ]
-    of_reconstruction = {
-        row["metric"]: number(row["value"]) for row in content.evaluation if row["subject"] == "reconstruction"
-    }
+    overall = headline_rows(content.evaluation)
+    of_reconstruction = {row["metric"]: number(row["value"]) for row in overall if row["subject"] == "reconstruction"}
     for title, metric, subject, beside in (
         ("Heart-rate error", "heart-rate MAE", "synthetic", ""),
         ("Fréchet distance", "FID", "synthetic", "real against real"),
         ("AUC, real + synthetic", "macro AUC", "real + synthetic", "real alone"),
     ):
-        for row in content.evaluation:
+        for row in overall:
             if (row["metric"], row["subject"]) == (metric, subject) and row["value"] is not None:
                 compared = beside and row["reference"] is not None
                 against = f"{beside}: {number(row['reference'])}" if compared else f"interval {interval(row)}"
                 if floor := of_reconstruction.get(metric):
                     against += f"; autoencoder alone: {floor}"
                 cards.append((title, f"{number(row['value'])} {row['unit'] or ''}".strip(), against))
-    bounded = [row for row in content.audit if row["threshold"] is not None]
-    kept = sum(row["passed"] is True for row in bounded)
-    cards.append(("Privacy bounds kept", f"{kept} of {len(bounded)}", f"{len(content.audit)} measurements"))
     return cards
 
 
@@ -256,11 +248,14 @@ def fidelity_picture(rows: list[dict[str, Any]]) -> Picture | None:
 
 
 def by_aspect(rows: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Evaluation rows by aspect: (aspect, question, rows), in the order of `ASPECTS`, unknown aspects last."""
+    """Evaluation rows by aspect: (aspect, question, rows of all ECGs), in the order of `ASPECTS`, unknown ones last.
+
+    An aspect that has rows of single conditions only has none here.
+    """
     order = list(ASPECTS)
     ranked = sorted(rows, key=lambda row: order.index(row["aspect"]) if row["aspect"] in order else len(order))
     return [
-        (aspect, ASPECTS.get(aspect, aspect), list(group))
+        (aspect, ASPECTS.get(aspect, aspect), headline_rows(list(group)))
         for aspect, group in groupby(ranked, key=lambda row: row["aspect"])
     ]
 

@@ -21,7 +21,7 @@ from warehouse.release.releases import publish, read_release_manifest
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
-STAGE = Stage("publish release", "release", code_version=2)
+STAGE = Stage("publish release", "release", code_version=3)
 
 
 @task(name="publish release", cache_policy=NO_CACHE)  # the warehouse itself knows what was published
@@ -53,7 +53,13 @@ def _publish(store: Store, settings: ReleaseSettings, inputs: ReleaseInputs) -> 
     logger = run_logger()
     identifier = stage_id(STAGE, settings.for_digest(), inputs.all())
     description = ReleaseDescription(
-        settings.name, settings.title, settings.license, settings.creator, settings.citation, settings.smallest_cell
+        settings.name,
+        settings.title,
+        settings.license,
+        settings.creator,
+        settings.citation,
+        settings.smallest_cell,
+        settings.steward,
     )
 
     def write(folder: Path, version: str) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from flows.cli import FLOWS, cli, main
 from tasks.settings import Settings
+from tests.tiny_pipeline import TinyPipeline, publish_tiny
 from warehouse.storage.reference import Reference
+from warehouse.storage.store import Store
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
@@ -50,6 +52,9 @@ def test_help_names_every_command_and_every_option_is_explained(
         (["sql", "--warehouse", "no/such/folder", "select 1"], "no/such/folder"),
         (["sql"], "SQL"),
         (["verify", "--warehouse", "no/such/folder", "demo"], "no/such/folder"),
+        (["verify", "--warehouse", "no/such/folder"], "no/such/folder"),
+        (["withdraw", "demo", "v1"], "--reason"),
+        (["withdraw", "--warehouse", "no/such/folder", "--reason", "x", "demo", "v1"], "no/such/folder"),
         (["ecg", "--text", "x", "--age", "-1"], "--age"),
         (["ecg", "--text", "x", "--sex", "other"], "--sex"),
         (["ecg", "--text", "x", "--out", "no/such/folder/ecg.png"], "no/such/folder"),
@@ -90,3 +95,29 @@ def test_rehash_is_a_setting_of_the_source(
     code, _, err = run(capsys, monkeypatch, "ingest", "--warehouse", str(tmp_path / "warehouse"), *flags)
     assert (code, err) == (0, "")
     assert [one.source.rehash for one in ran] == [rehash]
+
+
+def test_a_version_is_withdrawn_and_every_current_release_verified(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path / "warehouse"))
+    inputs = TinyPipeline(store).commit()
+    for name, identifier in (("tiny", "a-1"), ("tiny", "a-2"), ("other", "b-1")):
+        publish_tiny(store, inputs, name=name, identifier=identifier)
+    where = ("--warehouse", str(store.root))
+    code, out, _ = run(capsys, monkeypatch, "withdraw", *where, "--reason", "found a copy", "tiny", "v2")
+    assert (code, out) == (0, "tiny v2 is withdrawn: found a copy\ncurrent is v1\n")
+    code, out, _ = run(capsys, monkeypatch, "verify", *where)
+    assert code == 0
+    assert [line for line in out.splitlines() if "verifies" in line] == [
+        f"{store.root / 'releases' / name / 'v1'} verifies: 13 checks" for name in ("other", "tiny")
+    ]
+    code, out, _ = run(capsys, monkeypatch, "verify", *where, "tiny/v2")
+    assert code == 0 and "found a copy" in out
+    (store.root / "releases" / "other" / "v1" / "README.md").chmod(0o644)
+    (store.root / "releases" / "other" / "v1" / "README.md").write_text("changed")
+    code, out, err = run(capsys, monkeypatch, "verify", *where)
+    assert code == 1 and "releases/other/v1 does not verify: checksums, files" in err
+    assert f"{store.root / 'releases' / 'tiny' / 'v1'} verifies" in out, "one that is damaged must not hide the others"
+    code, _, err = run(capsys, monkeypatch, "withdraw", *where, "--reason", "x", "tiny", "v9")
+    assert code == 1 and "there is no release tiny v9; versions of tiny: v1, v2" in err

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from flows.profiles import load_settings
+from flows.release import of_month
 from tests.flows.conftest import BIN, ROOT, SMALL, PrefectServer
 from warehouse.storage.store import Store
 
@@ -24,7 +31,7 @@ def deployed(prefect_server: PrefectServer) -> PrefectServer:
     assert created.returncode == 0, created.stdout + created.stderr
     done = prefect_server.prefect("--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("successfully created") == 21, done.stdout
+    assert done.stdout.count("successfully created") == 24, done.stdout
     return prefect_server
 
 
@@ -49,11 +56,20 @@ def run(server: PrefectServer, worker_log: Path, deployment: str, *arguments: st
     assert done.returncode == 0 and "Completed" in done.stdout, done.stdout[-2000:] + worker_log.read_text()[-4000:]
 
 
-def test_the_monthly_release_is_scheduled_and_paused(deployed: PrefectServer) -> None:
-    with urllib.request.urlopen(f"{deployed.url}/deployments/name/release-cohort/ptbxl", timeout=30) as found:
+@pytest.mark.parametrize(
+    ("deployment", "cron", "parameters"),
+    [
+        ("release-cohort/ptbxl", "0 3 1 * *", {"month": "scheduled"}),
+        ("verify-releases/ptbxl", "0 5 * * *", {}),
+    ],
+)
+def test_schedules_are_there_and_paused(
+    deployed: PrefectServer, deployment: str, cron: str, parameters: dict[str, str]
+) -> None:
+    with urllib.request.urlopen(f"{deployed.url}/deployments/name/{deployment}", timeout=30) as found:
         (scheduled,) = json.load(found)["schedules"]
-    assert scheduled["schedule"]["cron"] == "0 3 1 * *"
-    assert scheduled["schedule"]["timezone"] == "UTC"
+    assert (scheduled["schedule"]["cron"], scheduled["schedule"]["timezone"]) == (cron, "UTC")
+    assert scheduled["parameters"] == parameters
     assert scheduled["active"] is False
 
 
@@ -70,10 +86,35 @@ def test_a_worker_runs_a_deployment_with_the_parameters_it_was_deployed_with(
     assert recordings.facts["quarantined"] and sum(recordings.facts["quarantined"].values()) == refused
 
 
-def test_a_worker_finds_what_the_command_line_made(deployed: PrefectServer, worker_log: Path, published: Path) -> None:
-    overrides = [*(f"{name}={value}" for name, value in SMALL.items()), f"warehouse.uri={published}"]
-    settings = load_settings("demo", overrides).model_dump_json()
-    before = {path: path.stat().st_mtime_ns for path in published.glob("*/*/MANIFEST.json")}
-    run(deployed, worker_log, "release-cohort/demo", "--param", f"settings={settings}")
-    assert before == {path: path.stat().st_mtime_ns for path in published.glob("*/*/MANIFEST.json")}
-    assert [path.name for path in (published / "releases/demo").glob("v*")] == ["v1"]
+def test_a_worker_publishes_month_after_month_and_checks_night_after_night(
+    deployed: PrefectServer, worker_log: Path, published: Path, tmp_path: Path
+) -> None:
+    warehouse = tmp_path / "warehouse"
+    shutil.copytree(published, warehouse, symlinks=True)
+    overrides = [*(f"{name}={value}" for name, value in SMALL.items()), f"warehouse.uri={warehouse}"]
+    settings = load_settings("demo", overrides)
+    given = f"settings={settings.model_dump_json()}"
+    before = {path.parent for path in warehouse.glob("*/*/MANIFEST.json")}
+    months = {f"{datetime.now(UTC):%Y-%m}"}
+    for month in ("scheduled", "2031-02"):
+        run(deployed, worker_log, "release-cohort/demo", "--param", given, "--param", f"month={month}")
+    # Of what the command line made, everything but the cohort and what is said of it is used again.
+    made = {path.parent for path in warehouse.glob("*/*/MANIFEST.json")} - before
+    assert Counter(path.parent.name for path in made) == {"cohort": 2, "evaluation": 2, "audit": 2}
+    releases = warehouse / "releases" / "demo"
+    assert sorted(path.name for path in releases.glob("v*")) == ["v1", "v2", "v3"]
+    assert (releases / "current").readlink() == Path("v3")
+    months |= {f"{datetime.now(UTC):%Y-%m}"}  # in case that a month ended meanwhile
+    seeds = [manifest.lineage.settings["seed"] for manifest in Store(str(warehouse)).committed("cohort")]
+    assert seeds[0] == settings.cohort.seed and seeds[2] == of_month(settings, "2031-02").cohort.seed
+    assert seeds[1] in {of_month(settings, month).cohort.seed for month in months}
+    tables = [pq.read_table(releases / f"v{number}" / "cohorts", columns=["row_seed"]) for number in (1, 2, 3)]
+    assert pc.count_distinct(pa.concat_tables(tables)["row_seed"]).as_py() == 3 * SMALL["cohort.size"]
+
+    run(deployed, worker_log, "verify-releases/demo", "--param", given)
+    report = releases / "v3" / "report.html"
+    report.chmod(0o644)
+    report.write_text("changed at night")
+    night = deployed.prefect("deployment", "run", "verify-releases/demo", "--param", given, "--watch")
+    assert night.returncode != 0 and "Failed" in night.stdout, night.stdout
+    assert "1 of 1 current releases do not verify: demo v3: checksums: changed: report.html" in worker_log.read_text()

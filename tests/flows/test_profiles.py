@@ -10,6 +10,7 @@ import yaml
 
 from flows.console import LIBRARY_ENVIRONMENT
 from flows.profiles import MAIN_ENTRYPOINT, SettingsError, deployments_file, load_settings, profiles
+from flows.release import of_month
 from tasks.settings import Settings
 
 DEPLOYMENTS = yaml.safe_load(deployments_file().read_text())["deployments"]
@@ -28,7 +29,7 @@ def test_every_flow_is_deployed_for_every_profile() -> None:
     flows = {deployment["entrypoint"] for deployment in DEPLOYMENTS}
     found = {(deployment["entrypoint"], deployment["name"]) for deployment in DEPLOYMENTS}
     assert found == {(flow, profile) for flow in flows for profile in profiles()}
-    assert len(flows) == 7
+    assert len(flows) == 8
 
 
 def test_a_profile_is_written_once_and_a_new_one_takes_an_entry_and_a_line_per_flow(tmp_path: Path) -> None:
@@ -65,6 +66,21 @@ def test_overrides_and_data_reach_the_settings(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(override: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings("demo", [override])
+
+
+def test_a_month_has_a_seed_of_its_own_and_nothing_else_changes() -> None:
+    settings = load_settings("demo")
+    january, february = (of_month(settings, month) for month in ("2031-01", "2031-02"))
+    assert len({settings.cohort.seed, january.cohort.seed, february.cohort.seed}) == 3
+    assert of_month(settings, "2031-01") == january
+    own = {"seed": settings.cohort.seed}
+    assert january.model_copy(update={"cohort": january.cohort.model_copy(update=own)}) == settings
+
+
+@pytest.mark.parametrize("month", ["2031-13", "january", "2031-1", ""])
+def test_a_wrong_month_is_refused(month: str) -> None:
+    with pytest.raises(SettingsError, match="YYYY-MM"):
+        of_month(load_settings("demo"), month)
 
 
 def test_unknown_profile_lists_the_known_ones() -> None:

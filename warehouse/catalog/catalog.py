@@ -22,6 +22,7 @@ from warehouse.catalog.catalog_rows import dataset_rows, input_rows, release_row
 from warehouse.catalog.catalog_schema import LATEST_VIEWS, with_dataset
 from warehouse.catalog.data_dictionary import TableDescription, catalog_tables
 from warehouse.errors import EinthovenError, WarehouseError
+from warehouse.release.tombstone import WITHDRAWN
 from warehouse.schema import TABLES
 from warehouse.storage.reference import digest
 from warehouse.storage.store import Manifest, Store, writing
@@ -226,7 +227,8 @@ def _state(store: Store) -> str:
     """A digest of where the warehouse is and what is committed in it."""
     committed = sorted(str(path) for path in store.root.glob("[!_]*/*/MANIFEST.json"))
     released = sorted((str(p), str(p.readlink()) if p.is_symlink() else "") for p in store.root.glob("releases/*/*"))
-    return digest(str(store.root), committed, released)
+    withdrawn = sorted(str(path) for path in store.root.glob(f"releases/*/*/{WITHDRAWN}"))
+    return digest(str(store.root), committed, released, withdrawn)
 
 
 def _literal(text: str) -> str:

@@ -11,6 +11,7 @@ from warehouse.catalog.catalog_schema import datasets, inputs, releases
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
 from warehouse.release.releases import CURRENT, read_release_manifest, release_folder, versions
+from warehouse.release.tombstone import Tombstone, read_tombstone
 from warehouse.storage.store import Manifest, Store
 
 RELEASED_KINDS = ("cohort", "evaluation", "audit", "model")
@@ -66,7 +67,7 @@ def input_rows(store: Store, manifests: list[Manifest]) -> pa.Table:
             "input_kind": step.kind,
             "input_sha256": step.sha256,
         }
-        for release in published(store)
+        for release, _ in published(store)
         for step in release.lineage
         if step.kind in RELEASED_KINDS
     ]
@@ -76,7 +77,7 @@ def input_rows(store: Store, manifests: list[Manifest]) -> pa.Table:
 def release_rows(store: Store) -> pa.Table:
     """The `releases` table, by name and version."""
     rows = []
-    for release in published(store):
+    for release, tombstone in published(store):
         folder = release_folder(store, release.name)
         current = folder / CURRENT
         rows.append(
@@ -92,19 +93,26 @@ def release_rows(store: Store) -> pa.Table:
                 "simulated_source": release.simulated_source,
                 "privacy_passed": release.privacy_passed,
                 "cohort_id": next((step.id for step in release.lineage if step.kind == "cohort"), None),
+                "steward": release.steward or None,
+                "withdrawn_at": utc(tombstone.withdrawn_at) if tombstone else None,
+                "withdrawal_reason": tombstone.reason if tombstone else None,
                 "path": str(folder / release.version),
             }
         )
     return pa.Table.from_pylist(rows, schema=releases())
 
 
-def published(store: Store) -> list[ReleaseManifest]:
-    """Manifests of all releases, by name and version; one that is damaged is left out, since `verify` reports it."""
+def published(store: Store) -> list[tuple[ReleaseManifest, Tombstone | None]]:
+    """Manifests of all releases, by name and version, with the record of those that are withdrawn.
+
+    One that is damaged is left out, since `verify` reports it.
+    """
     found = []
     for folder in sorted(store.root.glob("releases/[!._]*")):
         for number in versions(store, folder.name):
             try:
-                found.append(read_release_manifest(folder / f"v{number}"))
+                version = folder / f"v{number}"
+                found.append((read_release_manifest(version), read_tombstone(version)))
             except ReleaseError:
                 continue
     return found

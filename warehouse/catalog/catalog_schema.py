@@ -66,6 +66,9 @@ def releases() -> pa.Schema:
             ),
             column("privacy_passed", pa.bool_(), "Whether the privacy audit passed", nullable=False),
             column("cohort_id", pa.string(), "Cohort that was released"),
+            column("steward", pa.string(), "Who answers for it, as its settings name them; null for nobody"),
+            column("withdrawn_at", pa.timestamp("us"), "When it was withdrawn, UTC; null for a release that stands"),
+            column("withdrawal_reason", pa.string(), "Why it was withdrawn"),
             column("path", pa.string(), "Its folder", nullable=False),
         ]
     )

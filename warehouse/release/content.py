@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
-from warehouse.storage.facts import RecordingsFacts
+from warehouse.storage.facts import AuditFacts, RecordingsFacts
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import FileEntry, Manifest, Store, library_versions
 from warehouse.storage.waveforms import from_lead_columns
@@ -90,6 +90,7 @@ class ReleaseManifest(BaseModel):
     tables: dict[str, list[ReleasedColumn]]
     files: list[ReleasedFile] = Field(description="Every file but MANIFEST.json and SHA256SUMS.")
     privacy_passed: bool
+    steward: str = Field("", description="Who answers for the release, as its settings name them; empty for nobody.")
     einthoven: str = Field(description="Version of Einthoven that published it.")
     libraries: dict[str, str]
     lineage: list[LineageStep] = Field(description="The cohort first, the source last.")
@@ -121,6 +122,8 @@ class ReleaseDescription:
     citation: str
     smallest_cell: int = 5
     """Smallest count of real recordings that a release shows; smaller ones are suppressed."""
+    steward: str = ""
+    """Who answers for the release; empty if nobody does."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,10 @@ class ReleaseContent:
     sampling_rate_hz: int
     evaluation: list[dict[str, Any]]
     audit: list[dict[str, Any]]
+    verdict: str
+    """Of the audit: passed, refused or inconclusive."""
+    widened: list[str]
+    """Bounds that are wider than the default ones, in words."""
     lineage: list[LineageStep]
     created_at: datetime
 
@@ -199,6 +206,7 @@ def gather(
             )
     recordings = recordings_behind(store, inputs)
     facts = store.facts(recordings, RecordingsFacts)
+    outcome = store.facts(inputs.audit, AuditFacts)
     scalars = [name for name in expected.names if name not in LEAD_COLUMNS]
     cohort = store.read(inputs.cohort, "cohorts", scalars)
     return ReleaseContent(
@@ -217,6 +225,8 @@ def gather(
         sampling_rate_hz=rate_hz,
         evaluation=metric_rows(store.read(inputs.evaluation, "evaluations")),
         audit=metric_rows(store.read(inputs.audit, "audits")),
+        verdict=outcome.verdict,
+        widened=outcome.widened,
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )
@@ -329,7 +339,8 @@ def manifest_of(content: ReleaseContent, files: list[ReleasedFile]) -> ReleaseMa
         sampling_rate_hz=content.sampling_rate_hz,
         tables={"cohorts": content.columns},
         files=files,
-        privacy_passed=True,
+        privacy_passed=content.verdict == "passed",
+        steward=content.description.steward,
         einthoven=einthoven_version(),
         libraries=library_versions(),
         lineage=content.lineage,

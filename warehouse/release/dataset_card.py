@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
 from warehouse.release.fidelity_verdicts import fidelity_verdicts
+from warehouse.release.numbers_in_words import interval, number, outcome
+from warehouse.release.worst_conditions import headline_rows, worst_conditions
 
 LIMITS = (
     "Not a medical device, and not for diagnosing or treating anyone. No row is a recording of a person.",
@@ -98,21 +100,8 @@ def dataset_card(content: ReleaseContent) -> str:
         generation=generation(content),
         conditions=conditions(content),
         fidelity=fidelity_verdicts(content.evaluation, content.statement_descriptions),
+        headline=headline_rows(content.evaluation),
+        worst=worst_conditions(content.evaluation),
         limits=LIMITS,
         delivery=delivery(content),
     )
-
-
-def number(value: float | None) -> str:
-    """A metric with four significant digits."""
-    return "–" if value is None else f"{value:.4g}"
-
-
-def interval(row: dict[str, Any]) -> str:
-    """A metric's 95 % interval."""
-    return "–" if row["low"] is None or row["high"] is None else f"{number(row['low'])} to {number(row['high'])}"
-
-
-def outcome(passed: bool | None) -> str:
-    """The outcome of a privacy check, in words."""
-    return {True: "passed", False: "failed", None: "reported only"}[passed]

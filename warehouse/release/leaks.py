@@ -111,11 +111,12 @@ def find_leaks(folder: Path, forbidden: Forbidden | None = None) -> list[Leak]:
         if path.suffix == ".parquet":
             leaks += _parquet_leaks(path, name, forbidden)
         else:
-            leaks += _text_leaks(path.read_text(encoding="utf-8", errors="replace"), name, forbidden)
+            leaks += text_leaks(path.read_text(encoding="utf-8", errors="replace"), name, forbidden)
     return leaks
 
 
-def _text_leaks(text: str, where: str, forbidden: Forbidden) -> Iterator[Leak]:
+def text_leaks(text: str, where: str, forbidden: Forbidden) -> Iterator[Leak]:
+    """Places and ids in a text that is to be published."""
     text = EMBEDDED_PICTURE.sub("", text)
     for place in sorted({found.group() for found in PLACE.finditer(text)}):
         yield Leak(where, f"the path {place!r}")
@@ -139,14 +140,14 @@ def _parquet_leaks(path: Path, where: str, forbidden: Forbidden) -> Iterator[Lea
     for name in identifying_columns(schema.names):
         yield Leak(where, f"the column {name!r}")
     for key, value in (schema.metadata or {}).items():
-        yield from _text_leaks(
+        yield from text_leaks(
             f"{key.decode(errors='replace')} {value.decode(errors='replace')}", f"{where}, metadata", forbidden
         )
     texts = [one.name for one in schema if _holds_text(one.type)]
     table = pq.read_table(path, columns=texts)
     for name in texts:
         values = _unique_texts(table[name])
-        yield from _text_leaks("\n".join(values), f"{where}, column {name!r}", forbidden)
+        yield from text_leaks("\n".join(values), f"{where}, column {name!r}", forbidden)
         if any(_normalised(value) in forbidden.reports for value in values):
             yield Leak(where, f"column {name!r} repeats the report of a patient word for word")
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
+from warehouse.release.tombstone import read_tombstone
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import MANIFEST, Store, sha256_of, sync_folder, write_text, writing
 
@@ -46,9 +47,13 @@ def publish(
 
     Returns:
         The release, and whether it was made now (False: it had been published before).
+
+    Raises:
+        ReleaseError: what is made from the same was withdrawn; or whatever `verify` raises.
     """
     with store.lock(f"release-{name}", waiting):
         if found := find_release(store, name, identifier):
+            _refuse_withdrawn(Path(found.uri))
             _move_current(store, name, Path(found.uri).name, only_forward=True)
             return found, False
         with writing(store.root):
@@ -127,6 +132,31 @@ def seal(folder: Path) -> None:
         path.chmod(0o444)
     for inner in {path.parent for path in files}:
         sync_folder(inner)
+
+
+def _refuse_withdrawn(folder: Path) -> None:
+    if tombstone := read_tombstone(folder):
+        raise ReleaseError(
+            f"release refused, nothing was published: {tombstone.name} {tombstone.version} was made from the same "
+            f"settings and inputs and was withdrawn ({tombstone.reason}); change the model, the cohort or "
+            "the release's settings"
+        )
+
+
+def move_current_away_from(store: Store, name: str, version: str) -> None:
+    """Point `current`, if it names a version, at the newest other one that is not withdrawn; without one, remove it."""
+    folder = release_folder(store, name)
+    link = folder / CURRENT
+    if not link.is_symlink() or link.readlink().name != version:
+        return
+    others = [f"v{number}" for number in reversed(versions(store, name)) if f"v{number}" != version]
+    left = [other for other in others if (folder / other / MANIFEST).is_file() and not read_tombstone(folder / other)]
+    if left:
+        _move_current(store, name, left[0], only_forward=False)
+        return
+    with writing(folder):
+        link.unlink()
+        sync_folder(folder)
 
 
 def _move_current(store: Store, name: str, version: str, only_forward: bool) -> None:

@@ -19,9 +19,10 @@ from warehouse.errors import EinthovenError, ReleaseError
 from warehouse.release.content import ReleaseManifest, released_columns
 from warehouse.release.leaks import find_leaks, identifying_columns
 from warehouse.release.releases import CHECKSUMS, CURRENT, VERSION, read_release_manifest, versions
+from warehouse.release.tombstone import WITHDRAWN, read_tombstone
 from warehouse.storage.store import MANIFEST, Store, sha256_of
 
-REQUIRED = ("README.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
+REQUIRED = ("README.md", "STEWARD.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ def resolve_release(store: Store | None, text: str) -> Path:
         raise ReleaseError(f"{text} is not a folder; give the path of a release, or its name and the warehouse")
     root = store.root / "releases"
     names = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    there = ", ".join(f"{name}/v{number}" for name in names for number in versions(store, name))
+    there = ", ".join(
+        f"{name}/v{number}{' (withdrawn)' if (root / name / f'v{number}' / WITHDRAWN).exists() else ''}"
+        for name in names
+        for number in versions(store, name)
+    )
     raise ReleaseError(
         f"there is no release {text!r}; " + (f"there are: {there}" if there else f"{root} holds none yet")
     )
@@ -67,9 +72,11 @@ def verify_release(folder: Path) -> list[Finding]:
     """Check a release folder, wherever it was copied to.
 
     Returns:
-        One finding per check, in a fixed order. A release is sound when all are ok.
+        One finding per check, in a fixed order. A release is sound when all are ok; of a withdrawn one, its record is.
     """
     folder = folder.resolve()
+    if (folder / WITHDRAWN).exists():
+        return _verify_withdrawn(folder)
     # Two checks compare checksums; every byte is hashed once for both.
     sha256 = functools.cache(lambda name: sha256_of(folder / name))
     findings = [_run("checksums", lambda: _checksums(folder, sha256))]
@@ -92,6 +99,24 @@ def verify_release(folder: Path) -> list[Finding]:
         "no identifiers": lambda: _identifiers(folder),
     }
     return findings + [_run(name, check) for name, check in checks.items()]
+
+
+def _verify_withdrawn(folder: Path) -> list[Finding]:
+    def withdrawn() -> str:
+        manifest, tombstone = read_release_manifest(folder), read_tombstone(folder)
+        if tombstone is None or (tombstone.name, tombstone.version) != (manifest.name, manifest.version):
+            raise CheckFailedError(f"{WITHDRAWN} is of another release than {MANIFEST}")
+        if sha256_of(folder / MANIFEST) != tombstone.manifest_sha256:
+            raise CheckFailedError(f"{MANIFEST} changed since the release was withdrawn")
+        day = tombstone.withdrawn_at.strftime("%Y-%m-%d")
+        return f"{manifest.name} {manifest.version}, on {day}: {tombstone.reason}"
+
+    def removed() -> str:
+        advice = "still there; run the same `einthoven withdraw` again"
+        _fail_if(sorted(_present(folder) - {MANIFEST, WITHDRAWN}), advice)
+        return f"{MANIFEST} and {WITHDRAWN} are all that is left"
+
+    return [_run("withdrawn", withdrawn), _run("data removed", removed)]
 
 
 def require_sound(folder: Path) -> None:

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from warehouse.errors import WarehouseError
 from warehouse.storage.facts import Facts, as_json
+from warehouse.storage.parquet_encoding import FAST_LEVEL, encode_parquet
 from warehouse.storage.reference import Kind, Reference
 
 F = TypeVar("F", bound=Facts)
@@ -293,10 +294,10 @@ class Store:
             lock.release()
 
 
-def write_parquet(table: pa.Table, path: Path) -> Path:
-    """Write a Parquet file (zstd) that appears whole or not at all, and is on disk when this returns."""
+def write_parquet(table: pa.Table, path: Path, level: int = FAST_LEVEL) -> Path:
+    """Write a Parquet file that appears whole or not at all, and is on disk when this returns."""
     with whole_file(path) as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=1024)
+        encode_parquet(table, file, level)
     return path
 
 

@@ -123,10 +123,28 @@ def test_any_rate_and_length(rate_hz: int, samples: int) -> None:
     assert right <= LEFT_MM + 250.0 + 1e-6
 
 
-def test_extreme_amplitudes_stay_on_the_sheet(signal: np.ndarray) -> None:
-    figure = draw_ecg(signal * 20, 100, "x")
-    top = figure.get_size_inches()[1] * MM_PER_INCH
-    assert all(line[:, 1].min() > -20 and line[:, 1].max() < top + 20 for line in traces(figure))
+STEPS = np.tile(np.where(np.arange(1000) // 7 % 2, 5.0, -0.5), (8, 1))
+"""Steps between samples, beyond which the drawn curve swings."""
+
+
+@pytest.mark.parametrize("shape", ["tall", "steps", "offset", "spike"])
+def test_no_trace_leaves_its_paper(signal: np.ndarray, shape: str) -> None:
+    spike = signal.copy()
+    spike[:, 500] = 32.0
+    drawn = {"tall": signal * 20, "steps": STEPS, "offset": signal + 30.0, "spike": spike}[shape]
+    for figure in (draw_ecg(drawn, 100, "x"), draw_comparison([("x", drawn, -drawn), ("y", drawn, drawn)], 100)):
+        right, top = figure.get_size_inches() * MM_PER_INCH
+        for line in traces(figure):
+            assert line.min() >= 0.0 and line[:, 0].max() <= right and line[:, 1].max() <= top
+
+
+def test_curves_that_swing_beyond_their_samples_reach_neither_the_row_above_nor_the_title() -> None:
+    figure = draw_ecg(STEPS, 100, "x", "subtitle")
+    *columns, _ = traces(figure)
+    title = min(text.get_position()[1] for text in figure.axes[0].texts if text.get_text() == "subtitle")
+    assert max(line[:, 1].max() for line in columns[:4]) < title - 3.0
+    for above, below in pairwise([columns[at : at + 4] for at in (0, 4, 8)]):
+        assert all(lower[:, 1].max() < higher[:, 1].min() for higher, lower in zip(above, below, strict=True))
 
 
 def test_figures_do_not_share_state(signal: np.ndarray) -> None:

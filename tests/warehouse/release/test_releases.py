@@ -8,8 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -24,6 +22,7 @@ from warehouse.release.content import ReleaseInputs, recordings_behind
 from warehouse.release.gate import require_releasable
 from warehouse.release.leaks import find_leaks, forbidden_of
 from warehouse.release.releases import find_release, versions
+from warehouse.release.verification import verify_release
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import digest
 from warehouse.storage.store import Store
@@ -52,6 +51,7 @@ def test_release_holds_every_file_and_its_checksums_verify(release: Path) -> Non
         "cohorts",
         "croissant.json",
         "README.md",
+        "STEWARD.md",
         "report.html",
         "evaluation.json",
         "audit.json",
@@ -62,20 +62,21 @@ def test_release_holds_every_file_and_its_checksums_verify(release: Path) -> Non
         ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=release, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count(": OK") == 8  # two parts, five documents, the manifest
+    assert done.stdout.count(": OK") == 8  # one part, six documents, the manifest
 
 
-def test_every_byte_of_a_release_is_read_once_to_be_hashed(
+def test_every_document_of_a_release_is_read_once_to_be_hashed(
     store: Store, inputs: ReleaseInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its verification. Parts keep the checksum of their commit; documents are hashed as they are written."""
+    """By its verification: documents are hashed as they are written."""
     hashed = count_hashed_files(monkeypatch)
     release = publish_tiny(store, inputs)
     staging = store.staging_folder("release", "0123456789abcdef")
     of_release = {path.relative_to(staging).as_posix(): times for path, times in hashed.items()}
     names = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_file()}
-    # Sealing hashes the manifest, which cannot hold its own checksum.
-    assert of_release == dict.fromkeys(names - {"SHA256SUMS"}, 1) | {"MANIFEST.json": 2}
+    # Sealing hashes the manifest, which cannot hold its own checksum; Parquet is hashed when it is on disk.
+    twice = {"MANIFEST.json": 2, "cohorts/part-00000.parquet": 2}
+    assert of_release == dict.fromkeys(names - {"SHA256SUMS"}, 1) | twice
 
 
 def test_a_part_damaged_since_its_commit_is_not_released(store: Store, inputs: ReleaseInputs) -> None:
@@ -83,20 +84,14 @@ def test_a_part_damaged_since_its_commit_is_not_released(store: Store, inputs: R
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    with pytest.raises(ReleaseError, match=r"files: differ from MANIFEST\.json: cohorts/part-00001\.parquet"):
+    with pytest.raises(ReleaseError, match=r"part-00001\.parquet changed since cohort .* was committed"):
         publish_tiny(store, inputs)
     assert versions(store, "tiny") == []
 
 
-def test_release_files_are_read_only_and_the_cohort_stays_its_own_file(
-    store: Store, inputs: ReleaseInputs, release: Path
-) -> None:
+def test_release_files_are_read_only(release: Path) -> None:
     for path in (path for path in release.rglob("*") if path.is_file()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o444, path
-    committed = store.path(inputs.cohort) / "cohorts" / "part-00000.parquet"
-    released = release / "cohorts" / "part-00000.parquet"
-    assert committed.read_bytes() == released.read_bytes()
-    assert not committed.samefile(released)
 
 
 def test_manifest_states_lineage_without_places(store: Store, inputs: ReleaseInputs, release: Path) -> None:
@@ -142,17 +137,48 @@ def test_the_same_release_is_found_not_made_again_and_current_does_not_go_back(
     assert (store.root / "releases" / "tiny" / "current").readlink() == Path("v2")
 
 
-def test_concurrent_publishers_make_one_version_per_identifier(store: Store, inputs: ReleaseInputs) -> None:
-    barrier = threading.Barrier(4)
+PUBLISHER = """
+import sys
+from tests.tiny_pipeline import TinyPipeline, publish_tiny
+from warehouse.storage.store import Store
 
-    def run(identifier: str) -> Path:
-        barrier.wait(timeout=30)
-        return publish_tiny(store, inputs, identifier=identifier)
+store = Store(sys.argv[1])
+inputs = TinyPipeline(store).commit()
+print("ready", flush=True)
+sys.stdin.readline()
+print(publish_tiny(store, inputs, identifier=sys.argv[2]).name)
+"""
 
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(run, ["aaaa", "bbbb", "aaaa", "bbbb"]))
-    assert versions(store, "tiny") == [1, 2]
-    assert found[0] == found[2] != found[1] == found[3]
+
+@pytest.mark.parametrize(("identifiers", "made"), [(("aaaa", "aaaa"), [1]), (("aaaa", "bbbb"), [1, 2])])
+def test_of_two_publishers_at_once_one_wins_and_the_other_finds_its_release_or_comes_next(
+    store: Store, inputs: ReleaseInputs, identifiers: tuple[str, str], made: list[int]
+) -> None:
+    publishers = [
+        subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, str(store.root), identifier],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for identifier in identifiers
+    ]
+    for one in publishers:
+        assert one.stdout and one.stdout.readline() == "ready\n"
+    for one in publishers:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    printed = [one.communicate(timeout=300) for one in publishers]
+    assert [one.returncode for one in publishers] == [0, 0], printed
+    assert versions(store, "tiny") == made
+    assert sorted({out.strip() for out, _ in printed}) == [f"v{number}" for number in made]
+    current = store.root / "releases" / "tiny" / "current"
+    assert current.readlink() == Path(f"v{made[-1]}")
+    for number in made:
+        assert all(finding.ok for finding in verify_release(current.parent / f"v{number}"))
 
 
 KILLED = """
@@ -198,13 +224,32 @@ def test_failed_verification_publishes_nothing(store: Store) -> None:
 def test_croissant_loads_the_records(release: Path) -> None:
     dataset = mlc.Dataset(str(release / "croissant.json"))
     assert not dataset.metadata.ctx.issues.errors
-    records = list(dataset.records("cohorts"))
-    assert len(records) == 24
+    records = {record["cohorts/row_number"]: record for record in dataset.records("cohorts")}
+    assert sorted(records) == list(range(24))
     assert records[0]["cohorts/ecg_id"] == b"tiny-000000"
     assert len(records[0]["cohorts/lead_ii"]) == SAMPLES
     assert records[0]["cohorts/pr_ms"] is None
     fields = dataset.metadata.record_sets[0].fields
     assert all(field.description for field in fields)
+
+
+def test_croissant_has_the_fields_for_responsible_ai(release: Path) -> None:
+    described = json.loads((release / "croissant.json").read_text())
+    assert described["conformsTo"] == ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
+    assert described["@context"]["rai"] == "http://mlcommons.org/croissant/RAI/"
+    metadata = mlc.Dataset(str(release / "croissant.json")).metadata
+    for name in (
+        "data_collection",
+        "data_limitations",
+        "data_biases",
+        "personal_sensitive_information",
+        "data_use_cases",
+        "data_social_impact",
+        "data_release_maintenance_plan",
+    ):
+        assert getattr(metadata, name), name
+    assert any("8 to 8 ECGs each" in bias for bias in metadata.data_biases or [])
+    assert any("verdict: passed" in line for line in metadata.personal_sensitive_information or [])
 
 
 def test_queries_of_the_dataset_card_run(release: Path) -> None:

@@ -78,7 +78,15 @@ def test_a_release_verifies_in_place_and_as_a_copy(store: Store, copy: Path) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["cohorts/part-00001.parquet", "README.md", "report.html", "evaluation.json", "audit.json", "croissant.json"],
+    [
+        "cohorts/part-00000.parquet",
+        "README.md",
+        "STEWARD.md",
+        "report.html",
+        "evaluation.json",
+        "audit.json",
+        "croissant.json",
+    ],
 )
 def test_a_changed_byte_is_named(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
@@ -145,9 +153,9 @@ def shorten_lead(table: pa.Table) -> pa.Table:
         (lambda table: repeat_first(table, "row_seed"), "unique seeds", "1 rows repeat"),
         (silence_first, "waveforms", "1 rows hold zeros only, first row 0"),
         (shorten_lead, "lead columns", "lead_v3"),
-        (lambda table: table.slice(0, 5), "rows", "5 rows, the manifest says 12"),
+        (lambda table: table.slice(0, 5), "rows", "5 rows, the manifest says 24"),
         (lambda table: table.drop_columns(["qrs_ms"]), "schema", "qrs_ms"),
-        (lambda table: table.append_column("patient_id", pa.array(["p"] * 12)), "no identifiers", "patient_id"),
+        (lambda table: table.append_column("patient_id", pa.array(["p"] * 24)), "no identifiers", "patient_id"),
     ],
 )
 def test_tables_are_checked_even_when_the_checksums_were_made_to_agree(

@@ -1,0 +1,133 @@
+"""The steward's summary: what a person must know before answering for a release, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from warehouse.release.content import ReleaseContent
+from warehouse.release.numbers_in_words import interval, number
+
+STEWARD = "STEWARD.md"
+VERDICTS = {
+    "passed": "Every bound was kept. The cohort is fit to publish within what the audit can see.",
+    "refused": "A bound was broken. The cohort must not be published.",
+    "inconclusive": "The audit cannot tell: an attack was too weak to be relied on. The cohort must not be published.",
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One bound of the audit, and how far the cohort stays below it."""
+
+    attack: str
+    metric: str
+    measured: str
+    interval: str
+    bound: str
+    kept: bool
+    power: str
+    """Share of trials in which the attack finds planted training records; a dash where that was not measured."""
+
+
+@dataclass(frozen=True)
+class StewardSummary:
+    """What `STEWARD.md` and the first screen of the report say."""
+
+    verdict: str
+    meaning: str
+    bounds: list[Bound]
+    residual_risk: list[str]
+    signature: str
+
+
+def steward_summary(content: ReleaseContent) -> StewardSummary:
+    """Sum up the audit of a release for the person who answers for it."""
+    bounded = [row for row in content.audit if row["threshold"] is not None]
+    return StewardSummary(
+        verdict=content.verdict,
+        meaning=VERDICTS[content.verdict],
+        bounds=[
+            Bound(
+                row["attack"],
+                row["metric"],
+                f"{number(row['value'])} {row['unit'] or ''}".strip(),
+                interval(row),
+                number(row["threshold"]),
+                row["passed"] is True,
+                "–" if row["power"] is None else f"{100 * row['power']:.0f} %",
+            )
+            for row in bounded
+        ],
+        residual_risk=list(_residual_risk(content, bounded)),
+        signature=_signature(content),
+    )
+
+
+def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> list[str]:
+    """What may still be possible although every bound was kept."""
+    risks = []
+    for row in bounded:
+        if row["metric"].startswith("AUC") and row["high"] is not None:
+            risks.append(
+                f"{row['attack'].capitalize()}: shown one recording that the model learned from and one that it "
+                f"did not, this attack names the right one in up to {100 * row['high']:.0f} of 100 cases; guessing "
+                "names 50."
+            )
+    powers = [row["power"] for row in bounded if row["power"] is not None]
+    if powers:
+        risks.append(
+            f"The audit was tested with training records planted on purpose. Its weakest bounded attack finds them in "
+            f"{100 * min(powers):.0f} of 100 trials; a leak smaller than the planted ones may go unnoticed."
+        )
+    # What is counted in the released rows themselves needs no canary.
+    untested = [row for row in bounded if row["power"] is None and row["canary"] is not None]
+    if untested:
+        risks.append(
+            f"{len(untested)} of {len(bounded)} bounded measurements were not tested with planted records: how small a "
+            "leak they would notice is not known."
+        )
+    risks += [f"Not the default bound: {widened}." for widened in content.widened]
+    if reported := len(content.audit) - len(bounded):
+        risks.append(f"Measurements reported without a bound, which nothing checked automatically: {reported}.")
+    risks += [
+        "Attacks that the audit does not list were not made. A person with a very rare condition is protected by the "
+        "number of patients who share the condition asked for, not by the attacks' averages.",
+        "The audit is of this cohort. It says nothing of the model, which is not part of the release, and nothing of "
+        "this cohort together with other releases from the same patients.",
+    ]
+    if content.simulated_source:
+        risks.insert(0, "No patient is at risk: the model learned from simulated recordings.")
+    return risks
+
+
+def _signature(content: ReleaseContent) -> str:
+    steward, day = content.description.steward, content.created_at.strftime("%Y-%m-%d")
+    if not steward:
+        return (
+            "Nobody signed this release: its setting `release.steward` is empty. Einthoven's gate alone decided; do "
+            "not treat it as approved by a person."
+        )
+    return (
+        f"{steward} answers for the bounds above: release {content.identifier} was published with them under this "
+        f"name on {day}. The name is what the publisher's settings state and is part of the release's id; "
+        "Einthoven does not check who wrote it."
+    )
+
+
+def steward_document(content: ReleaseContent) -> str:
+    """STEWARD.md: the summary as Markdown."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = lambda text: text.replace("|", r"\|").replace("\n", " ")
+    summary = steward_summary(content)
+    return environment.get_template("steward.md.jinja").render(
+        about=content.description, content=content, steward=summary
+    )
