@@ -104,11 +104,15 @@ PRIVACY: Final = PrivacySettings(
     max_beat_share=0.05,
     min_group_patients=5,
 )
+HARDLY_TRAINED: Final = PRIVACY.model_copy(
+    update={"encoder": PRIVACY.encoder.model_copy(update={"steps": 4, "learning_rate": 1e-4})}
+)
+"""Of the digests, for the reason above: its encoder recognises nobody, so nothing is shown by what the audit finds."""
 # What rounding does was found on a processor told to be three (AVX-512, AVX2, SSE; one and two threads), and each
 # tolerance is at least three times what it did there.
 EXACT: Final[Tolerances] = (("", 3e-4),)
 """One sample in a thousand may round to the next microvolt."""
-# Its encoder is trained, and a beat at the edge of a radius counts or does not.
+# A beat at the edge of a radius counts or does not.
 AUDITED: Final[Tolerances] = (("share|power|AUC|^MANIFEST|records_at_risk", 0.5), ("", 0.1))
 GENERATED: Final[Tolerances] = (("", 2e-3),)
 """In single precision, ECGs of the same weights differ by some millionths; they are stored in whole microvolts."""
@@ -122,7 +126,8 @@ NETWORKS: Final[Tolerances] = (
 )
 EVALUATED: Final[Tolerances] = (
     ("AUC|F1|accuracy", 0.5),  # ranks and thresholds of few recordings: one that changes places is much
-    ("precision|recall|density|coverage|CLIP|^MANIFEST", 0.1),
+    ("floor-corrected|^MANIFEST", 0.4),  # a ratio of two differences, both small
+    ("precision|recall|density|coverage|CLIP", 0.1),
     ("", 0.02),
 )
 RELEASE: Final = ReleaseSettings(name="tiny", title="Tiny cohort", citation="Nobody 2026")
@@ -309,14 +314,15 @@ class StageOutputs:
 
     def of_beat_encoder(self) -> Output:
         store, _, _, recordings = self.audited
-        (made,) = store.committed("beat_encoder")
+        made = beat_encoder.beat_encoder(HARDLY_TRAINED, recordings, store)
         inputs = {"recordings": store.path(recordings)}
-        return Output(beat_encoder.STAGE, store.folder("beat_encoder", made.id), (PRIVACY,), NETWORKS, inputs)
+        return Output(beat_encoder.STAGE, store.path(made), (HARDLY_TRAINED,), NETWORKS, inputs)
 
     def of_audit(self) -> Output:
-        store, made, cohort, recordings = self.audited
+        store, _, cohort, recordings = self.audited
+        made = audit_ecgs.fn(HARDLY_TRAINED, cohort, recordings, ComputeSettings(), str(store.root))
         inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
-        return Output(privacy.STAGE, store.path(made), (PRIVACY,), AUDITED, inputs, (beat_encoder.STAGE.name,))
+        return Output(privacy.STAGE, store.path(made), (HARDLY_TRAINED,), AUDITED, inputs, (beat_encoder.STAGE.name,))
 
     def of_release(self) -> Output:
         _, made = self.published
