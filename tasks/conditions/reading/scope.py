@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
 from tasks.conditions.reading.negations import BRIDGES, DENIAL, NEGATIONS, SHORT_ANSWERS, directed
@@ -23,8 +24,8 @@ ORDINARY: Final = frozenset({"SR", "NORM"})
 """Nobody denies these at the end of a list of findings."""
 SINUS: Final = frozenset({"SR", "SBRAD", "STACH"})
 """Nor these, if their heart rate follows."""
-LIST: Final = frozenset({"comma", "or", "and", "nor"})
-"""What joins the members of a list."""
+LIST: Final = frozenset({"comma", "or", "and", "nor", "dash", "with", "adding"})
+"""What may join the members of a list."""
 ADDING: Final = ("plus", "as well as", "combined with", "in combination with")
 TIMES: Final = ("now", "currently", "today")
 INFARCTION: Final = "MI"
@@ -88,6 +89,11 @@ class Sentence:
         for at, phrase in enumerate(self.phrases):
             self._step(at, phrase)
         self._open(Scope())
+        for last, mention in pairwise(self.mentions):
+            # "A is excluded as well as B": B too, perhaps, unless something is said of it.
+            added = bool(mention.joins) and mention.joins <= {"and", "or", "adding"}
+            if added and last.status == "excluded" and last.settled and mention.status == "asked":
+                mention.ambiguous |= not mention.settled
 
     @property
     def numbers(self) -> list[Found]:
@@ -101,6 +107,9 @@ class Sentence:
         elif kind in NEGATIONS:
             self._negate(phrase)
         elif kind == DENIAL:
+            if phrase.words == ("not",) and any(one.status == "excluded" for one in self.mentions[:-1]):
+                # "A is excluded, B is not".
+                self.ambiguous.append(phrase)
             self._back("excluded")
         elif kind == "number":
             self._number(phrase)
@@ -112,7 +121,7 @@ class Sentence:
             self._except(at, phrase)
         elif kind == "history":
             _, after = self._around(at)
-            if after is None or after.kind in (*SEPARATORS, "number"):
+            if after is None or after.kind not in ("concept", "unknown", "possible", "relation", *STAGES):
                 self.dangling.append(phrase)
             else:
                 self._open(Scope(kind, phrase))
@@ -263,13 +272,14 @@ class Sentence:
         """Apply a trigger to the last mention and to what "and" or "or" joins with it."""
         reached, joins = 0, frozenset[str]()
         for mention in reversed(self.mentions):
-            listed = bool(joins) and joins <= LIST
-            if reached and "comma" in joins and listed and not _ordinary(mention.phrase):
-                if reached > 1 or (status == "excluded" and mention.status == "asked" and not mention.settled):
+            loosely = "comma" in joins or not {"and", "or", "nor"} & joins
+            if reached and loosely and joins <= LIST and not _ordinary(mention.phrase):
+                doubly = status == "excluded" and mention.status == "asked" and not mention.settled
+                if doubly or (reached > 1 and "comma" in joins):
                     # "A, B and C are absent", "A, B: none": perhaps A too.
                     mention.ambiguous = True
                 break
-            if reached and not {"and", "or", "nor"} & joins:
+            if reached and (mention.settled or not {"and", "or", "nor"} & joins):
                 break
             if mention in self.scope.pending:
                 self.scope.pending.remove(mention)

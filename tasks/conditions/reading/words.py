@@ -22,6 +22,7 @@ _WORD: Final = re.compile(
 )
 _SIGN: Final = re.compile(
     r"\(\s*[-–—+−~!]+\s*\)|(?<!\w)[-–—−~¬!]+(?=\w)|(?<=\w)[-–—−~]+(?!\w)|(?<!\S)[-–—−]+(?!\S)(?=\s*$)|\A\s*[-–—−]+(?=\s+\S)"
+    r"|(?<=[:=])\s*[-–—−+]+(?!\w)|(?<!\S)[-–—−+]+(?=[ \t]*(?:$|[,;.)\n]))"
     r"|[~≈]|!=|(?<=\w)\++(?!\w)|(?<!\w)\++(?=\w)|\+\++"
 )
 """Signs beside a word or in brackets, shorthand for absent or present; they are not understood."""

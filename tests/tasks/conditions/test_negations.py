@@ -28,11 +28,12 @@ NAMES = {
     "LAO/LAE": "LAE",
 }
 BEFORE = ("no", "not", "without", "no evidence of", "denies", "negative for", "rule out", "r/o", "absent", "never",
-          "no sign of", "does not show", "not any", "lack of", "free of", "no longer", "excludes", "unlikely")  # fmt: skip
+          "no sign of", "does not show", "not any", "lack of", "free of", "no longer", "excludes",
+          "unlikely")  # fmt: skip
 AFTER = ("no", "not", "absent", "negative", "none", "denied", "ruled out", "not seen", "not confirmed", "not proven",
          "never seen", "not present", "lacking", "no longer", "r/o", "excluded", "unlikely", "not on this ECG",
          "not visible at all", "not found", "not noted", "not evident", "has resolved", "is missing")  # fmt: skip
-SIGNS = ("-", "(-)", " -")
+SIGNS = ("-", "(-)", " -", ": -")
 STRONG = ("; ", ". ", "\n", "! ")
 JOINING = (": ", " - ", " ", " = ", ", ", " (")
 
@@ -72,6 +73,10 @@ def forms() -> tuple[tuple[str, str, str], ...]:
         made.append((f"{{X}}{strong}" + _closed(f"{{Y}}{joined}{word}"), "+", "-"))
     for word, joined in itertools.product(AFTER, (": ", " - ", " ", " = ", " (")):
         denied_x, denied_y = (_closed(f"{{{one}}}{joined}{word}") for one in "XY")
+        apart = joined if joined != " (" else " "
+        made += [(f"{denied_x}{strong}{{Y}}{apart}yes", "-", "+") for strong in (", ", "; ", " ")]
+        made += [(f"{{X}}{apart}yes{strong}{denied_y}", "+", "-") for strong in (", ", "; ", " ")]
+        made += [(f"{{X}}{link}{denied_y}", "0", "-") for link in (", ", " and ", " with ", " - ", " ", " / ")]
         made += [
             (f"{denied_x}, {{Y}}", "-", "+"),
             (f"{denied_x}, {denied_y}", "-", "-"),
@@ -93,6 +98,12 @@ def forms() -> tuple[tuple[str, str, str], ...]:
         made += [(f"{bound}, {{X}}; {{Y}}", "+", "+"), (f"{{X}}, {bound}, {{Y}}", "+", "+")]
     for degree in ("new", "frequent", "significant", "definite", "typical"):
         made += [(f"{{X}} not {degree}, {{Y}}", "0", "+"), (f"{{X}} is not {degree}; {{Y}}", "0", "+")]
+    made += [(f"{{X}} present and {{Y}} {word}", "+", "-") for word in AFTER]
+    made += [(f"{{X}} {word} as well as {{Y}}; RBBB", "-", "-") for word in ("excluded", "absent", "ruled out")]
+    made += [(f"{{X}} {word} and {{Y}} present", "-", "+") for word in AFTER]
+    made += [(f"{{X}} is {word}, {{Y}} is not", "-", "+") for word in ("absent", "excluded", "ruled out")]
+    made += [("{X} -; {Y} +", "-", "+"), ("{X} - {Y} +", "-", "+")]
+    made += [("{X}: - {Y}: +", "-", "+"), ("{X} was previously present, now {Y}", "-", "+")]
     made += [("{X}? No, {Y}", "-", "+"), ("No, not {X}; {Y}", "-", "+"), ("{X}? no, no {Y}", "-", "-")]
     made += [("not {X}, it's {Y}", "-", "+"), ("instead of {X}, {Y}", "-", "+"), ("{Y} rather than {X}", "-", "+")]
     return tuple(dict.fromkeys(made))
