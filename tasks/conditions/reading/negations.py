@@ -107,8 +107,7 @@ def _direct(spoken: Sequence[Phrase], at: int, found: Directed) -> int:
     following = _kind(spoken, end)
     before = [one for one in spoken[:at] if one.kind != "degree"][-2:]
     bridge = before[-1] if before and (before[-1].kind in BRIDGES or before[-1].words == ("(",)) else None
-    named_before = (before[0] if bridge and len(before) == 2 else before[-1] if before and not bridge else None) or None
-    follows_a_name = named_before is not None and named_before.kind == "concept"
+    follows_a_name = any(one.kind == "concept" for one in (before[:-1] if bridge else before[-1:]))
     words = " ".join(phrase.words)
     forwards = following in NAMED
     if following == "number" and not qualifiers and (bound := _inverted(spoken[end])):

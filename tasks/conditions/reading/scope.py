@@ -2,8 +2,8 @@
 
 The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001) with the temporality and the termination of
 ConText (Harkema et al., J Biomed Inform 42:839, 2009): a trigger reaches forwards to the end of its scope, or back to
-the statements just before it. It differs in lists. There "no A, B or C" negates all three and "no A with B" the first
-only; "no A, B" and "no A and B" can be read either way, and are marked.
+the statements just before it. It differs in lists. There "no A, B or C" negates all three; "no A, B", "no A and B",
+"no A with B", "no A, no B, C" and "A, B absent" can be read either way, and are marked.
 """
 
 from __future__ import annotations
