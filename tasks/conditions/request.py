@@ -172,7 +172,7 @@ def _refuse_words(reading: Reading, statement_facts: StatementFacts) -> None:
         words = "', '".join(reading.ambiguous)
         raise AmbiguousRequestError(
             f"ambiguous: '{words}' can be read as asked for and as excluded or as one of two; write 'A with B', "
-            f"'A, no B' or 'no A or B'"
+            f"'A; no B' or 'no A or B'"
         )
     if reading.history and not (reading.asked or reading.probable or reading.excluded or reading.rates):
         past = ", ".join(describe(code, statement_facts) for code in reading.history)
@@ -188,6 +188,8 @@ def _refused(refusal: Refusal, statement_facts: StatementFacts) -> str:
     if refusal.known:
         nearest = _nearest(refusal.words, statement_facts)
         return f"cannot be asked for: '{refusal.words}' is no statement of the recordings; {nearest}"
+    if refusal.hint:
+        return f"not understood: '{refusal.words}'; {refusal.hint}"
     return f"not understood: '{refusal.words}'; {_nearest(refusal.words, statement_facts)}"
 
 

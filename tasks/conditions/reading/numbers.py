@@ -87,6 +87,14 @@ _NO_LEAD: Final = "".join(rf"(?<!{word} )" for word in ("stage", "type", "grade"
 _MORE_LEADS: Final = rf"(?:\s*(?:,|/|&|-|–|and|or|to|through|,\s*and)?\s*(?:{_LEAD}|[1-9](?!\w)))"
 
 _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    (
+        "age",
+        re.compile(
+            rf"\b(?:(?:aged?|between)\s+)*{_N}\s*(?:-|–|to|and)\s*{_N}[\s-]*(?:years?|yrs?|y\.?\s*/?\s*o\.?|y)(?![a-z/])"
+            rf"(?:[\s-]*(?:old|of\s+age|o)(?!\w))?(?:[\s,-]*(?P<sex>f|m)(?!\w))?"
+        ),
+    ),
+    ("age", re.compile(rf"\b(?:aged?){_ABOUT}{_N}\s*(?:-|–|to|and)\s*{_N}(?!\w)")),
     ("months", re.compile(rf"\b{_N}[\s-]*(?:months?|mo)[\s-]*old\b")),
     (
         "age",
@@ -124,7 +132,7 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     (
         "rate",
         re.compile(
-            rf"(?:\bat|@)\s+(?:about\s+|around\s+)?{_BOUND}?\s*{_SPAN}(?!\s*(?:ms|mv|mm|years?|yrs?|y|deg|°|%|:)|[\w.:]*\w)"
+            rf"(?:\bat|@)\s+(?:about\s+|around\s+)?{_BOUND}?\s*{_SPAN}(?!\s*(?:ms|mv|mm|years?|yrs?|y|deg|°|%|:)|\s*(?:or|/)\s*\d|[\w.:]*\w)"
         ),
     ),
     ("age", re.compile(rf"\b{_SEX_WORD}\s*,?\s+(?:aged?\s+)?{_N}(?!\s*(?:bpm|/|ms|mm)|\w)")),
@@ -152,7 +160,7 @@ def _read(kind: str, match: re.Match[str]) -> Found:
     if kind == "months":
         return Found("age", start, end, age=round(numbers[0] / 12, 2))
     if kind == "age":
-        return Found("age", start, end, age=numbers[0], sex=sex)
+        return Found("age", start, end, age=sum(numbers) / len(numbers), sex=sex)
     if kind == "axis":
         return Found("axis", start, end, axis_deg=float(match["deg"].replace("−", "-")))
     if kind == "interval":

@@ -91,7 +91,8 @@ class StatementReader:
         """What a text says. Nothing is raised; what is not understood is listed."""
         phrases = self._phrases.read(text)
         sentence = Sentence(phrases)
-        numbers = [phrase.number for phrase in phrases if phrase.number is not None]
+        numbers = sentence.numbers
+        leads = [text[one.start : one.end] for one in phrases if one.kind == "leads"]
         meaning = _Meaning(sentence.mentions, numbers, self.statement_facts)
         return Reading(
             asked=meaning.of("asked"),
@@ -107,7 +108,7 @@ class StatementReader:
             ages=_once([one.age for one in numbers if one.age is not None]),
             sexes=_once([one.sex for one in numbers if one.sex] + [one.kind for one in phrases if one.kind in _SEXES]),
             not_understood=(*_unknown(text, phrases, sentence), *meaning.refused(text)),
-            leads=_once([text[one.start : one.end] for one in numbers if one.kind == "leads"]),
+            leads=_once(leads),
             ambiguous=tuple(
                 text[one.start : one.end]
                 for one in [*sentence.ambiguous, *(each.phrase for each in sentence.mentions if each.ambiguous)]
@@ -263,6 +264,10 @@ MAY_BE_NORMAL: Final = frozenset(
     }
 )
 """Rhythms, extra beats, voltages and the incomplete block of young hearts, which PTB-XL gives beside a normal ECG."""
+_UNCLEAR: Final = (
+    "it is not clear what it is said of; write it directly before one finding and end with a semicolon, e.g. "
+    "'no atrial fibrillation; LBBB'"
+)
 _WIDE: Final = frozenset({"CLBBB", "CRBBB", "IVCD", "PACE", "WPW"})
 _INTERVAL_HINTS: Final = {
     "qrs": "name what widens it: left or right bundle branch block, or intraventricular conduction delay",
@@ -300,7 +305,10 @@ def _unknown(text: str, phrases: Sequence[Phrase], sentence: Sentence) -> list[R
             start = end = None
     if start is not None and end is not None:
         runs.append((start, end))
+    unclear = []
     for one in sentence.dangling:
         after = next((later for later in phrases if later.start >= one.end), None)
-        runs.append((one.start, after.end if after is not None and after.kind == "degree" else one.end))
-    return [Refusal(text[one:other]) for one, other in runs]
+        unclear.append((one.start, after.end if after is not None and after.kind == "degree" else one.end))
+    return [Refusal(text[one:other]) for one, other in runs] + [
+        Refusal(text[one:other], _UNCLEAR) for one, other in dict.fromkeys(unclear)
+    ]

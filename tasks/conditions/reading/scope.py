@@ -2,24 +2,32 @@
 
 The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001) with the temporality and the termination of
 ConText (Harkema et al., J Biomed Inform 42:839, 2009): a trigger reaches forwards to the end of its scope, or back to
-the statements just before it. It differs in lists. There "no A, B or C" negates all three and "no A with B" the first
-only; "no A, B" and "no A and B" can be read either way, and are marked.
+the statements just before it. It differs in lists. There "no A, B or C" negates all three; "no A, B", "no A and B",
+"no A with B", "no A, no B, C" and "A, B absent" can be read either way, and are marked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final
 
+from tasks.conditions.reading.negations import BRIDGES, DENIAL, NEGATIONS, SHORT_ANSWERS, directed
+from tasks.conditions.reading.numbers import Found
 from tasks.conditions.reading.phrases import SILENT, Phrase
 from tasks.conditions.reading.triggers import HALF_CERTAIN, PAST, STAGES
 
-NEGATIONS: Final = ("no", "without")
 EITHER_WAY: Final = ("absent", "affirm", "possible")
 SEPARATORS: Final = ("comma", "dash", "colon", "close", "end", "or", "and", "nor", "but", "with", "versus")
 ORDINARY: Final = frozenset({"SR", "NORM"})
 """Nobody denies these at the end of a list of findings."""
+SINUS: Final = frozenset({"SR", "SBRAD", "STACH"})
+"""Nor these, if their heart rate follows."""
+LIST: Final = frozenset({"comma", "or", "and", "nor", "dash", "with", "adding"})
+"""What may join the members of a list."""
+ADDING: Final = ("plus", "as well as", "combined with", "in combination with")
+TIMES: Final = ("now", "currently", "today")
 INFARCTION: Final = "MI"
 
 
@@ -35,6 +43,7 @@ class Mention:
         ambiguous: it can be read the other way round too.
         exception: it is what a sentence makes an exception of.
         joins: the words between it and the mention before it.
+        settled: a trigger of its own says how it is meant.
     """
 
     phrase: Phrase
@@ -44,6 +53,7 @@ class Mention:
     ambiguous: bool = False
     exception: bool = False
     joins: frozenset[str] = frozenset()
+    settled: bool = False
 
 
 @dataclass
@@ -54,14 +64,11 @@ class Scope:
     trigger: Phrase | None = None
     mentions: list[Mention] = field(default_factory=list)
     pending: list[Mention] = field(default_factory=list)
-    again: bool = False
 
     def close(self) -> None:
         """Decide on what followed a negated statement after a comma or an "and"."""
         for mention in self.pending:
-            concept = mention.phrase.concept
-            if self.again or (concept and set(concept.asks) <= ORDINARY):
-                # "no A, no B, C": whoever repeats the negation ends it with B.
+            if _ordinary(mention.phrase):
                 mention.status = "asked"
             else:
                 mention.status, mention.ambiguous = "excluded", True
@@ -72,16 +79,26 @@ class Sentence:
     """Walks through the phrases of one text."""
 
     def __init__(self, phrases: Sequence[Phrase]) -> None:
-        self.phrases = [phrase for phrase in phrases if phrase.kind not in SILENT]
+        found = directed(phrases)
+        self.phrases = [phrase for phrase in found.phrases if phrase.kind not in SILENT]
         self.mentions: list[Mention] = []
-        self.dangling: list[Phrase] = []
-        self.ambiguous: list[Phrase] = []
+        self.dangling, self.ambiguous = found.dangling, found.ambiguous
         self.scope = Scope()
         self.joins: set[str] = set()
         self.stage = ""
         for at, phrase in enumerate(self.phrases):
             self._step(at, phrase)
         self._open(Scope())
+        for last, mention in pairwise(self.mentions):
+            # "A is excluded as well as B": B too, perhaps, unless something is said of it.
+            added = bool(mention.joins) and mention.joins <= {"and", "or", "adding"}
+            if added and last.status == "excluded" and last.settled and mention.status == "asked":
+                mention.ambiguous |= not mention.settled
+
+    @property
+    def numbers(self) -> list[Found]:
+        """The numbers of the text, bounds as their negations leave them."""
+        return [phrase.number for phrase in self.phrases if phrase.number is not None]
 
     def _step(self, at: int, phrase: Phrase) -> None:
         kind = phrase.kind
@@ -89,12 +106,25 @@ class Sentence:
             self._mention(phrase)
         elif kind in NEGATIONS:
             self._negate(phrase)
+        elif kind == DENIAL:
+            if phrase.words == ("not",) and any(one.status == "excluded" for one in self.mentions[:-1]):
+                # "A is excluded, B is not".
+                self.ambiguous.append(phrase)
+            self._back("excluded")
+        elif kind == "number":
+            self._number(phrase)
         elif kind == "relation" and self.scope.kind in NEGATIONS and not self.joins:
             self.joins |= {"or"} if self.scope.mentions else set()
         elif kind in (*EITHER_WAY, "relation"):
             self._either_way(at, replace(phrase, kind="possible") if kind == "relation" else phrase)
-        elif kind in ("history", "except"):
-            self._open(Scope(kind, phrase))
+        elif kind == "except":
+            self._except(at, phrase)
+        elif kind == "history":
+            _, after = self._around(at)
+            if after is None or after.kind not in ("concept", "unknown", "possible", "relation", *STAGES):
+                self.dangling.append(phrase)
+            else:
+                self._open(Scope(kind, phrase))
         elif kind in ("in the past", "doubt"):
             if self.mentions and "end" not in self.joins:
                 self._back("history" if kind == "in the past" else "possible")
@@ -105,12 +135,14 @@ class Sentence:
         elif kind == "end" or (kind == "but" and not self._excepts(phrase)):
             self._open(Scope())
             self.joins = {"end"}
-        elif kind in ("with", "close"):
-            self.joins |= {"comma"} if kind == "close" else set()
+        elif kind == "with":
+            self._with(at, phrase)
+        elif kind == "close":
+            self.joins.add("comma")
             if self.scope.mentions or self.scope.kind == "plain":
                 self._open(Scope())
         elif kind in SEPARATORS:
-            self.joins.add(kind)
+            self.joins |= {kind, "adding"} if " ".join(phrase.words) in ADDING else {kind}
             if kind == "nor" and self.scope.kind not in NEGATIONS:
                 self._open(Scope("without", phrase))
             elif kind == "comma" and self.scope.mentions and self.scope.kind in ("possible", "history"):
@@ -124,7 +156,6 @@ class Sentence:
         last.close()
         if last.trigger is not None and not last.mentions:
             self.dangling.append(last.trigger)
-        scope.again = last.kind in NEGATIONS and scope.kind in NEGATIONS and bool(last.mentions)
         self.scope = scope
 
     def _excepts(self, phrase: Phrase) -> bool:
@@ -135,16 +166,52 @@ class Sentence:
         self._open(Scope("except", phrase))
         return True
 
+    def _except(self, at: int, phrase: Phrase) -> None:
+        """Only what is normal, or is excluded as a group, can have an exception."""
+        last = self.mentions[-1] if self.mentions and not self.joins else None
+        _, after = self._around(at)
+        if last is not None and last.phrase.concept is not None and after is not None:
+            normal = last.phrase.concept.asks == ("NORM",) and last.status == "asked"
+            asks = set(after.concept.asks) if after.concept else set()
+            group = last.status == "excluded" and bool(asks) and asks < set(last.phrase.concept.excludes)
+            if normal or group:
+                self._open(Scope("except", phrase))
+                return
+        self.dangling.append(phrase)
+
+    def _with(self, at: int, phrase: Phrase) -> None:
+        """Ends a scope; what follows what is excluded without a comma may be excluded with it."""
+        _, after = self._around(at)
+        if " ".join(phrase.words) in TIMES and (after is None or after.kind in SEPARATORS):
+            return
+        denied = bool(self.mentions) and self.mentions[-1].status == "excluded" and not self.joins
+        if denied and after is not None and after.kind in ("concept", *STAGES, *EITHER_WAY) and not _ordinary(after):
+            self.ambiguous.append(after)
+        self.joins.add("with")
+        if self.scope.mentions or self.scope.kind == "plain":
+            self._open(Scope())
+
+    def _number(self, phrase: Phrase) -> None:
+        """A heart rate or an interval beside something excluded may be meant to be excluded with it."""
+        number, pending = phrase.number, self.scope.pending
+        if number is None or (number.rate is None and not number.interval):
+            return
+        last = self.mentions[-1] if self.mentions and self.joins <= {"with"} else None
+        if last is not None and last.status == "excluded":
+            concept = last.phrase.concept
+            if last in pending and concept is not None and set(concept.asks) <= SINUS and number.rate is not None:
+                pending.remove(last)
+                last.status = "asked"
+            elif not _ordinary(last.phrase):
+                self.ambiguous.append(phrase)
+        self.joins.add("number")
+
     def _negate(self, phrase: Phrase) -> None:
-        empty = not self.scope.mentions
-        if self.scope.kind in NEGATIONS and empty:
-            # Negated twice.
+        if self.scope.kind in (*EITHER_WAY, *NEGATIONS) and not self.scope.mentions:
+            if self.scope.kind in NEGATIONS:
+                self.dangling.append(phrase)
             self.scope.trigger = None
-            self._open(Scope("affirm", phrase))
-        else:
-            if self.scope.kind in EITHER_WAY and empty:
-                self.scope.trigger = None
-            self._open(Scope(phrase.kind, phrase))
+        self._open(Scope(phrase.kind, phrase))
 
     def _either_way(self, at: int, phrase: Phrase) -> None:
         """A trigger that belongs to what follows, if that follows at once, or else to what comes before it."""
@@ -158,6 +225,8 @@ class Sentence:
             # "no possible", "no evident": still negated.
             return
         denied = bool(self.mentions) and self.mentions[-1].status == "excluded"
+        if follows and self._answers(at):
+            self.ambiguous.append(phrase)
         if follows and precedes and (phrase.kind == "absent" or (phrase.kind == "possible" and denied)):
             self.ambiguous.append(phrase)
         reaches_back = bool(self.mentions) and "end" not in self.joins and (before is None or before.kind != "number")
@@ -167,7 +236,11 @@ class Sentence:
         elif follows and not (precedes and phrase.kind == "absent"):
             self._open(Scope({"absent": "without"}.get(phrase.kind, phrase.kind), phrase))
         elif reaches_back:
+            if denied and phrase.kind != "absent" and ((before and before.kind in BRIDGES) or self._between()):
+                self.ambiguous.append(phrase)
             self._back({"absent": "excluded", "affirm": "asked", "possible": "possible"}[phrase.kind], _likely(phrase))
+        elif phrase.kind != "affirm" and (after is None or after.kind in (*SEPARATORS, "number", "female", "male")):
+            self.dangling.append(phrase)
         elif phrase.kind != "affirm":
             self._open(Scope({"absent": "without"}.get(phrase.kind, phrase.kind), phrase))
 
@@ -179,26 +252,46 @@ class Sentence:
             later = later[1:]
         return before, later[0] if later else None
 
+    def _answers(self, at: int) -> bool:
+        """Whether an "absent" or "possible" before a name answers to the name before it: "A: absent B: present"."""
+        before = self.phrases[max(at - 2, 0) : at]
+        if self.phrases[at].kind == "affirm" or len(before) < 2 or before[0].kind != "concept":
+            return False
+        later = self.phrases[at + 2 : at + 3]
+        return before[1].kind == "colon" or (
+            before[1].kind == "dash" and (self.phrases[at].kind == "absent" or bool(later and later[0].kind in BRIDGES))
+        )
+
+    def _between(self) -> bool:
+        """Whether the last negation may belong to the name before it: "A no B present"."""
+        trigger = self.scope.trigger
+        answers = trigger is not None and " ".join(trigger.words) in SHORT_ANSWERS
+        return answers and len(self.mentions) > 1 and not self.mentions[-1].joins
+
     def _back(self, status: str, likely: bool = False) -> None:
         """Apply a trigger to the last mention and to what "and" or "or" joins with it."""
         reached, joins = 0, frozenset[str]()
         for mention in reversed(self.mentions):
-            concept = mention.phrase.concept
-            if reached > 1 and not (concept and set(concept.asks) <= ORDINARY) and "comma" in joins:
-                # "A, B and C are absent": perhaps A too.
-                mention.ambiguous = True
+            loosely = "comma" in joins or not {"and", "or", "nor"} & joins
+            if reached and loosely and joins <= LIST and not _ordinary(mention.phrase):
+                doubly = status == "excluded" and mention.status == "asked" and not mention.settled
+                if doubly or (reached > 1 and "comma" in joins):
+                    # "A, B and C are absent", "A, B: none": perhaps A too.
+                    mention.ambiguous = True
                 break
-            if reached and not {"and", "or", "nor"} & joins:
+            if reached and (mention.settled or not {"and", "or", "nor"} & joins):
                 break
             if mention in self.scope.pending:
                 self.scope.pending.remove(mention)
-                mention.status = status
+                # "no A and B seen": neither, or B.
+                mention.status, mention.ambiguous = status, status != "excluded"
             elif status == "excluded" and mention.status == "excluded":
                 mention.ambiguous = True
             elif mention.status != "excluded":
                 mention.status, mention.likely = status, likely
                 if status == "excluded":
                     mention.ambiguous = False
+            mention.settled = True
             joins, reached = mention.joins, reached + 1
 
     def _stage(self, at: int, phrase: Phrase) -> None:
@@ -238,10 +331,20 @@ class Sentence:
     def _list(self, mention: Mention, joins: frozenset[str]) -> None:
         """What a negation means for the second and later members of its list."""
         scope = self.scope
-        if {"or", "nor"} & joins or (scope.kind == "without" and "and" in joins):
+        if {"or", "nor"} & joins or (scope.kind == "without" and "and" in joins and self._begins(scope, joins)):
             scope.pending = []
         else:
             scope.pending.append(mention)
+
+    def _begins(self, scope: Scope, joins: frozenset[str]) -> bool:
+        """Whether nothing stands before a negation that an "and" after it could add to: "A without B and C"."""
+        first = scope.mentions[0]
+        before = self.mentions[: self.mentions.index(first)]
+        return "adding" not in joins and (not before or bool({"end", "comma"} & first.joins))
+
+
+def _ordinary(phrase: Phrase) -> bool:
+    return phrase.concept is not None and set(phrase.concept.asks) <= ORDINARY and bool(phrase.concept.asks)
 
 
 def _likely(phrase: Phrase) -> bool:

@@ -20,6 +20,12 @@ class Word:
 _WORD: Final = re.compile(
     r"w/o\b|w/|r/o\b|s/p\b|c/w\b|h/o\b|\+/-|±|\d+:\d+|\d+(?:\.\d+)?(?!\w)|[a-z0-9]+(?:['’][a-z]+)?|[^\s\w\"'“”‘*_~≈-]|\w+"
 )
+_SIGN: Final = re.compile(
+    r"\(\s*[-–—+−~!]+\s*\)|(?<!\w)[-–—−~¬!]+(?=\w)|(?<=\w)[-–—−~]+(?!\w)|(?<!\S)[-–—−]+(?!\S)(?=\s*$)|\A\s*[-–—−]+(?=\s+\S)"
+    r"|(?<=[:=])\s*[-–—−+]+(?!\w)|(?<!\S)[-–—−+]+(?=[ \t]*(?:$|[,;.)\n]))"
+    r"|[~≈]|!=|(?<=\w)\++(?!\w)|(?<!\w)\++(?=\w)|\+\++"
+)
+"""Signs beside a word or in brackets, shorthand for absent or present; they are not understood."""
 _MARK: Final = re.compile(r"\(s\)(?!\w)|\s[-–—]+\s|[,;.!?\n()/&+@:=]|(?<=\d)\s?°")
 _SHORTHAND: Final = {
     "w/o": ["without"],
@@ -35,7 +41,6 @@ _SHORTHAND: Final = {
     "&": ["and"],
     "+": ["and"],
     "@": ["at"],
-    "(": [","],
     "!": ["."],
     "\n": ["."],
     ";": ["."],
@@ -56,6 +61,11 @@ def words_of(text: str) -> list[Word]:
     lower = re.sub(r"\ba[ -]?fib\b", lambda found: found[0].replace(" ", "-"), text.lower().replace("’", "'"))
     words, at = [], 0
     while at < len(lower):
+        sign = _SIGN.match(lower, at) if not lower.startswith(("+/-",), at) else None
+        if sign is not None:
+            words.append(Word(f"sign {sign[0].strip()}", *sign.span()))
+            at = sign.end()
+            continue
         found = _MARK.match(lower, at) if not lower.startswith(("+/-",), at) else None
         if found is None:
             found = _WORD.match(lower, at)
@@ -76,7 +86,8 @@ def words_of(text: str) -> list[Word]:
 def _spelled(written: str, lower: str, start: int, end: int) -> list[str]:
     if written == "?":
         # Before a word it doubts that word, after one it doubts the one before; alone it ends a sentence.
-        return ["possible"] if re.match(r"\w", lower[end:]) else ["doubtful"]
+        first = not re.search(r"[^\s,;.(]\s*$", lower[:start])
+        return ["possible"] if re.match(r"\s*\w" if first else r"\w", lower[end:]) else ["doubtful"]
     if written in _SHORTHAND:
         return _SHORTHAND[written]
     if set(written) <= set("-–—"):

@@ -11,11 +11,25 @@ from tasks.conditions.request import AmbiguousRequestError, ConditionError, Cont
 from tasks.knowledge.vocabulary import vocabulary
 
 REFUSALS: dict[str, type[ConditionError]] = {
+    "any": ConditionError,
     "words": NotUnderstoodError,
     "contradiction": ContradictionError,
     "ambiguous": AmbiguousRequestError,
 }
-ANSWER = {"text", "options", "asked", "probable", "excluded", "history", "rate", "age", "sex", "axis", "stage"}
+ANSWER = {
+    "text",
+    "options",
+    "asked",
+    "probable",
+    "excluded",
+    "history",
+    "rate",
+    "age",
+    "sex",
+    "axis",
+    "stage",
+    "may_refuse",
+}
 FACTS: dict[str, dict[str, Any]] = {
     code: {"description": names[0], "superclass": None, "kind": "diagnostic"}
     for code, names in vocabulary().names.items()
@@ -28,7 +42,11 @@ def _table(name: str) -> dict[str, Any]:
 
 
 _SETS: dict[str, list[str]] = _table("requests.yaml")["sets"]
-REQUESTS: list[dict[str, Any]] = [*_table("requests.yaml")["requests"], *_table("further_requests.yaml")["requests"]]
+REQUESTS: list[dict[str, Any]] = [
+    entry
+    for name in ("requests.yaml", "further_requests.yaml", "blind_requests.yaml")
+    for entry in _table(name)["requests"]
+]
 
 
 def statements(entry: dict[str, Any], field: str) -> set[str]:
