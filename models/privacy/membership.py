@@ -15,7 +15,13 @@ from typing import Final
 
 import numpy as np
 
-from models.evaluation.metrics import Estimate, patient_weights, percentile_interval, weighted_auc
+from models.evaluation.metrics import (
+    Estimate,
+    patient_numbers,
+    patient_weights,
+    percentile_interval,
+    weighted_auc,
+)
 from models.privacy.neighbours import nearest, nearest_distance
 
 FALSE_POSITIVE_RATES: Final = (0.001, 0.01, 0.1)
@@ -41,8 +47,8 @@ class Suspects:
 
     @cached_property
     def by_patient(self) -> tuple[np.ndarray, np.ndarray]:
-        """Order that sorts recordings by patient, and where each patient begins in it."""
-        _, number = np.unique(self.patients, return_inverse=True)
+        """Order that sorts recordings by patient, those who come first first, and where each patient begins in it."""
+        number = patient_numbers(self.patients)
         order = np.argsort(number, kind="stable")
         return order, np.flatnonzero(np.diff(number[order], prepend=-1))
 

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import duckdb
@@ -72,6 +73,14 @@ def test_the_release_verifies_and_tampering_is_noticed(
     assert "audit.json" in done.stdout + done.stderr
 
 
+def statements_of(store: Store, identifier: str) -> Counter[str]:
+    """How many ECGs of a cohort show each statement."""
+    reference = store.find("cohort", identifier)
+    assert reference is not None
+    held = store.read(reference, "cohorts", ["statements"])["statements"].to_pylist()
+    return Counter(code for codes in held for code in codes)
+
+
 def test_the_same_command_again_does_no_work_and_says_so(prefect_server: PrefectServer, published: Path) -> None:
     before = counts(published)
     manifests = {path: path.stat().st_mtime_ns for path in published.glob("*/*/MANIFEST.json")}
@@ -84,7 +93,9 @@ def test_the_same_command_again_does_no_work_and_says_so(prefect_server: Prefect
     suggested = shlex.split(done.stdout.splitlines()[-1])
     assert suggested[:3] == ["try", "einthoven", "sql"]
     shown = prefect_server.einthoven("sql", "--format", "json", *suggested[3:])
-    assert sum(row["ecgs"] for row in json.loads(shown.stdout)) == SMALL["cohort.size"], shown.stderr
+    (cohort,) = Store(str(published)).committed("cohort")
+    stated = statements_of(Store(str(published)), cohort.id)
+    assert {row["statement"]: row["ecgs"] for row in json.loads(shown.stdout)} == stated, shown.stderr
 
 
 def test_a_person_finds_the_knowledge_audit_among_the_artifacts(prefect_server: PrefectServer, published: Path) -> None:
@@ -146,7 +157,12 @@ def test_what_a_stage_suggests_asks_about_what_it_made_only(published: Path) -> 
             counted = {"ingest": "recordings", "generate": "ecgs"}.get(name)
             place = answered.columns.index(counted) if counted else None
             found = len(answered.rows) if place is None else sum(row[place] for row in answered.rows)
-            assert found == (len(manifest.facts["losses"]) if kind == "model" else manifest.rows), name
+            expected = manifest.rows
+            if kind == "model":
+                expected = len(manifest.facts["losses"])
+            elif kind == "cohort":
+                expected = statements_of(store, manifest.id).total()
+            assert found == expected, name
 
 
 def test_one_ecg_from_text_is_drawn_and_repeatable(
