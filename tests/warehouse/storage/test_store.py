@@ -47,7 +47,7 @@ def test_committed_data_reads_back_and_is_described(tmp_path: Path) -> None:
 def test_facts_are_those_of_the_kind(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "warehouse"))
     reference = commit_rows(store, "a1", 3)
-    with pytest.raises(WarehouseError, match=r"facts of recordings a1 do not fit this version \(passed, failed"):
+    with pytest.raises(WarehouseError, match=r"facts of recordings a1 do not fit this version \(verdict, failed"):
         store.facts(reference, AuditFacts)
     with store.stage("recordings", "a2") as staging, pytest.raises(ValueError, match="audit cannot describe"):
         staging.commit(1, lineage(), audit_facts())
