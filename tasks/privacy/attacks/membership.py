@@ -56,8 +56,8 @@ class Membership:
                 found[attack, f"AUC, {level}"] = area, "max_membership_auc" if bounded else None, 0.5, len(scores)
                 for rate, share in shares.items():
                     # Fewer non-members than one false positive needs cannot tell the rate.
-                    told = (~suspects.member).sum() * rate >= 1 and level == "records"
-                    bound = BOUNDS.get(rate) if told and bounded else None
+                    measurable = (~suspects.member).sum() * rate >= 1 and level == "records"
+                    bound = BOUNDS.get(rate) if measurable and bounded else None
                     metric = f"share of members found at {rate:.1%} false positives, {level}"
                     found[attack, metric] = share, bound, rate, len(scores)
         return found
