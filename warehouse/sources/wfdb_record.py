@@ -109,7 +109,7 @@ def _header(stem: Path, within: Path) -> Header:
 
 def _check_place(path: Path, within: Path) -> None:
     """Refuse links that lead out of the dataset, and what is no file, such as a pipe that never ends."""
-    if not path.resolve(strict=True).is_relative_to(within):
+    if not Path(os.path.realpath(path)).is_relative_to(within):
         raise BadRecord("bad_path", f"{path.name} is a link that leaves the dataset's folder")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise BadRecord("unreadable_file", f"{path.name} is not a file")
