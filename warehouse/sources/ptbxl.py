@@ -18,7 +18,7 @@ import numpy as np
 
 from warehouse.errors import SourceError
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads
+from warehouse.sources.recorded_leads import SAME_RATE, RecordedLeads
 from warehouse.sources.source import Source
 from warehouse.sources.wfdb_record import read_leads, record_files
 from warehouse.storage.facts import StatementFact
@@ -97,7 +97,10 @@ class PtbxlSource(Source):
         stem = dict(record.files).get(rate_hz)
         if stem is None:
             raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz")
-        return read_leads(self.folder / stem)
+        recorded = read_leads(self.folder / stem, self.folder)
+        if abs(recorded.rate_hz - rate_hz) > SAME_RATE * rate_hz:
+            raise BadRecord("wrong_rate", f"the header says {recorded.rate_hz:g} Hz, the dataset {rate_hz} Hz")
+        return recorded
 
     @cached_property
     def _statements(self) -> dict[str, StatementFact]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from warehouse.sources.record import RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads, independent_leads
+from warehouse.sources.recorded_leads import RecordedLeads, first_window
 from warehouse.statements import statements
 from warehouse.storage.facts import StatementFact
 
@@ -93,7 +93,7 @@ class Source(ABC):
         Raises:
             BadRecord: why it cannot be used.
         """
-        return independent_leads(self.decode(record, rate_hz), rate_hz, round(duration_s * rate_hz))
+        return first_window(self.decode(record, rate_hz), rate_hz, round(duration_s * rate_hz))
 
     def records(self, first: int | None = None) -> list[SourceRecord]:
         """The usable ones among all rows, or among the first few."""

@@ -13,7 +13,7 @@ import wfdb
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.sources.record import REASONS, BadRecord
-from warehouse.sources.recorded_leads import independent_leads
+from warehouse.sources.recorded_leads import first_window
 from warehouse.sources.registry import open_source
 from warehouse.sources.wfdb_record import read_leads, record_files
 
@@ -21,7 +21,7 @@ ROWS_OF_INDEPENDENT = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
 
 
 def read_window(stem: Path) -> np.ndarray:
-    return independent_leads(read_leads(stem), 100, 1000)
+    return first_window(read_leads(stem), 100, 1000)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ DAMAGE: dict[str, tuple[str, Callable[[SmallDataset, Path], object]]] = {
         lambda data, stem: rewrite(stem, f"{stem.name}.dat", "../other.dat"),
     ),
     "header with lines missing": (
-        "bad_signal",
+        "bad_header",
         lambda data, stem: rewrite(stem, f"{stem.name} 12 100 1000", f"{stem.name} 13 100 1000"),
     ),
     "truncated signal": ("bad_signal", lambda data, stem: truncate(stem)),
