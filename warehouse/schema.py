@@ -100,7 +100,12 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column("age_years", pa.float32(), "Age at recording; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "female or male"),
             column("text", pa.string(), "Report as written", nullable=False),
-            column("statements", pa.list_(STATEMENT), "Statements; likelihood 0 means unknown; what they mean: table `statements`", "percent"),
+            column(
+                "statements",
+                pa.list_(STATEMENT),
+                "Statements; likelihood 0 means unknown; what they mean: table `statements`",
+                "percent",
+            ),
             column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses: NORM, MI, STTC, CD, HYP"),
             column(
                 "coded_views",

@@ -28,7 +28,9 @@ _DOUBT: Final = (
 _AGE_OF_INFARCT: Final = re.compile(
     r"\s*[-,]?\s*(?:of )?(?:age (?:undetermined|indeterminate)|undetermined age|old|recent|acute|possibly (?:acute|recent|old))$"
 )
-_NEGATED: Final = re.compile(r"\b(?:no|not|without|absent|absence|negative|never|denies|nor|unlikely|ruled out|excluded)\b")
+_NEGATED: Final = re.compile(
+    r"\b(?:no|not|without|absent|absence|negative|never|denies|nor|unlikely|ruled out|excluded)\b"
+)
 _JOINED: Final = re.compile(r"\s*(?:,|;|/|\+|\bwith\b|\band\b)\s*")
 LONGEST_PHRASE: Final = 200
 """Characters of a report's line; a longer one is prose, which is not read as a phrase."""

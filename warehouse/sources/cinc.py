@@ -21,7 +21,16 @@ from warehouse.sources.source import Source
 from warehouse.sources.wfdb_record import read_leads, record_files
 from warehouse.statements import CERTAIN, Stated, foreign, statements
 
-CENTRES = ("cpsc_2018", "cpsc_2018_extra", "st_petersburg_incart", "ptb", "ptb-xl", "georgia", "chapman_shaoxing", "ningbo")
+CENTRES = (
+    "cpsc_2018",
+    "cpsc_2018_extra",
+    "st_petersburg_incart",
+    "ptb",
+    "ptb-xl",
+    "georgia",
+    "chapman_shaoxing",
+    "ningbo",
+)
 """Folders of the challenge of 2021; that of 2020 has the first six."""
 
 

@@ -56,7 +56,9 @@ class HospitalSource(Source):
                 "source.kind hospital needs the extra of that name: pip install 'einthoven[hospital]'"
             ) from None
         if not self._names:
-            raise SourceError(f"{folder} has no exported ECGs ({', '.join('*' + one for one in SUFFIXES)}), at any depth")
+            raise SourceError(
+                f"{folder} has no exported ECGs ({', '.join('*' + one for one in SUFFIXES)}), at any depth"
+            )
 
     def rows(self) -> list[SourceRecord | RefusedRecord]:
         """Every exported file, sorted by path."""
@@ -142,7 +144,11 @@ def _record(name: str, parsed: ECGRecord, unread: Counter[str]) -> SourceRecord:
     if not patient:
         raise BadRecord("missing_patient", f"{name} names no patient")
     lines = [line for line in (" ".join(pair).strip() for pair in parsed.interpretation.statements) if line]
-    stated = findings(read_report(lines, unread), {FORMAT_VIEW: [FORMATS[parsed.file_format.parser]]})
+    # Philips writes the reason of a statement beside it, which is measurements.
+    stated = findings(
+        read_report((said for said, _ in parsed.interpretation.statements), unread),
+        {FORMAT_VIEW: [FORMATS[parsed.file_format.parser]]},
+    )
     age = parsed.patient.age
     return SourceRecord(
         record=name,

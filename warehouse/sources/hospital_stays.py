@@ -61,7 +61,8 @@ class HospitalStays:
             connection.execute("create table wanted as select unnest(?::varchar[]) as subject_id", [wanted])
             rows = self._ask(connection, "select subject_id, gender, anchor_age, anchor_year from {patients}")
             self.people = {
-                subject: Person(sex(gender or ""), age_years(age or ""), int(year)) for subject, gender, age, year in rows
+                subject: Person(sex(gender or ""), age_years(age or ""), int(year))
+                for subject, gender, age, year in rows
             }
             self._stays: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
             for subject, stay, start, end in self._ask(connection, _STAYS):
@@ -95,16 +96,13 @@ class HospitalStays:
         raise SourceError(f"{self.folder / table}.csv(.gz) does not exist; MIMIC-IV's folder hosp needs it")
 
     def _ask(self, connection: duckdb.DuckDBPyConnection, question: str) -> list[tuple[str, ...]]:
-        tables = {table: f"(select * from of_{table} where subject_id in (from wanted))" for table in TABLES}
-        for table in TABLES:
-            if f"{{{table}}}" in question:
-                source = str(self._path(table)).replace("'", "''")
-                connection.execute(
-                    f"create or replace temp view of_{table} as "
-                    f"select * from read_csv('{source}', all_varchar = true, header = true, delim = ',', quote = '\"')"
-                )
+        """Ask a question of one table, of which only rows of wanted patients are read."""
+        (table,) = [one for one in TABLES if f"{{{one}}}" in question]
+        path = self._path(table)
+        rows = "read_csv($path, all_varchar = true, header = true, delim = ',', quote = '\"')"
+        wanted = f"(select * from {rows} where subject_id in (select subject_id from wanted))"
         try:
-            return connection.execute(question.format(**tables)).fetchall()
+            return connection.execute(question.format(**{table: wanted}), {"path": str(path)}).fetchall()
         except duckdb.Error as error:
-            detail = " ".join(str(error).split("\n\n")[0].split())[:300]
-            raise SourceError(f"{self.folder} cannot be read: {detail}; restore the official files") from None
+            detail = " ".join(str(error).split("\n")[0].split())[:200]
+            raise SourceError(f"{path} cannot be read: {detail}; restore the official file") from None

@@ -10,8 +10,6 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-import wfdb
-
 from models.leads import canonical_lead
 from warehouse.errors import SourceError
 from warehouse.sources.findings import findings
@@ -20,24 +18,24 @@ from warehouse.sources.people import age_years, sex
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
 from warehouse.sources.recorded_leads import RecordedLeads
 from warehouse.sources.source import Source
+from warehouse.sources.wfdb_header import parse_header
 from warehouse.sources.wfdb_record import read_leads, record_files
 from warehouse.statements import CERTAIN, Stated, foreign, statements
 
-TABLE = "ludb.csv"
 DATA = "data"
 MICROVOLTS_PER_MILLIVOLT = 1000.0
 _RATE_HZ = 500
 
 
 class LudbSource(Source):
-    """LUDB: a folder with ludb.csv and data/; every record is of another person."""
+    """LUDB: a folder with data/; every record is of another person."""
 
     name = "ludb"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        if not (folder / TABLE).exists():
-            raise SourceError(f"{folder} has no {TABLE}; is it LUDB, unpacked?")
+        if not self._stems:
+            raise SourceError(f"{folder} has no folder {DATA} with WFDB headers; is it LUDB, unpacked?")
 
     def rows(self) -> list[SourceRecord | RefusedRecord]:
         """Every header in data/, sorted by path."""
@@ -45,18 +43,18 @@ class LudbSource(Source):
 
     def files(self) -> list[str]:
         """Headers, signal files and boundaries."""
-        return [TABLE, *record_files(self.folder, self._stems)]
+        return record_files(self.folder, self._stems)
 
     def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
         """Decode the record and undo the header's gains."""
         stem = self.folder / record.path(rate_hz)
         recorded = read_leads(stem, self.folder)
-        header = wfdb.rdheader(str(stem))
-        gains = {canonical_lead(name): number for number, name in enumerate(header.sig_name)}
+        header = parse_header(stem.with_name(f"{stem.name}.hea").read_bytes(), stem.name)
+        written = {canonical_lead(signal.lead): signal for signal in header.signals}
         return RecordedLeads(
             recorded.rate_hz,
             {
-                lead: (samples * header.adc_gain[gains[lead]] + header.baseline[gains[lead]]) / MICROVOLTS_PER_MILLIVOLT
+                lead: (samples * written[lead].gain + written[lead].baseline) / MICROVOLTS_PER_MILLIVOLT
                 for lead, samples in recorded.millivolts.items()
             },
         )

@@ -76,26 +76,27 @@ class MimicIvEcgSource(Source):
 
     @cached_property
     def _rows(self) -> tuple[list[SourceRecord | RefusedRecord], Counter[str]]:
-        machine = {
-            patient_id(row["study_id"]): row for row in csv_rows(self.folder / MACHINE, MACHINE_COLUMNS)
-        }
+        machine = {patient_id(row["study_id"]): row for row in csv_rows(self.folder / MACHINE, MACHINE_COLUMNS)}
         found: list[SourceRecord | RefusedRecord] = []
         unread: Counter[str] = Counter()
         seen: set[str] = set()
         for number, row in enumerate(self._listed, start=1):
-            study = patient_id(row["study_id"])
+            study, path = patient_id(row["study_id"]), f"{RECORDS} row {number}"
             try:
                 if not study:
-                    raise BadRecord("bad_metadata", f"row {number} of {RECORDS} has no study_id")
+                    raise BadRecord("bad_metadata", "study_id is empty")
                 if study in seen:
                     raise BadRecord("duplicate_record", f"study_id {study} is in an earlier row, too")
                 seen.add(study)
-                found.append(self._record(study, row, machine.get(study, {}), unread))
+                path = inside(row["path"].strip())
+                found.append(self._record(study, path, row, machine.get(study, {}), unread))
             except BadRecord as error:
-                found.append(RefusedRecord(row["path"].strip() or study or f"row {number}", error.reason, error.detail))
+                found.append(RefusedRecord(path, error.reason, error.detail))
         return found, unread
 
-    def _record(self, study: str, row: dict[str, str], machine: dict[str, str], unread: Counter[str]) -> SourceRecord:
+    def _record(
+        self, study: str, path: str, row: dict[str, str], machine: dict[str, str], unread: Counter[str]
+    ) -> SourceRecord:
         patient = patient_id(row["subject_id"])
         if not patient:
             raise BadRecord("missing_patient", "subject_id is empty")
@@ -120,5 +121,5 @@ class MimicIvEcgSource(Source):
             superclasses=stated.superclasses,
             strat_fold=None,
             coded_views=stated.coded_views,
-            files=((RATE_HZ, inside(row["path"].strip())),),
+            files=((RATE_HZ, path),),
         )

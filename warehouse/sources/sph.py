@@ -61,7 +61,9 @@ class SphSource(Source):
         except FileNotFoundError:
             raise BadRecord("missing_file", f"{path.name} is not there") from None
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise BadRecord("bad_signal", f"{path.name} cannot be decoded: {' '.join(str(error).split())[:200]}") from None
+            raise BadRecord(
+                "bad_signal", f"{path.name} cannot be decoded: {' '.join(str(error).split())[:200]}"
+            ) from None
         return RecordedLeads(float(RATE_HZ), dict(zip(STANDARD_LEADS, signal, strict=True)))
 
     @cached_property
@@ -69,16 +71,17 @@ class SphSource(Source):
         found: list[SourceRecord | RefusedRecord] = []
         seen: set[str] = set()
         for number, row in enumerate(csv_rows(self.folder / TABLE, COLUMNS), start=1):
-            record = row["ECG_ID"].strip()
+            record, path = row["ECG_ID"].strip(), f"{TABLE} row {number}"
             try:
                 if not record or "/" in record or "\\" in record or record.startswith("."):
                     raise BadRecord("bad_path", f"row {number} of {TABLE}: ECG_ID {record[:80]!r} is no file name")
                 if record in seen:
                     raise BadRecord("duplicate_record", f"ECG_ID {record} is in an earlier row, too")
                 seen.add(record)
+                path = f"records/{record}"
                 found.append(_record(record, row))
             except BadRecord as error:
-                found.append(RefusedRecord(record or f"row {number}", error.reason, error.detail))
+                found.append(RefusedRecord(path, error.reason, error.detail))
         return found
 
 

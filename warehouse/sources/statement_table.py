@@ -18,8 +18,7 @@ def statements_table(source: Source) -> pa.Table:
     """
     vocabulary = statements()
     rows = [
-        _row(source, code, count, vocabulary.by_code.get(code))
-        for code, count in source.statement_counts().items()
+        _row(source, code, count, vocabulary.by_code.get(code)) for code, count in source.statement_counts().items()
     ]
     axes = Counter(
         code for one in source.records() for view, codes in one.coded_views if view == AXIS_VIEW for code in codes

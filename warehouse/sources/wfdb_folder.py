@@ -61,12 +61,16 @@ class WfdbFolderSource(Source):
         found: list[SourceRecord | RefusedRecord] = []
         refused: list[SourceRecord | RefusedRecord] = []
         there = set(self._stems)
-        for row in csv_rows(self.folder / LABELS, ("record",)) if self._has_labels else ():
+        rows = csv_rows(self.folder / LABELS, ("record",)) if self._has_labels else ()
+        for number, row in enumerate(rows, start=1):
             name = row["record"].strip().removesuffix(".hea")
             if name in labels:
-                refused.append(RefusedRecord(name, "duplicate_record", f"{LABELS} has {name} in an earlier row, too"))
+                where = f"{LABELS} row {number}"
+                refused.append(RefusedRecord(where, "duplicate_record", f"an earlier row is about {name[:200]}, too"))
             elif name not in there:
-                refused.append(RefusedRecord(name, "missing_file", f"{LABELS} has labels of {name}, which is not there"))
+                refused.append(
+                    RefusedRecord(name, "missing_file", f"{LABELS} has labels of {name}, which is not there")
+                )
             labels.setdefault(name, row)
         for stem in self._stems:
             try:
