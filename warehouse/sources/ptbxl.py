@@ -12,25 +12,23 @@ import csv
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from warehouse.errors import SourceError
+from warehouse.sources.inside import inside
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
 from warehouse.sources.recorded_leads import SAME_RATE, RecordedLeads
 from warehouse.sources.source import Source
 from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.statements import superclasses_of
 from warehouse.storage.facts import StatementFact
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 SIMULATED_MARK = "SIMULATED.md"
 """File that marks a dataset of Einthoven's simulator, which writes it in this layout."""
-
-SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-KINDS = ("diagnostic", "form", "rhythm")
-"""Kinds of statement; one that is of several kinds counts as the first of them."""
 
 SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
 
@@ -43,7 +41,7 @@ VIEW_COLUMNS = {
     "pacemaker": ("pacemaker",),
 }
 """Coded views and the columns that hold them; a dataset without these columns is none the worse."""
-STATEMENT_COLUMNS = ("description", "diagnostic_class", *KINDS)
+STATEMENT_COLUMNS = ("description",)
 
 OLDEST_STATED_YEARS = 89.0
 OLDER_THAN_STATED_YEARS = 90.0
@@ -72,16 +70,21 @@ class PtbxlSource(Source):
             )
 
     def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """The rows of the database, in its order.
+        """The rows of the database, in its order. A list of statements that cannot be read is an error here, too.
 
         Raises:
             SourceError: a table is missing, unreadable, without a needed column, or without rows.
         """
+        _ = self._words
         return self._rows
 
     def statements(self) -> dict[str, StatementFact]:
-        """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
-        return self._statements
+        """Every statement of its own list, and those that records make beside it."""
+        return {code: self.describe(code) for code in (*self._words, *self.statement_counts())}
+
+    def words(self) -> dict[str, str]:
+        """Statement code to its description in the dataset's own list."""
+        return self._words
 
     def files(self) -> list[str]:
         """The tables and every file of a record, at every rate."""
@@ -103,20 +106,15 @@ class PtbxlSource(Source):
         return recorded
 
     @cached_property
-    def _statements(self) -> dict[str, StatementFact]:
+    def _words(self) -> dict[str, str]:
         path = self.folder / STATEMENTS
-        found: dict[str, StatementFact] = {}
+        found: dict[str, str] = {}
         for row in _rows(path, STATEMENT_COLUMNS):
             # The code's column has no name in the official file.
             code = (row.get("") or row.get("code") or "").strip()
             if not code:
                 raise SourceError(f"{path}: a row has no statement code in its first column; restore the official file")
-            kind = next((kind for kind in KINDS if (_number(row[kind]) or 0) > 0), "")
-            found[code] = {
-                "description": row["description"].strip() or code,
-                "superclass": row["diagnostic_class"].strip() if kind == "diagnostic" else "",
-                "kind": kind,
-            }
+            found[code] = row["description"].strip() or code
         return found
 
     @cached_property
@@ -142,9 +140,6 @@ class PtbxlSource(Source):
         if fold is None or fold not in range(1, 11):
             raise BadRecord("bad_fold", f"strat_fold is {row['strat_fold']!r}, not a whole number from 1 to 10")
         codes = _codes(row["scp_codes"])
-        if unknown := [code for code, _ in codes if code not in self._statements]:
-            raise BadRecord("unknown_statement", f"{', '.join(unknown)} is not in {STATEMENTS}")
-        stated = {self._statements[code]["superclass"] for code, _ in codes}
         files = {rate_hz: row[column].strip() for rate_hz, column in FILE_COLUMNS.items()}
         return SourceRecord(
             record=record,
@@ -153,10 +148,10 @@ class PtbxlSource(Source):
             sex=SEXES.get(_number(row["sex"])),
             text=row["report"].strip(),
             statements=codes,
-            superclasses=tuple(name for name in SUPERCLASSES if name in stated),
+            superclasses=superclasses_of([code for code, _ in codes]),
             strat_fold=int(fold),
             coded_views=_views(row),
-            files=tuple((rate_hz, _inside(name)) for rate_hz, name in files.items() if name),
+            files=tuple((rate_hz, inside(name)) for rate_hz, name in files.items() if name),
         )
 
 
@@ -241,11 +236,3 @@ def _view_codes(view: str, text: str) -> list[str]:
     if view == "pacemaker" and text:
         return ["possible" if "?" in text else "present"]
     return [text] if text else []
-
-
-def _inside(name: str) -> str:
-    """A record path that stays inside the dataset's folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or "://" in name:
-        raise BadRecord("bad_path", f"file name {name!r} leaves the dataset's folder")
-    return str(path)

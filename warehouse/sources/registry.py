@@ -10,6 +10,13 @@ from warehouse.sources.source import Source
 
 SOURCES = {
     "ptbxl": "warehouse.sources.ptbxl:PtbxlSource",
+    "cinc": "warehouse.sources.cinc:CincSource",
+    "mimic_iv_ecg": "warehouse.sources.mimic_iv_ecg:MimicIvEcgSource",
+    "ludb": "warehouse.sources.ludb:LudbSource",
+    "sph": "warehouse.sources.sph:SphSource",
+    "ptbdb": "warehouse.sources.ptbdb:PtbdbSource",
+    "wfdb": "warehouse.sources.wfdb_folder:WfdbFolderSource",
+    "hospital": "warehouse.sources.hospital:HospitalSource",
     "simulated": "warehouse.sources.simulated:SimulatedSource",
 }
 """Kind to the class of its reader, which is imported when it is used: a reader may need a library that loads slowly, or

@@ -116,7 +116,9 @@ def parse_header(content: bytes, stem: str) -> Header:
 def check_size(stem: str, frames: int, signals: tuple[SignalLine, ...]) -> None:
     """Raise BadRecord where a record holds more samples than are decoded: nobody's ten seconds, but a bomb's."""
     if (samples := frames * sum(one.per_frame for one in signals)) > LARGEST_SAMPLES:
-        raise BadRecord("too_large", f"{stem} promises {samples:.3g} samples; at most {LARGEST_SAMPLES:.3g} are decoded")
+        raise BadRecord(
+            "too_large", f"{stem} promises {samples:.3g} samples; at most {LARGEST_SAMPLES:.3g} are decoded"
+        )
 
 
 def _signal(line: str, number: int, stem: str) -> SignalLine:

@@ -220,7 +220,9 @@ def _millivolts(line: SignalLine, samples: np.ndarray) -> np.ndarray:
     try:
         scale = MILLIVOLTS_PER_UNIT[line.unit.lower()]
     except KeyError:
-        raise BadRecord("unknown_unit", f"lead {line.lead} is in {line.unit[:40]!r}; known are V, mV, µV and nV") from None
+        raise BadRecord(
+            "unknown_unit", f"lead {line.lead} is in {line.unit[:40]!r}; known are V, mV, µV and nV"
+        ) from None
     values: np.ndarray = (samples.astype(np.float64) - line.baseline) * (scale / line.gain)
     if (mark := INVALID_SAMPLE[line.format]) is not None:
         values[samples == mark] = np.nan
