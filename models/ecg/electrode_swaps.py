@@ -20,8 +20,8 @@ SWAPS: dict[str, dict[int, dict[int, float]]] = {
 SEGMENTS_S = {"P": (-0.22, -0.04), "QRS": (-0.06, 0.08), "T": (0.10, 0.40)}
 """Parts of a beat, in seconds from its R peak."""
 SMALLEST_GAIN = 0.2
-"""Sum over segments of log(misfit / misfit once undone), from which a swap is flagged. Chosen on PTB-XL's fold 9; what it
-catches and how often it errs is in `benchmarks/results/electrode_swaps.json`."""
+"""Sum over segments of log(misfit / misfit once undone), from which a swap is flagged. Chosen on PTB-XL's fold 9;
+what it catches and how often it errs is in `benchmarks/results/electrode_swaps.json`."""
 RIDGE = 1e-4
 MISFIT_FLOOR = 1e-3
 

@@ -80,7 +80,8 @@ def quality_flags(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: fl
             "noisy": noise.max(axis=-1) > NOISY_MV,
             "noise_burst": ((loudest > BURST_MV) & (loudest > BURST * noise)).any(axis=-1),
             **{f"mains_{line:g}_hz": _mains(clean, rate_hz, line) > MAINS_MV for line in MAINS_HZ},
-            "pacemaker_spikes": _spikes(clean, peaks, rate_hz) > np.maximum(SPIKE_MV, SPIKE * np.median(noise, axis=-1)),
+            "pacemaker_spikes": _spikes(clean, peaks, rate_hz)
+            > np.maximum(SPIKE_MV, SPIKE * np.median(noise, axis=-1)),
             **{f"electrode_swap_{name}": found for name, found in electrode_swaps(clean, peaks, rate_hz).items()},
         }
         for name, found in per_recording.items():

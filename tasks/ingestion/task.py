@@ -18,6 +18,7 @@ from warehouse.sources.content import content_of
 from warehouse.sources.record import RefusedRecord, SourceRecord
 from warehouse.sources.registry import open_source
 from warehouse.sources.source import Source
+from warehouse.sources.statement_table import statements_table
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
@@ -79,7 +80,7 @@ def ingest_recordings(
         name: name of the dataset, if it is not that of its kind.
 
     Returns:
-        A reference of kind "recordings", with the tables `recordings` and `quarantine`. Facts of its manifest:
+        A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its manifest:
         `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of them), `splits`
         (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`, `samples` and
         `sampling_rate_hz`.
@@ -133,9 +134,11 @@ def _build(
     outcome.check(listed - len(refused))
     refused = [*refused, *outcome.refused]
     reasons = Counter(one.reason for one in refused)
+    staging.write_table("statements", 0, statements_table(source))
     staging.write_table("quarantine", 0, _quarantine_table(source, refused))
     read = listed - outcome.records + outcome.read
     _report(reference, source, listed, read, outcome.splits, reasons)
+    _warn_of_unknown(source, [one.record for one in assigned])
     return Result(
         rows=outcome.splits.total(),
         facts=RecordingsFacts(
@@ -203,6 +206,19 @@ def assign(
             )
         )
     return assigned, refused
+
+
+def _warn_of_unknown(source: Source, records: list[SourceRecord]) -> None:
+    """Say how often ages and sexes are not known, be it that they are not stated or not understood."""
+    ages, sexes = sum(one.age_years is None for one in records), sum(one.sex is None for one in records)
+    if ages or sexes:
+        run_logger().warning(
+            "ingest recordings: of %d records of %s, %d have no age and %d no sex that can be read",
+            len(records),
+            source.name,
+            ages,
+            sexes,
+        )
 
 
 def _quarantine_table(source: Source, refused: list[RefusedRecord]) -> pa.Table:

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from tasks.settings.settings_section import Section, operational
 
-
 Fold = Annotated[int, Field(ge=1, le=10)]
 
 
