@@ -80,8 +80,8 @@ def ingest_recordings(
         name: name of the dataset, if it is not that of its kind.
 
     Returns:
-        A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its manifest:
-        `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of them), `splits`
+        A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its
+        manifest: `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of them), `splits`
         (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`, `samples` and
         `sampling_rate_hz`.
 
