@@ -20,8 +20,9 @@ class SourceRecord:
     text: str
     """Report as written; empty when there is none."""
     statements: tuple[tuple[str, float], ...]
-    """Statements as (code, likelihood in percent), in the codes of the vocabulary (`warehouse.statements`); what it lacks
-    is kept under a code of its own. Likelihood 0 means unknown, not absent; a dataset that states none means 100."""
+    """Statements as (code, likelihood in percent), in the codes of the vocabulary (`warehouse.statements`); what it
+    lacks is kept under a code of its own. Likelihood 0 means unknown, not absent; a dataset that states none means
+    100."""
     superclasses: tuple[str, ...]
     """Diagnostic superclasses of all statements, whatever their likelihood."""
     strat_fold: int | None

@@ -19,9 +19,9 @@ class Source(ABC):
     """A dataset of ECG recordings in a folder.
 
     A reader says what the dataset states of each record, in the codes of the vocabulary (`warehouse.statements`), and
-    decodes waveforms. What is the same for all datasets happens elsewhere: which windows of a waveform are kept, at which
-    rate, and whether they can be (`recorded_leads`), when a dataset has changed (`content`), splits and pseudonyms
-    (ingestion).
+    decodes waveforms. What is the same for all datasets happens elsewhere: which windows of a waveform are kept, at
+    which rate, and whether they can be (`recorded_leads`), when a dataset has changed (`content`), splits and
+    pseudonyms (ingestion).
 
     Args:
         folder: the dataset's folder.

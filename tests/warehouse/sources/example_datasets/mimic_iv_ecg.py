@@ -1,4 +1,5 @@
-"""MIMIC-IV-ECG's layout with made-up people: aVF before aVL, sentinel values, an ECG in a stay and one outside of it."""
+"""MIMIC-IV-ECG's layout with made-up people: aVF before aVL, sentinel values, an ECG in a stay and one outside of
+it."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ def write(folder: Path) -> Example:
         for patient, study, time in STUDIES
     ]
     _write_table(folder / "record_list.csv", listed)
-    machine: dict[str, Any] = {name: "" for name in MACHINE_COLUMNS} | dict.fromkeys(MEASUREMENTS, 29999)
+    machine: dict[str, Any] = dict.fromkeys(MACHINE_COLUMNS, "") | dict.fromkeys(MEASUREMENTS, 29999)
     first = {
         "report_0": "Atrial fibrillation with PVC(s)",
         "report_1": "Possible inferior infarct - age undetermined",
