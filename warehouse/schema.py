@@ -95,6 +95,7 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column("patient_key", pa.string(), "Keyed digest of the patient; equal for one patient", nullable=False),
             column("source", pa.string(), "Dataset it came from", nullable=False),
             column("simulated", pa.bool_(), "True when the source is Einthoven's simulator", nullable=False),
+            column("window_start_s", pa.float32(), "Where it begins in the source's record", "s", nullable=False),
             column("strat_fold", pa.int8(), "Patient-disjoint fold", "1 to 10", nullable=False),
             column("split", pa.string(), "train, validation or test; by patient", nullable=False),
             column("age_years", pa.float32(), "Age at recording; 90 stands for older than 89", "years"),

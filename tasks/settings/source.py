@@ -22,6 +22,12 @@ class SourceSettings(Section):
     """Where real recordings come from."""
 
     kind: str = Field(description="Kind of dataset, which chooses its reader.", json_schema_extra={"enum": [*SOURCES]})
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name of the dataset, within which patients are identified; null for its kind. Two hospitals whose "
+        "exports are of one kind need two.",
+    )
     path: str | None = operational(None, description="Dataset folder; null only for the simulated source.")
     rehash: bool = operational(
         False, description="Read every file of the dataset again, whatever its size and modification time."

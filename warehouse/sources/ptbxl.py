@@ -8,16 +8,16 @@ benchmarks. An age of 300 stands for older than 89, which is read as 90.
 from __future__ import annotations
 
 import ast
-import csv
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from warehouse.errors import SourceError
+from warehouse.sources.csv_table import csv_rows
 from warehouse.sources.inside import inside
+from warehouse.sources.people import age_years, patient_id, sex
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
 from warehouse.sources.recorded_leads import SAME_RATE, RecordedLeads
 from warehouse.sources.source import Source
@@ -30,8 +30,6 @@ STATEMENTS = "scp_statements.csv"
 SIMULATED_MARK = "SIMULATED.md"
 """File that marks a dataset of Einthoven's simulator, which writes it in this layout."""
 
-SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
-
 FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", *FILE_COLUMNS.values())
 VIEW_COLUMNS = {
@@ -43,10 +41,8 @@ VIEW_COLUMNS = {
 """Coded views and the columns that hold them; a dataset without these columns is none the worse."""
 STATEMENT_COLUMNS = ("description",)
 
-OLDEST_STATED_YEARS = 89.0
-OLDER_THAN_STATED_YEARS = 90.0
-OLDER_THAN_STATED_MARK = 300.0
-OLDEST_PLAUSIBLE_YEARS = 120.0
+LONGEST_STATEMENTS = 10_000
+"""Characters; hundreds of statements."""
 
 
 class PtbxlSource(Source):
@@ -109,7 +105,7 @@ class PtbxlSource(Source):
     def _words(self) -> dict[str, str]:
         path = self.folder / STATEMENTS
         found: dict[str, str] = {}
-        for row in _rows(path, STATEMENT_COLUMNS):
+        for row in csv_rows(path, STATEMENT_COLUMNS):
             # The code's column has no name in the official file.
             code = (row.get("") or row.get("code") or "").strip()
             if not code:
@@ -121,8 +117,8 @@ class PtbxlSource(Source):
     def _rows(self) -> list[SourceRecord | RefusedRecord]:
         found: list[SourceRecord | RefusedRecord] = []
         seen: set[str] = set()
-        for number, row in enumerate(_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
-            record = _whole(row["ecg_id"]) or f"row {number}"
+        for number, row in enumerate(csv_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
+            record = patient_id(row["ecg_id"]) or f"row {number}"
             try:
                 if record in seen:
                     raise BadRecord("duplicate_record", f"ecg_id {record} is in an earlier row, too")
@@ -133,9 +129,9 @@ class PtbxlSource(Source):
         return found
 
     def _record(self, record: str, row: dict[str, str]) -> SourceRecord:
-        patient = _whole(row["patient_id"])
+        patient = patient_id(row["patient_id"])
         if not patient:
-            raise BadRecord("missing_patient", "patient_id is empty")
+            raise BadRecord("missing_patient", f"patient_id {row['patient_id'][:40]!r} names nobody")
         fold = _number(row["strat_fold"])
         if fold is None or fold not in range(1, 11):
             raise BadRecord("bad_fold", f"strat_fold is {row['strat_fold']!r}, not a whole number from 1 to 10")
@@ -144,8 +140,8 @@ class PtbxlSource(Source):
         return SourceRecord(
             record=record,
             patient=patient,
-            age_years=_age(row["age"]),
-            sex=SEXES.get(_number(row["sex"])),
+            age_years=age_years(row["age"]),
+            sex=sex(row["sex"]),
             text=row["report"].strip(),
             statements=codes,
             superclasses=superclasses_of([code for code, _ in codes]),
@@ -153,31 +149,6 @@ class PtbxlSource(Source):
             coded_views=_views(row),
             files=tuple((rate_hz, inside(name)) for rate_hz, name in files.items() if name),
         )
-
-
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file, every value a string.
-
-    Raises:
-        SourceError: the file is missing, unreadable, lacks columns, or has no rows.
-    """
-    if not path.exists():
-        raise SourceError(f"{path} does not exist; the dataset needs it")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            found = reader.fieldnames or []
-            if missing := [name for name in needed if name not in found]:
-                has = ", ".join(name or "(no name)" for name in found) or "nothing"
-                raise SourceError(f"{path}: missing column(s) {', '.join(missing)}; it has {has}")
-            empty = True
-            for row in reader:
-                empty = False
-                yield row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read: {error}; restore the official file") from None
-    if empty:
-        raise SourceError(f"{path} holds no rows; restore the official file")
 
 
 def _number(text: str) -> float | None:
@@ -189,24 +160,10 @@ def _number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _whole(text: str) -> str:
-    """An identifier; some releases write whole numbers as 15709.0."""
-    return text.strip().removesuffix(".0")
-
-
-def _age(text: str) -> float | None:
-    age = _number(text)
-    if age is None or age < 0:
-        return None
-    if age == OLDER_THAN_STATED_MARK or OLDEST_STATED_YEARS < age <= OLDEST_PLAUSIBLE_YEARS:
-        return OLDER_THAN_STATED_YEARS
-    return age if age <= OLDEST_STATED_YEARS else None
-
-
 def _codes(text: str) -> tuple[tuple[str, float], ...]:
     """Statements as written in `scp_codes`, a Python dictionary from code to likelihood in percent."""
     try:
-        codes = ast.literal_eval(text.strip())
+        codes = ast.literal_eval(text.strip()) if len(text) <= LONGEST_STATEMENTS else None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise BadRecord(
             "bad_statements", f"scp_codes is {text[:80]!r}, not a mapping from code to likelihood"

@@ -70,6 +70,7 @@ REASONS = {
     "bad_fold": "The fold is not a whole number from 1 to 10",
     "bad_path": "The file name is absolute or leaves the dataset, itself or through a link",
     "missing_patient": "The patient is not named, so the record cannot be kept in one split",
+    "duplicate_waveform": "Another recording has the same waveform; of several patients, none of its copies is kept",
     "duplicate_record": "Another row has the same record identifier",
     "patient_in_several_splits": "The patient's recordings lie in folds of several splits",
     "missing_file": "The header or the signal file is not there",

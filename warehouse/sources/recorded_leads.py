@@ -169,14 +169,16 @@ def _check_samples(stored: np.ndarray, invalid: dict[str, int]) -> None:
 
 def _check_identities(leads: dict[str, np.ndarray]) -> None:
     """Check III, aVR, aVL and aVF, where the record holds them, against I and II (Einthoven 1913, Goldberger 1942)."""
-    size = max(float(np.quantile(np.abs(leads[name] - np.median(leads[name])), 0.99)) for name in ("I", "II"))
-    bound = min(LARGEST_IDENTITY_RESIDUAL_MV, max(SMALLEST_IDENTITY_RESIDUAL_MV, IDENTITY_RESIDUAL * size))
     for name, (of_i, of_ii) in LIMB_LEAD_IDENTITIES.items():
         if name not in leads:
             continue
         violation = leads[name] - (of_i * leads["I"] + of_ii * leads["II"])
         # A derived lead may hold invalid samples: it is not stored, so they only leave the check, as does its offset.
         there = violation[np.isfinite(violation)]
-        residual = float(np.quantile(np.abs(there - np.median(there)), 0.99)) if there.size else 0.0
-        if residual > bound:
+        there = np.abs(there - np.median(there)) if there.size else np.zeros(1)
+        if there.max() <= SMALLEST_IDENTITY_RESIDUAL_MV:
+            continue
+        size = max(np.quantile(np.abs(leads[lead] - np.median(leads[lead])), 0.99) for lead in ("I", "II"))
+        bound = min(LARGEST_IDENTITY_RESIDUAL_MV, max(SMALLEST_IDENTITY_RESIDUAL_MV, IDENTITY_RESIDUAL * size))
+        if (residual := np.quantile(there, 0.99)) > bound:
             raise BadRecord("lead_identity", f"lead {name} differs from its sum of I and II by {residual:.3g} mV")

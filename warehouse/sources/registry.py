@@ -23,11 +23,12 @@ SOURCES = {
 that not every installation has."""
 
 
-def open_source(kind: str, folder: Path | str) -> Source:
+def open_source(kind: str, folder: Path | str, name: str | None = None) -> Source:
     """Open a dataset's folder.
 
     Args:
         kind: a key of `SOURCES`.
+        name: name that its recordings carry, if it is not that of the kind.
 
     Raises:
         SourceError: the folder is missing, empty, or not in the layout of this kind.
@@ -46,4 +47,6 @@ def open_source(kind: str, folder: Path | str) -> Source:
             f"dataset folder {folder} is empty; download the dataset into it or check source.path (--data)"
         )
     reader: type[Source] = pkgutil.resolve_name(SOURCES[kind])
-    return reader(folder.resolve())
+    source = reader(folder.resolve())
+    source.name = name or source.name
+    return source

@@ -52,9 +52,12 @@ _SIGNAL = re.compile(
 class SignalLine:
     """What a header says of one signal."""
 
+    number: int
+    """From 1, in the header's order."""
     file: str
     format: str
     per_frame: int
+    skew: int
     offset: int
     gain: float
     """Digital units per `unit`; above 0."""
@@ -136,9 +139,11 @@ def _signal(line: str, number: int, stem: str) -> SignalLine:
         raise BadRecord("uncalibrated", f"lead {lead[:40]} has {f'a gain of {gain:g}' if found['gain'] else 'no gain'}")
     checksum = found["checksum"]
     return SignalLine(
+        number=number,
         file=file,
         format=found["format"],
         per_frame=per_frame,
+        skew=_whole(found["skew"] or "0", stem),
         offset=_whole(found["offset"] or "0", stem),
         gain=gain,
         # The format's rule: without a baseline, the ADC's zero is it.

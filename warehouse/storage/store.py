@@ -113,6 +113,10 @@ class Staging:
     def _part(self, name: str, part: int) -> Path:
         return self.path / name / f"part-{part:05d}.parquet"
 
+    def read_part(self, name: str, part: int) -> pa.Table:
+        """Read a part back."""
+        return pq.read_table(self._part(name, part), partitioning=None)
+
     def _note(self, name: str, part: int) -> Path:
         return self.path / "_notes" / name / f"part-{part:05d}.json"
 
