@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 
 from warehouse.errors import SourceError
-from warehouse.sources.people import age_years, sex
+from warehouse.sources.people import OLDER_THAN_STATED_YEARS, age_years, sex
 
 TABLES = ("patients", "admissions", "diagnoses_icd", "procedures_icd", "prescriptions")
 _STAYS = """select subject_id, hadm_id, least(admittime, coalesce(edregtime, admittime)), dischtime
@@ -42,8 +42,14 @@ class Person:
     anchor_year: int
 
     def age_in(self, year: int) -> float | None:
-        """Age in years in a year; 90 stands for older than 89 (MIMIC-IV writes 91 for them)."""
-        return None if self.anchor_age is None else age_years(str(max(self.anchor_age + year - self.anchor_year, 0)))
+        """Age in years in a year; 90 stands for older than 89 (MIMIC-IV writes 91 for them), None for unknown."""
+        if self.anchor_age is None:
+            return None
+        since = year - self.anchor_year
+        # How old they were before is not stated of people who are older than 89.
+        if self.anchor_age >= OLDER_THAN_STATED_YEARS and since < 0:
+            return None
+        return age_years(str(max(self.anchor_age + since, 0.0)))
 
 
 class HospitalStays:
