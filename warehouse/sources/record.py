@@ -33,6 +33,8 @@ class SourceRecord:
     files: tuple[tuple[int, str], ...] = ()
     """Sampling rate in Hz and path of the record inside the dataset, without extension; a dataset may hold a record at
     several rates."""
+    dataset: str = ""
+    """Name of the dataset that it is of, where the source is a collection of several; empty for the source's own."""
 
     def path(self, rate_hz: int) -> str:
         """The record's path inside the dataset, for people: at that rate, else its only one, else the identifier."""
