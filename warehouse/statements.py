@@ -20,13 +20,15 @@ AXIS_VIEW: Final = "axis"
 POSSIBLE, PROBABLE, CERTAIN, UNKNOWN = 15.0, 50.0, 100.0, 0.0
 """Likelihoods in percent that words of doubt stand for, in PTB-XL's steps; 0 means that none is stated."""
 AHA_LIKELIHOOD: Final = {"301": POSSIBLE, "302": POSSIBLE, "312": POSSIBLE, "315": PROBABLE}
-"""AHA modifiers borderline, consider, possible and probable (Mason et al. 2007, doi 10.1161/CIRCULATIONAHA.106.180201)."""
+"""AHA modifiers borderline, consider, possible and probable (Mason et al. 2007, doi
+10.1161/CIRCULATIONAHA.106.180201)."""
 _DOUBT: Final = (
     (r"(?:possible|consider|cannot rule out|can not rule out|suspect|suspected|borderline|questionable)\s+", POSSIBLE),
     (r"(?:probable|probably|likely|suggests|suggestive of)\s+", PROBABLE),
 )
 _AGE_OF_INFARCT: Final = re.compile(
-    r"\s*[-,]?\s*(?:of )?(?:age (?:undetermined|indeterminate)|undetermined age|old|recent|acute|possibly (?:acute|recent|old))$"
+    r"\s*[-,]?\s*(?:of )?"
+    r"(?:age (?:undetermined|indeterminate)|undetermined age|old|recent|acute|possibly (?:acute|recent|old))$"
 )
 _NEGATED: Final = re.compile(
     r"\b(?:no|not|without|absent|absence|negative|never|denies|nor|unlikely|ruled out|excluded)\b"
@@ -103,7 +105,8 @@ class Statements:
         """What a line of a machine's report states.
 
         Machines write few phrases, so a line is read whole, or piece by piece where "with", "and" or a comma joins
-        pieces; a line that denies anything is not read. Doubt ("possible", "cannot rule out", "probable") is likelihood.
+        pieces; a line that denies anything is not read. Doubt ("possible", "cannot rule out", "probable") is
+        likelihood.
 
         Returns:
             Statements in the line's order, and whether all of the line was understood.
@@ -115,15 +118,18 @@ class Statements:
             return [whole], True
         if _NEGATED.search(text):
             return [], False
-        pieces = [piece for piece in _JOINED.split(text) if piece]
-        read = [self._read_piece(piece) for piece in pieces]
+        read: list[Stated | None] = []
+        likelihood = CERTAIN
+        for piece in filter(None, _JOINED.split(text)):
+            # What follows a doubt may be in doubt, too: "possible A and B".
+            read.append(stated := self._read_piece(piece, likelihood))
+            likelihood = stated.likelihood if stated else likelihood
         return [one for one in read if one], bool(read) and all(read)
 
-    def _read_piece(self, piece: str) -> Stated | None:
-        likelihood = CERTAIN
+    def _read_piece(self, piece: str, likelihood: float = CERTAIN) -> Stated | None:
         for doubt, percent in _DOUBT:
             if found := re.match(doubt, piece):
-                piece, likelihood = piece[found.end() :], percent
+                piece, likelihood = piece[found.end() :], min(percent, likelihood)
                 break
         statement = self.of_phrase(piece) or self.of_phrase(_AGE_OF_INFARCT.sub("", piece))
         return Stated(statement, likelihood) if statement else None
@@ -151,7 +157,9 @@ def statements() -> Statements:
 
 
 def _statement(code: str, said: dict[str, Any], axis: bool = False) -> Statement:
-    fields = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in said.items()}
+    fields: dict[str, Any] = {
+        name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in said.items()
+    }
     return Statement(code=code, axis=axis, **fields)
 
 

@@ -1,4 +1,5 @@
-"""What requests and reports call an ECG: names of statements, and wordings that are no statement (`vocabulary.yaml`)."""
+"""What requests and reports call an ECG: names of statements, and wordings that are no statement
+(`vocabulary.yaml`)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """PhysioNet/Computing in Cardiology Challenges 2020 and 2021 (Reyna et al. 2021, doi 10.23919/CinC53138.2021.9662687).
 
-Every record is a WFDB header with a MATLAB signal file. Diagnoses are SNOMED CT concepts in the comment `Dx`; the headers
-of CPSC 2018 that circulate as its first version carry words instead (`Dx: RBBB`). The folder of a record names its centre.
-Patients are not named, so each record is a patient of its own; INCART and PTB hold several records of some people.
+Every record is a WFDB header with a MATLAB signal file. Diagnoses are SNOMED CT concepts in the comment `Dx`; the
+headers of CPSC 2018 that circulate as its first version carry words instead (`Dx: RBBB`). The folder of a record names
+its centre. Patients are not named, so each record is a patient of its own; INCART and PTB hold several records of some
+people.
 """
 
 from __future__ import annotations

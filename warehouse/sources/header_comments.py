@@ -31,7 +31,8 @@ class HeaderComments:
 
 
 def find_headers(folder: Path) -> list[str]:
-    """Paths inside a folder of all WFDB headers, without extension, sorted; links that leave the folder are not followed."""
+    """Paths inside a folder of all WFDB headers, without extension, sorted; links that leave the folder are not
+    followed."""
     found = []
     for place, folders, names in os.walk(folder):
         folders.sort()

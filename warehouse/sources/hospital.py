@@ -1,9 +1,9 @@
 """Exports of ECG carts and hospital archives: GE MUSE XML, Philips Sierra XML, HL7 aECG, SCP-ECG, DICOM waveforms.
 
-ECGDataKit decodes them (an optional extra, `pip install einthoven[hospital]`; why this library: docs/sources.md); this file
-is the only one that knows it. One file is one record; its name is its identifier. A patient is who the export names, and
-a file that names nobody is refused, because its recordings could not be kept in one split. XML goes through defusedxml,
-before the library sees it and inside it.
+ECGDataKit decodes them (an optional extra, `pip install einthoven[hospital]`; why this library: docs/sources.md); this
+file is the only one that knows it. One file is one record; its name is its identifier. A patient is who the export
+names, and a file that names nobody is refused, because its recordings could not be kept in one split. XML goes through
+defusedxml, before the library sees it and inside it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Tables of MIMIC-IV's module hosp (Johnson et al. 2023, doi 10.1038/s41597-022-01899-x): who a patient is, and what was
-coded of the admission during which an ECG was recorded.
+"""Tables of MIMIC-IV's module hosp (Johnson et al. 2023, doi 10.1038/s41597-022-01899-x): who a patient is, and what
+was coded of the admission during which an ECG was recorded.
 
-The three code views are those by which SE-Diff (arXiv 2511.09895) finds similar patients. A stay counts from the emergency
-department on, where it began there. Codes of a whole stay are taken, those that were only assigned at discharge too.
+The three code views are those by which SE-Diff (arXiv 2511.09895) finds similar patients. A stay counts from the
+emergency department on, where it began there. Codes of a whole stay are taken, those that were only assigned at
+discharge too.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from warehouse.errors import SourceError
-from warehouse.sources.people import age_years, sex
+from warehouse.sources.people import OLDER_THAN_STATED_YEARS, age_years, sex
 
 TABLES = ("patients", "admissions", "diagnoses_icd", "procedures_icd", "prescriptions")
 _STAYS = """select subject_id, hadm_id, least(admittime, coalesce(edregtime, admittime)), dischtime
@@ -25,7 +27,8 @@ _CODES = {
     "from {diagnoses_icd} where icd_code is not null group by all order by all",
     "procedures": "select hadm_id, 'ICD' || icd_version || ':' || trim(icd_code), min(try_cast(seq_num as integer)) "
     "from {procedures_icd} where icd_code is not null group by all order by all",
-    "medications": "select distinct hadm_id, lower(trim(drug)), 0 from {prescriptions} where drug is not null order by all",
+    "medications": "select distinct hadm_id, lower(trim(drug)), 0 from {prescriptions} "
+    "where drug is not null order by all",
 }
 """View to the query of its codes per admission."""
 
@@ -39,8 +42,14 @@ class Person:
     anchor_year: int
 
     def age_in(self, year: int) -> float | None:
-        """Age in years in a year; 90 stands for older than 89 (MIMIC-IV writes 91 for them)."""
-        return None if self.anchor_age is None else age_years(str(max(self.anchor_age + year - self.anchor_year, 0)))
+        """Age in years in a year; 90 stands for older than 89 (MIMIC-IV writes 91 for them), None for unknown."""
+        if self.anchor_age is None:
+            return None
+        since = year - self.anchor_year
+        # How old they were before is not stated of people who are older than 89.
+        if self.anchor_age >= OLDER_THAN_STATED_YEARS and since < 0:
+            return None
+        return age_years(str(max(self.anchor_age + since, 0.0)))
 
 
 class HospitalStays:
@@ -73,7 +82,7 @@ class HospitalStays:
                 codes: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
                 for stay, code, place in self._ask(connection, question):
                     if stay:
-                        codes[stay].append((place or 0, code))
+                        codes[stay].append((int(place or 0), code))
                 self._views[view] = {stay: tuple(code for _, code in sorted(many)) for stay, many in codes.items()}
 
     def files(self) -> list[Path]:
@@ -95,7 +104,7 @@ class HospitalStays:
                 return self.folder / name
         raise SourceError(f"{self.folder / table}.csv(.gz) does not exist; MIMIC-IV's folder hosp needs it")
 
-    def _ask(self, connection: duckdb.DuckDBPyConnection, question: str) -> list[tuple[str, ...]]:
+    def _ask(self, connection: duckdb.DuckDBPyConnection, question: str) -> list[tuple[Any, ...]]:
         """Ask a question of one table, of which only rows of wanted patients are read."""
         (table,) = [one for one in TABLES if f"{{{one}}}" in question]
         path = self._path(table)

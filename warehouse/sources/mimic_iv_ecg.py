@@ -1,8 +1,9 @@
 """MIMIC-IV-ECG 1.0 (Gow et al. 2023, doi 10.13026/4nqg-sb35), with MIMIC-IV's hospital tables where they are at hand.
 
-`record_list.csv` names every record, `machine_measurements.csv` holds what the cart said of it: up to 18 lines of report
-and nine measurements, in which 29999, 32767 and 65535 mean that it was not measured. Signals list aVF before aVL. Ages,
-sexes and the three code views come from MIMIC-IV's module hosp, in a folder or link `hosp` beside the tables.
+`record_list.csv` names every record, `machine_measurements.csv` holds what the cart said of it: up to 18 lines of
+report and nine measurements, in which 29999, 32767 and 65535 mean that it was not measured. Signals list aVF before
+aVL. Ages, sexes and the three code views come from MIMIC-IV's module hosp, in a folder or link `hosp` beside the
+tables.
 """
 
 from __future__ import annotations

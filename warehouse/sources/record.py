@@ -20,8 +20,9 @@ class SourceRecord:
     text: str
     """Report as written; empty when there is none."""
     statements: tuple[tuple[str, float], ...]
-    """Statements as (code, likelihood in percent), in the codes of the vocabulary (`warehouse.statements`); what it lacks
-    is kept under a code of its own. Likelihood 0 means unknown, not absent; a dataset that states none means 100."""
+    """Statements as (code, likelihood in percent), in the codes of the vocabulary (`warehouse.statements`); what it
+    lacks is kept under a code of its own. Likelihood 0 means unknown, not absent; a dataset that states none means
+    100."""
     superclasses: tuple[str, ...]
     """Diagnostic superclasses of all statements, whatever their likelihood."""
     strat_fold: int | None
@@ -32,6 +33,8 @@ class SourceRecord:
     files: tuple[tuple[int, str], ...] = ()
     """Sampling rate in Hz and path of the record inside the dataset, without extension; a dataset may hold a record at
     several rates."""
+    dataset: str = ""
+    """Name of the dataset that it is of, where the source is a collection of several; empty for the source's own."""
 
     def path(self, rate_hz: int) -> str:
         """The record's path inside the dataset, for people: at that rate, else its only one, else the identifier."""

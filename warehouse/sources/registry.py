@@ -17,6 +17,7 @@ SOURCES = {
     "ptbdb": "warehouse.sources.ptbdb:PtbdbSource",
     "wfdb": "warehouse.sources.wfdb_folder:WfdbFolderSource",
     "hospital": "warehouse.sources.hospital:HospitalSource",
+    "collection": "warehouse.sources.collection:CollectionSource",
     "simulated": "warehouse.sources.simulated:SimulatedSource",
 }
 """Kind to the class of its reader, which is imported when it is used: a reader may need a library that loads slowly, or

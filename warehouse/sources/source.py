@@ -19,9 +19,9 @@ class Source(ABC):
     """A dataset of ECG recordings in a folder.
 
     A reader says what the dataset states of each record, in the codes of the vocabulary (`warehouse.statements`), and
-    decodes waveforms. What is the same for all datasets happens elsewhere: which windows of a waveform are kept, at which
-    rate, and whether they can be (`recorded_leads`), when a dataset has changed (`content`), splits and pseudonyms
-    (ingestion).
+    decodes waveforms. What is the same for all datasets happens elsewhere: which windows of a waveform are kept, at
+    which rate, and whether they can be (`recorded_leads`), when a dataset has changed (`content`), splits and
+    pseudonyms (ingestion).
 
     Args:
         folder: the dataset's folder.
@@ -62,6 +62,10 @@ class Source(ABC):
             BadRecord: why it cannot be decoded.
         """
 
+    def parts(self) -> Sequence[Source]:
+        """The datasets that it consists of: itself, unless it is a collection."""
+        return [self]
+
     def words(self) -> Mapping[str, str]:
         """What the dataset itself calls the codes that the vocabulary lacks; not all need words."""
         return {}
@@ -83,9 +87,8 @@ class Source(ABC):
         return {"description": self.words().get(code) or code, "superclass": "", "kind": ""}
 
     def statement_counts(self) -> Counter[str]:
-        """Code to the number of listed records that state it, most frequent first, equal ones by code."""
-        counts = Counter(code for one in self.records() for code, _ in one.statements)
-        return Counter(dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
+        """Code to the number of listed records that state it, in the order in which they first do."""
+        return Counter(code for one in self.records() for code, _ in one.statements)
 
     def read(self, record: SourceRecord, rate_hz: int, duration_s: float = 10.0) -> np.ndarray:
         """Read the first window of a record: (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.

@@ -1,7 +1,7 @@
 """Shandong Provincial Hospital ECG database (Liu et al. 2022, doi 10.1038/s41597-022-01403-5).
 
-One HDF5 file per recording: the data set `ecg` of float16 mV, (12, samples) at 500 Hz, leads in the standard order, 10 to
-60 s. Statements are AHA/ACC/HRS codes with modifiers: `22;23`, `60+310`.
+One HDF5 file per recording: the data set `ecg` of float16 mV, (12, samples) at 500 Hz, leads in the standard order, 10
+to 60 s. Statements are AHA/ACC/HRS codes with modifiers: `22;23`, `60+310`.
 """
 
 from __future__ import annotations

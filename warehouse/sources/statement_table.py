@@ -7,6 +7,7 @@ from collections import Counter
 import pyarrow as pa
 
 from warehouse.schema import statements as schema
+from warehouse.sources.record import SourceRecord
 from warehouse.sources.source import Source
 from warehouse.statements import AXIS_VIEW, Statement, statements
 
@@ -16,26 +17,35 @@ def statements_table(source: Source) -> pa.Table:
 
     Counts are of the records that the dataset lists, before any waveform is read.
     """
-    vocabulary = statements()
-    rows = [
-        _row(source, code, count, vocabulary.by_code.get(code)) for code, count in source.statement_counts().items()
-    ]
-    axes = Counter(
-        code for one in source.records() for view, codes in one.coded_views if view == AXIS_VIEW for code in codes
-    )
-    rows += [_row(source, code, count, vocabulary.axes.get(code)) for code, count in sorted(axes.items())]
-    rows += [
-        {"source": source.name, "code": None, "description": phrase, "known": False, "records": count}
-        for phrase, count in sorted(source.unread().items(), key=lambda item: (-item[1], item[0]))
-    ]
+    records: dict[str, list[SourceRecord]] = {part.name: [] for part in source.parts()}
+    for one in source.records():
+        records[one.dataset or source.name].append(one)
+    rows = [row for part in source.parts() for row in _rows(part, records[part.name])]
     return pa.Table.from_pylist(rows, schema=schema())
 
 
+def _rows(source: Source, records: list[SourceRecord]) -> list[dict[str, object]]:
+    known = statements()
+    made = Counter(code for one in records for code, _ in one.statements)
+    axes = Counter(code for one in records for view, codes in one.coded_views if view == AXIS_VIEW for code in codes)
+    return [
+        *(_row(source, code, count, known.by_code.get(code)) for code, count in _most_first(made)),
+        *(_row(source, code, count, known.axes.get(code)) for code, count in _most_first(axes)),
+        *(
+            {"source": source.name, "description": phrase, "known": False, "records": count}
+            for phrase, count in _most_first(Counter(source.unread()))
+        ),
+    ]
+
+
+def _most_first(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _row(source: Source, code: str, count: int, known: Statement | None) -> dict[str, object]:
-    said = source.describe(code)
-    row = {"source": source.name, "code": code, "known": known is not None, "records": count}
+    row: dict[str, object] = {"source": source.name, "code": code, "known": known is not None, "records": count}
     if known is None:
-        return row | {"description": said["description"]}
+        return row | {"description": source.describe(code)["description"]}
     return row | {
         "description": known.description,
         "kind": AXIS_VIEW if known.axis else known.kind,

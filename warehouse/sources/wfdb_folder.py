@@ -1,9 +1,9 @@
 """Any folder of WFDB records, with labels from an optional table `labels.csv`.
 
 Lead names decide what a record holds; headers without the eight independent leads are quarantined. `labels.csv` has a
-column `record`, the path of a record without extension, and any of these: `patient` (without it, each record is a person of
-its own), `age`, `sex`, `labels` (codes of the vocabulary, SNOMED CT concepts or phrases, separated by ;), `text`, `fold`
-(1 to 10). Labels of a record that is not there are refused, a record without labels is kept.
+column `record`, the path of a record without extension, and any of these: `patient` (without it, each record is a
+person of its own), `age`, `sex`, `labels` (codes of the vocabulary, SNOMED CT concepts or phrases, separated by ;),
+`text`, `fold` (1 to 10). Labels of a record that is not there are refused, a record without labels is kept.
 """
 
 from __future__ import annotations

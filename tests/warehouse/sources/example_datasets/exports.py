@@ -94,8 +94,8 @@ def write_aecg(path: Path, signal: np.ndarray, microvolts_per_bit: float = 2.5) 
         '<effectiveTime><low value="20100102030405"/><high value="20100102030415"/></effectiveTime>'
         '<component><series><code code="RHYTHM"/><component><sequenceSet><component><sequence>'
         '<code code="TIME_ABSOLUTE"/><value xsi:type="GLIST_TS"><head value="20100102030405"/>'
-        f'<increment value="{1 / RATE_HZ}" unit="s"/></value></sequence></component>{sequences}</sequenceSet></component>'
-        "</series></component></AnnotatedECG>\n",
+        f'<increment value="{1 / RATE_HZ}" unit="s"/></value></sequence></component>{sequences}</sequenceSet>'
+        "</component></series></component></AnnotatedECG>\n",
         encoding="utf-8",
     )
 

@@ -1,4 +1,5 @@
-"""MIMIC-IV-ECG's layout with made-up people: aVF before aVL, sentinel values, an ECG in a stay and one outside of it."""
+"""MIMIC-IV-ECG's layout with made-up people: aVF before aVL, sentinel values, an ECG in a stay and one outside of
+it."""
 
 from __future__ import annotations
 
