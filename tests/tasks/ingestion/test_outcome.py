@@ -42,7 +42,7 @@ def ingest(dataset: SmallDataset, staging: Staging, every: bool = False) -> tupl
     for part, assignments in enumerate(parts):
         write_part(source, staging, Window(100, 10.0, every), part, assignments)
     outcome = collect(staging, len(parts))
-    outcome.check(len(assigned))
+    outcome.check(Counter({"ptbxl": len(assigned)}))
     return outcome, len(parts)
 
 
@@ -56,7 +56,7 @@ def test_a_file_named_by_two_patients_is_nobodys(dataset: SmallDataset, staging:
     outcome, parts = ingest(dataset, staging)
     refused = Counter((one.record.rpartition("/")[2], one.reason) for one in outcome.refused)
     assert refused == {("00001_lr", "duplicate_waveform"): 2}
-    assert (outcome.read, outcome.splits.total(), rows(staging, parts)) == (12, 10, 10)
+    assert (outcome.read["ptbxl"], outcome.splits.total(), rows(staging, parts)) == (12, 10, 10)
     assert outcome.splits["test"] == 0
 
 
@@ -94,7 +94,7 @@ def test_all_windows_of_a_record_are_in_its_split_and_counted(dataset: SmallData
     dataset.write_record("00010_lr", long)
     dataset.stem(2).with_suffix(".dat").unlink()
     outcome, _ = ingest(dataset, staging, every=True)
-    assert (outcome.records, outcome.read, outcome.splits.total()) == (12, 14, 12)
+    assert (outcome.records["ptbxl"], outcome.read["ptbxl"], outcome.splits.total()) == (12, 14, 12)
     assert outcome.splits["test"] == 2
     assert [(one.record.rpartition("/")[2], one.reason) for one in outcome.refused] == [
         ("00002_lr", "missing_file"),
@@ -116,10 +116,13 @@ def test_bridged_samples_are_flagged(dataset: SmallDataset, staging: Staging) ->
 
 
 def test_what_does_not_add_up_is_an_error() -> None:
-    Outcome(records=3, read=5, splits=Counter(train=5)).check(3)
-    for outcome in (
-        Outcome(records=3, read=5, splits=Counter(train=4)),
-        Outcome(records=2, read=5, splits=Counter(train=5)),
+    given, kept = Counter(a=3, b=1), Counter({("a", "train"): 4, ("a", "test"): 1, ("b", "train"): 1})
+    read = Counter(a=5, b=1)
+    Outcome(records=given, read=read, kept=kept).check(given)
+    for wrong in (
+        Outcome(records=given, read=read, kept=kept - Counter({("a", "train"): 1})),
+        Outcome(records=given - Counter(b=1), read=read, kept=kept),
+        Outcome(records=given, read=Counter(a=4, b=2), kept=kept),
     ):
-        with pytest.raises(WarehouseError, match="3 records were to be read"):
-            outcome.check(3)
+        with pytest.raises(WarehouseError, match="records of [ab] were to be read"):
+            wrong.check(given)
