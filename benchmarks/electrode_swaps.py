@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def moments_of(source: Source, records: Sequence[SourceRecord]) -> np.ndarray:
-    """Second moments of recordings as they are, (recordings, segments, 8, 8) mV², without those of less than two beats."""
+    """Second moments of recordings as they are, (recordings, segments, 8, 8) mV²; those of under two beats are left out."""
     found = [np.empty((0, len(SEGMENTS_S), 8, 8))]
     for start in range(0, len(records), AT_ONCE):
         signals = []

@@ -33,7 +33,7 @@ def print_answer(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: st
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
-    """Names of columns; what bears the name of an earlier one gets a number, since JSON would keep the last one only."""
+    """Names of columns; one that bears an earlier one's name gets a number, since JSON would keep the last only."""
     names: list[str] = []
     for name in columns:
         number = 1

@@ -45,8 +45,8 @@ class Outcome:
             if self.records[dataset] != given[dataset] or self.read[dataset] != kept[dataset] + refused[dataset]:
                 raise WarehouseError(
                     f"{given[dataset]} records of {dataset} were to be read, {self.records[dataset]} were; of "
-                    f"{self.read[dataset]} windows {kept[dataset]} were kept and {refused[dataset]} refused. Delete the "
-                    "staging folder of these recordings and run again"
+                    f"{self.read[dataset]} windows {kept[dataset]} were kept and {refused[dataset]} refused. Delete "
+                    "the staging folder of these recordings and run again"
                 )
 
 

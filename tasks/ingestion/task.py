@@ -81,9 +81,9 @@ def ingest_recordings(
 
     Returns:
         A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its
-        manifest: `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of them), `splits`
-        (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`, `samples` and
-        `sampling_rate_hz`.
+        manifest: `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of
+        them), `splits` (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`,
+        `samples` and `sampling_rate_hz`.
 
     Raises:
         SourceError: the dataset cannot be read, or no recording is left after quarantine.

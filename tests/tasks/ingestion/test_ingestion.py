@@ -29,7 +29,7 @@ from tests.warehouse.hashed_files import count_hashed_files
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.catalog.catalog import query
 from warehouse.errors import SourceError, WarehouseError
-from warehouse.sources.registry import open_source
+from warehouse.sources.registry import SOURCES, open_source
 from warehouse.storage.pseudonyms import KEY_VARIABLE, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -332,9 +332,9 @@ def test_two_hospitals_of_one_kind_need_two_names(dataset: SmallDataset, tmp_pat
 
 
 def test_a_dataset_that_nothing_reads_is_one_line_that_lists_what_is_read() -> None:
-    with pytest.raises(ValidationError, match="no dataset of this kind can be read; known are ptbxl, simulated"):
+    with pytest.raises(ValidationError, match=f"no dataset of this kind can be read; known are {', '.join(SOURCES)}"):
         SourceSettings(kind="holter")
-    assert SourceSettings.model_json_schema()["properties"]["kind"]["enum"] == ["ptbxl", "simulated"]
+    assert SourceSettings.model_json_schema()["properties"]["kind"]["enum"] == [*SOURCES]
 
 
 def test_the_kind_of_a_dataset_chooses_its_reader(dataset: SmallDataset, uri: str) -> None:

@@ -124,5 +124,5 @@ def test_what_does_not_add_up_is_an_error() -> None:
         Outcome(records=given - Counter(b=1), read=read, kept=kept),
         Outcome(records=given, read=Counter(a=4, b=2), kept=kept),
     ):
-        with pytest.raises(WarehouseError, match="records of [ab] were to be read"):
+        with pytest.raises(WarehouseError, match=r"records of [ab] were to be read"):
             wrong.check(given)

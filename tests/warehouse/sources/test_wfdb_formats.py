@@ -1,4 +1,4 @@
-"""Every signal format of WFDB, by files packed here bit by bit, and what headers may say of gain, baseline and place."""
+"""Every signal format of WFDB, by files packed here bit by bit, and what headers may say of gains and baselines."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_flac_that_is_damaged_inside_is_refused(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "r.dat").read_bytes())
     content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
     (tmp_path / "r.dat").write_bytes(content)
-    with pytest.raises(BadRecord, match="bad_signal|checksum"):
+    with pytest.raises(BadRecord, match=r"bad_signal|checksum"):
         read_leads(stem)
 
 
