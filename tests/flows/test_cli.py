@@ -121,3 +121,12 @@ def test_a_version_is_withdrawn_and_every_current_release_verified(
     assert f"{store.root / 'releases' / 'tiny' / 'v1'} verifies" in out, "one that is damaged must not hide the others"
     code, _, err = run(capsys, monkeypatch, "withdraw", *where, "--reason", "x", "tiny", "v9")
     assert code == 1 and "there is no release tiny v9; versions of tiny: v1, v2" in err
+
+
+def test_a_seed_that_no_row_can_have_is_a_wrong_call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (2**64, 2**63, -1):
+        code, _, err = run(capsys, monkeypatch, "ecg", "--text", "sinus rhythm", f"--seed={seed}")
+        assert code == 2
+        assert "--seed" in err and err.count("\n") == 1
