@@ -1,10 +1,10 @@
 """How well are exchanged electrodes recognised?
 
-`python -m benchmarks.electrode_swaps --data PATH` exchanges electrodes of PTB-XL's recordings of one fold and asks the
-detector of quality flags (`models.ecg.electrode_swaps`), which also judges the recordings as they are. Some of these
-may in truth have been recorded with exchanged electrodes, so that false alarms are counted too high. Fold 9 (default)
-is where the operating point was chosen; `--fold 10` is for reports. It also writes the mean second moments of folds 1
-to 8, from which the detector's constants are copied (`--quick`: only every tenth recording is read).
+`python -m benchmarks.electrode_swaps --data PATH` exchanges electrodes of PTB-XL's recordings of folds 9 and 10
+and asks the detector of quality flags (`models.ecg.electrode_swaps`), which also judges the recordings as they are. Some
+of these may in truth have been recorded with exchanged electrodes, so that false alarms are counted too high. The
+operating point was chosen on fold 9; fold 10 is the report. `--moments` prints, instead, the mean second moments
+of folds 1 to 8, from which the detector's constants are copied. With `--quick`, every tenth recording is read.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from warehouse.sources.source import Source
 
 RATE_HZ: Final = 100
 LAST_TRAINING_FOLD: Final = 8
+FOLDS: Final = (9, 10)
 AT_ONCE: Final = 256
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and record."""
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--fold", type=int, choices=(9, 10), default=9, help="fold to judge (default: 9)")
+    parser.add_argument("--moments", action="store_true", help="print the detector's constants instead")
     chosen = parser.parse_args(words)
     if chosen.data is None:
         raise SystemExit("give the folder of PTB-XL with --data")
@@ -42,20 +43,29 @@ def main(words: Sequence[str] | None = None) -> None:
         records = source.records()[:: 10 if chosen.quick else 1]
     except SourceError as error:
         raise SystemExit(str(error)) from None
-    judged = moments_of(source, [one for one in records if one.strat_fold == chosen.fold])
-    learned = moments_of(source, [one for one in records if (one.strat_fold or 0) <= LAST_TRAINING_FOLD])
+    if chosen.moments:
+        learned = moments_of(source, [one for one in records if (one.strat_fold or 0) <= LAST_TRAINING_FOLD])
+        for name, matrix in zip(SEGMENTS_S, mean_moments(learned).tolist(), strict=True):
+            print(name, [row[: index + 1] for index, row in enumerate(matrix)])
+        return
+    checks = []
+    for fold in FOLDS:
+        judged = moments_of(source, [one for one in records if one.strat_fold == fold])
+        checks += swap_checks(judged, f"fold {fold}: ")
     publish(
         "electrode_swaps",
-        swap_checks(judged),
+        checks,
         quick=chosen.quick,
         seconds=time.monotonic() - started,
-        settings={"fold": chosen.fold},
-        details={"second_moments": dict(zip(SEGMENTS_S, mean_moments(learned).tolist(), strict=True))},
+        settings={},
     )
 
 
 def moments_of(source: Source, records: Sequence[SourceRecord]) -> np.ndarray:
-    """Second moments of recordings as they are, (recordings, segments, 8, 8) mV²; those of under two beats are left out."""
+    """Second moments of recordings as they are, (recordings, segments, 8, 8) mV².
+
+    Those that cannot be used or have fewer than two beats are left out.
+    """
     found = [np.empty((0, len(SEGMENTS_S), 8, 8))]
     for start in range(0, len(records), AT_ONCE):
         signals = []
@@ -77,8 +87,8 @@ def mean_moments(moments: np.ndarray) -> np.ndarray:
     return np.rint(np.mean(moments / np.maximum(traces, 1e-12), axis=0) * 1e4).astype(int)
 
 
-def swap_checks(moments: np.ndarray) -> list[Check]:
-    """Sensitivity to each exchange, whether it is called by its name, and false alarms."""
+def swap_checks(moments: np.ndarray, of: str = "") -> list[Check]:
+    """Sensitivity to each exchange, whether it is called by its name, and false alarms; names begin with `of`."""
     n = len(moments)
     as_they_are = flagged(gains(moments))
     checks = []
@@ -87,11 +97,11 @@ def swap_checks(moments: np.ndarray) -> list[Check]:
         found = flagged(gains(swap @ moments @ swap.T))
         any_flag = np.any(list(found.values()), axis=0)
         checks += [
-            share(f"{name}: flagged when exchanged", found[name], n),
-            share(f"{name}: any swap flagged when exchanged", any_flag, n),
-            share(f"{name}: flagged as recorded", as_they_are[name], n),
+            share(f"{of}{name} flagged when exchanged", found[name], n),
+            share(f"{of}{name} any swap flagged when exchanged", any_flag, n),
+            share(f"{of}{name} flagged as recorded", as_they_are[name], n),
         ]
-    return [*checks, share("any swap flagged as recorded", np.any(list(as_they_are.values()), axis=0), n)]
+    return [*checks, share(f"{of}any swap flagged as recorded", np.any(list(as_they_are.values()), axis=0), n)]
 
 
 def share(name: str, found: np.ndarray, n: int) -> Check:

@@ -58,7 +58,7 @@ _LOWER = {
     ),
 }
 """Second moments of the eight leads within each segment, per recording divided by their trace, in 1e-4: their mean over
-PTB-XL's folds 1 to 8 (`python -m benchmarks.electrode_swaps`)."""
+PTB-XL's folds 1 to 8 (`python -m benchmarks.electrode_swaps --moments`)."""
 
 
 def electrode_swaps(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> dict[str, np.ndarray]:
