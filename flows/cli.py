@@ -13,6 +13,7 @@ import click
 
 from flows.profiles import SettingsError, load_settings
 from tasks.settings import Settings, WarehouseSettings
+from tasks.settings.settings_section import LARGEST_SEED
 from warehouse.errors import EinthovenError
 from warehouse.sources.registry import SOURCES
 from warehouse.storage.reference import Reference
@@ -313,7 +314,13 @@ def withdraw(name: str, version: str, reason: str, warehouse: str | None) -> Non
 @click.option("--age", type=click.FloatRange(0, 120), help="Age in years.")
 @click.option("--sex", type=click.Choice(["female", "male"]), help="Sex.")
 @click.option("--heart-rate", type=click.FloatRange(20, 300), help="Heart rate in beats per minute.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same ECG.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    default=1,
+    show_default=True,
+    help="The same seed gives the same ECG.",
+)
 @click.option("--model", "model_id", metavar="ID", help="Model to use (default: the newest in the warehouse).")
 @click.option(
     "--out",

@@ -19,7 +19,7 @@ LOST_MV = 0.05
 LOST_S = 3.0
 BLOCK_S = 0.1
 """A lead that spans no more than `LOST_MV` for that long has lost its electrode: on PTB-XL's fold 9, no lead of 1,851
-recordings spans less than 0.09 mV in three seconds. At 20 bpm, the lowest rate that is measured, a beat falls into them."""
+recordings spans less than 0.09 mV in three seconds. At 20 bpm, the lowest rate, a beat falls into them."""
 PLAUSIBLE_MV = (0.5, 15.0)
 """Span of the largest lead, without its outermost percent; on PTB-XL's fold 9 0.67 to 11.7 mV."""
 SATURATION_MV = 32.7
@@ -43,8 +43,8 @@ SPIKE_WINDOW_S = (-0.22, -0.07)
 SPIKE = 3.0
 """A pulse is that many times as large as the noise."""
 SPIKE_MV = 0.04
-"""Median over leads and beats of the largest pulse. On PTB-XL's folds 1 to 9 at 100 Hz, it finds about two thirds of the
-recordings with the statement PACE and every two-hundredth of the others."""
+"""Median over leads and beats of the largest pulse. On PTB-XL's fold 9 at 100 Hz, it finds 18 of 23 recordings with the
+statement PACE and 3 of the 1,828 others."""
 
 
 def quality_flags(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -> list[list[str]]:
@@ -146,7 +146,7 @@ def _implausible(signal: np.ndarray) -> np.ndarray:
 def _noise(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
     """Noise per lead, (batch, leads) mV each: in the median second, and in the loudest.
 
-    It is a standard deviation from the median of absolute values, which QRS complexes, as short as they are, leave alone.
+    It is a standard deviation from the median of absolute values, which short QRS complexes leave alone.
     """
     band = butter(4, NOISE_HZ, "bandpass", fs=rate_hz, output="sos")
     sizes = np.abs(sosfiltfilt(band, signal, axis=-1)).astype(np.float32) / np.float32(0.6745)
@@ -157,7 +157,7 @@ def _noise(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mains(signal: np.ndarray, rate_hz: float, line_hz: float) -> np.ndarray:
-    """Amplitude of a spectral line above its surroundings, largest over leads, (batch,) mV; 0 where the rate is too low."""
+    """Amplitude of a line above its surroundings, largest over leads, (batch,) mV; 0 where the rate is too low."""
     samples = signal.shape[-1]
     window = np.hanning(samples + 1)[:-1]
     frequency = np.fft.rfftfreq(samples, 1 / rate_hz)

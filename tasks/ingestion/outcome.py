@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,26 +19,35 @@ from warehouse.storage.store import Staging
 class Outcome:
     """Records that a source lists, and the windows that were read of them."""
 
-    records: int = 0
-    """Records that were decoded, or could not be."""
-    read: int = 0
-    """Windows of these; a record that gave none counts as one."""
-    splits: Counter[str] = field(default_factory=Counter)
-    """Kept windows per split."""
+    records: Counter[str] = field(default_factory=Counter)
+    """Records that were decoded, or could not be, per dataset."""
+    read: Counter[str] = field(default_factory=Counter)
+    """Windows of these, per dataset; a record that gave none counts as one."""
+    kept: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Windows kept, per dataset and split."""
     refused: list[RefusedRecord] = field(default_factory=list)
     """The other windows, in the source's order."""
 
-    def check(self, listed: int) -> None:
-        """Raise WarehouseError unless every listed record was read, and every window read was kept or refused.
+    @property
+    def splits(self) -> Counter[str]:
+        """Windows kept per split."""
+        return _summed((split, count) for (_, split), count in self.kept.items())
+
+    def check(self, given: Counter[str]) -> None:
+        """Raise WarehouseError unless every record given was read, and every window read was kept or refused.
 
         Args:
-            listed: records that were given to be read.
+            given: records that were given to be read, per dataset.
         """
-        if self.records != listed or self.read != self.splits.total() + len(self.refused):
-            raise WarehouseError(
-                f"{listed} records were to be read, {self.records} were; of {self.read} windows {self.splits.total()} "
-                f"were kept and {len(self.refused)} refused. Delete the staging folder of this dataset and run again"
-            )
+        kept = _summed((dataset, count) for (dataset, _), count in self.kept.items())
+        refused = Counter(one.dataset for one in self.refused)
+        for dataset in sorted({*given, *self.records, *self.read, *kept, *refused}):
+            if self.records[dataset] != given[dataset] or self.read[dataset] != kept[dataset] + refused[dataset]:
+                raise WarehouseError(
+                    f"{given[dataset]} records of {dataset} were to be read, {self.records[dataset]} were; of "
+                    f"{self.read[dataset]} windows {kept[dataset]} were kept and {refused[dataset]} refused. Delete "
+                    "the staging folder of these recordings and run again"
+                )
 
 
 def collect(staging: Staging, parts: int) -> Outcome:
@@ -50,10 +60,10 @@ def collect(staging: Staging, parts: int) -> Outcome:
     waveforms, patients, ends = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], [0]
     for part in range(parts):
         note = staging.note(TABLE, part)
-        outcome.records += note["records"]
-        outcome.read += note["read"]
+        outcome.records.update(note["records"])
+        outcome.read.update(note["read"])
         outcome.refused += [RefusedRecord(**one) for one in note["refused"]]
-        outcome.splits.update(split for _, split in note["kept"])
+        outcome.kept.update((dataset, split) for _, dataset, split in note["kept"])
         waveforms.append(np.array([int(one, 16) for one in note["waveforms"]], np.uint64))
         patients.append(np.array([int(one, 16) for one in note["patients"]], np.uint64))
         ends.append(ends[-1] + len(note["kept"]))
@@ -63,15 +73,23 @@ def collect(staging: Staging, parts: int) -> Outcome:
     notes = {part: staging.note(TABLE, part)["kept"] for part in sorted(set(places.values()))}
     named = {row: notes[part][row - starts[part]] for row, part in places.items()}
     for row, other in sorted(copies.items()):
-        outcome.splits[named[row][1]] -= 1
+        path, dataset, split = named[row]
+        outcome.kept[dataset, split] -= 1
         detail = f"its waveform is that of {named[other][0]}"
-        outcome.refused.append(RefusedRecord(named[row][0], "duplicate_waveform", detail))
+        outcome.refused.append(RefusedRecord(path, "duplicate_waveform", detail, dataset))
     for part in sorted({places[row] for row in copies}):
         staying = np.array([row not in copies for row in range(starts[part], starts[part + 1])])
         table = staging.read_part(TABLE, part)
         if table.num_rows == len(staying):
             staging.write_table(TABLE, part, table.filter(pa.array(staying)))
     return outcome
+
+
+def _summed(counts: Iterable[tuple[str, int]]) -> Counter[str]:
+    total = Counter[str]()
+    for name, count in counts:
+        total[name] += count
+    return total
 
 
 def _copies(waveforms: np.ndarray, patients: np.ndarray) -> dict[int, int]:

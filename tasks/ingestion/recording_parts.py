@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,29 +138,36 @@ def write_part(source: Source, staging: Staging, window: Window, part: int, assi
     """Read, check, measure and store one part."""
     kept: list[Kept] = []
     refused: list[RefusedRecord] = []
-    read = 0
+    read = Counter[str]()
     for assignment in assignments:
-        path = assignment.record.path(window.rate_hz)
+        path, dataset = assignment.record.path(window.rate_hz), assignment.record.dataset or source.name
         try:
             recorded = source.decode(assignment.record, window.rate_hz)
             windows = independent_windows(recorded, window.rate_hz, window.samples, window.every)
         except BadRecord as error:
-            read += 1
-            refused.append(RefusedRecord(path, error.reason, error.detail))
+            read[dataset] += 1
+            refused.append(RefusedRecord(path, error.reason, error.detail, dataset))
             continue
-        read += len(windows)
+        read[dataset] += len(windows)
         for one in windows:
             if isinstance(one, UsableWindow):
                 kept.append(Kept(assignment, one))
             else:
                 place = f"{path} from {one.start_s:g} s" if len(windows) > 1 else path
-                refused.append(RefusedRecord(place, one.why.reason, one.why.detail))
+                refused.append(RefusedRecord(place, one.why.reason, one.why.detail, dataset))
     table = recordings_table(source, window, kept)
     note = {
-        "records": len(assignments),
+        "records": Counter(one.record.dataset or source.name for one in assignments),
         "read": read,
         "refused": [asdict(one) for one in refused],
-        "kept": [[one.assignment.record.path(window.rate_hz), one.assignment.split] for one in kept],
+        "kept": [
+            [
+                one.assignment.record.path(window.rate_hz),
+                one.assignment.record.dataset or source.name,
+                one.assignment.split,
+            ]
+            for one in kept
+        ],
         "waveforms": _digests(table),
         "patients": [one.assignment.patient_key[:16] for one in kept],
     }
@@ -182,7 +190,7 @@ def recordings_table(source: Source, window: Window, kept: list[Kept]) -> pa.Tab
     columns = {
         "recording_id": [one.recording_id for one in kept],
         "patient_key": [one.patient_key for one in assignments],
-        "source": [source.name] * len(kept),
+        "source": [one.dataset or source.name for one in records],
         "simulated": [source.simulated] * len(kept),
         "window_start_s": [one.window.start_s for one in kept],
         "strat_fold": [one.strat_fold for one in records],

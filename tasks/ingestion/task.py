@@ -8,11 +8,11 @@ from dataclasses import replace
 import pyarrow as pa
 from prefect import task
 
-from tasks.ingestion.outcome import collect
+from tasks.ingestion.outcome import Outcome, collect
 from tasks.ingestion.recording_parts import Assignment, LogInterval, Window, write_parts
 from tasks.settings import ComputeSettings, IngestionSettings, SourceSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
-from warehouse.errors import SourceError
+from warehouse.errors import SourceError, WarehouseError
 from warehouse.schema import quarantine
 from warehouse.sources.content import content_of
 from warehouse.sources.record import RefusedRecord, SourceRecord
@@ -80,10 +80,10 @@ def ingest_recordings(
         name: name of the dataset, if it is not that of its kind.
 
     Returns:
-        A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its manifest:
-        `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of them), `splits`
-        (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`, `samples` and
-        `sampling_rate_hz`.
+        A reference of kind "recordings", with the tables `recordings`, `quarantine` and `statements`. Facts of its
+        manifest: `statements` (code to description, superclass and kind), `listed` (records), `read` (windows of
+        them), `splits` (windows kept, per split), `quarantined` (the others, per reason), `source`, `simulated`,
+        `samples` and `sampling_rate_hz`.
 
     Raises:
         SourceError: the dataset cannot be read, or no recording is left after quarantine.
@@ -131,20 +131,23 @@ def _build(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)
                 )
     outcome = collect(staging, len(parts))
-    outcome.check(listed - len(refused))
+    outcome.check(Counter(one.record.dataset or source.name for one in assigned))
+    if len(assigned) + len(refused) != listed:
+        raise WarehouseError(f"{listed} records are listed, {len(assigned)} assigned and {len(refused)} refused")
+    before = Counter(one.dataset or source.name for one in refused)
     refused = [*refused, *outcome.refused]
     reasons = Counter(one.reason for one in refused)
     staging.write_table("statements", 0, statements_table(source))
     staging.write_table("quarantine", 0, _quarantine_table(source, refused))
-    read = listed - outcome.records + outcome.read
-    _report(reference, source, listed, read, outcome.splits, reasons)
+    read = before + outcome.read
+    _report(reference, source, read, outcome, refused)
     _warn_of_unknown(source, [one.record for one in assigned])
     return Result(
         rows=outcome.splits.total(),
         facts=RecordingsFacts(
             statements=source.statements(),
             listed=listed,
-            read=read,
+            read=read.total(),
             splits={split: outcome.splits[split] for split in SPLITS},
             quarantined=dict(reasons.most_common()),
             source=source.name,
@@ -195,7 +198,7 @@ def assign(
         if len(splits) > 1:
             detail = f"the patient's recordings lie in folds of {' and '.join(splits)}"
             path = record.path(settings.sampling_rate_hz)
-            refused.append(RefusedRecord(path, "patient_in_several_splits", detail))
+            refused.append(RefusedRecord(path, "patient_in_several_splits", detail, record.dataset))
             continue
         assigned.append(
             Assignment(
@@ -223,30 +226,38 @@ def _warn_of_unknown(source: Source, records: list[SourceRecord]) -> None:
 
 def _quarantine_table(source: Source, refused: list[RefusedRecord]) -> pa.Table:
     rows = [
-        {"source": source.name, "record": one.record, "reason": one.reason, "detail": one.detail} for one in refused
+        {"source": one.dataset or source.name, "record": one.record, "reason": one.reason, "detail": one.detail}
+        for one in refused
     ]
     return pa.Table.from_pylist(rows, schema=quarantine())
 
 
 def _report(
-    reference: Reference, source: Source, listed: int, read: int, splits: Counter[str], reasons: Counter[str]
+    reference: Reference, source: Source, read: Counter[str], outcome: Outcome, refused: list[RefusedRecord]
 ) -> None:
-    """Say what was read, kept and quarantined.
+    """Say of each dataset what was read, kept and quarantined.
 
     Raises:
         SourceError: nothing was kept.
     """
-    refused = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) or "none"
-    if not splits.total():
-        raise SourceError(f"no recordings left in {reference.uri} after quarantine; refused: {refused}")
-    kept = ", ".join(f"{split} {splits[split]}" for split in SPLITS)
-    run_logger().info(
-        "ingest recordings: %s lists %d records; read %d = kept %d (%s) + quarantined %d (%s)",
-        source.name,
-        listed,
-        read,
-        splits.total(),
-        kept,
-        reasons.total(),
-        refused,
+    if not outcome.splits.total():
+        raise SourceError(f"no recordings left in {reference.uri} after quarantine; refused: {_counted(refused)}")
+    for dataset in sorted(read):
+        here = [one for one in refused if (one.dataset or source.name) == dataset]
+        kept = {split: outcome.kept[dataset, split] for split in SPLITS}
+        run_logger().info(
+            "ingest recordings: %s: read %d = kept %d (%s) + quarantined %d (%s)",
+            dataset,
+            read[dataset],
+            sum(kept.values()),
+            ", ".join(f"{split} {count}" for split, count in kept.items()),
+            len(here),
+            _counted(here),
+        )
+
+
+def _counted(refused: list[RefusedRecord]) -> str:
+    return (
+        ", ".join(f"{reason} {count}" for reason, count in Counter(one.reason for one in refused).most_common())
+        or "none"
     )

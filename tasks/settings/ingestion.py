@@ -18,7 +18,7 @@ class IngestionSettings(Section):
     duration_s: float = Field(10.0, ge=2, le=60, description="Length of a recording, in seconds.")
     windows: Literal["first", "all"] = Field(
         "first",
-        description="Which windows of that length a longer record gives: its first, or all of them, one after the other. "
+        description="Which windows of that length a longer record gives: its first, or all, one after the other. "
         "A rest that fills none is left out. All windows of a patient are in one split.",
     )
     validation_folds: tuple[Fold, ...] = Field((9,), description="Patient-disjoint folds for validation.")

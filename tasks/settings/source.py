@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.settings.settings_section import Section, operational
+from tasks.settings.settings_section import Section, Seed, operational
 from warehouse.sources.registry import SOURCES
 
 
@@ -12,7 +12,7 @@ class SimulationSettings(Section):
     """The simulated dataset, written as WFDB in PTB-XL's layout."""
 
     recordings: int = Field(700, ge=20, description="Recordings to simulate.")
-    seed: int = Field(1, description="Seed of patients, rhythms and noise.")
+    seed: Seed = Field(1, description="Seed of patients, rhythms and noise.")
     damaged_files: int = Field(
         5, ge=0, description="Deliberately broken files among them, which ingestion must quarantine."
     )

@@ -77,7 +77,7 @@ class CollectionSource(Source):
         for name, (place, part) in self._parts.items():
             for row in part.rows():
                 if isinstance(row, RefusedRecord):
-                    found.append(replace(row, record=f"{place}/{row.record}"))
+                    found.append(replace(row, record=f"{place}/{row.record}", dataset=name))
                     continue
                 files = tuple((rate, f"{place}/{stem}") for rate, stem in row.files)
                 moved = replace(
@@ -95,4 +95,4 @@ def _once(record: SourceRecord, kind: str, kinds: set[str]) -> SourceRecord | Re
         return record
     path = record.files[0][1] if record.files else record.record
     detail = f"a copy of a recording of {original}, which the collection holds, too"
-    return RefusedRecord(path, "duplicate_record", detail)
+    return RefusedRecord(path, "duplicate_record", detail, record.dataset)

@@ -52,8 +52,8 @@ def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
                 if values:
                     if len(values) != len(names):
                         raise SourceError(
-                            f"{path}, line {line}: {len(values)} values for {len(names)} columns; quote values that hold "
-                            "the separator, or restore the official file"
+                            f"{path}, line {line}: {len(values)} values for {len(names)} columns; quote values that "
+                            "hold the separator, or restore the official file"
                         )
                     if any("\0" in value for value in values):
                         raise SourceError(f"{path}, line {line} holds a NUL character; restore the official file")
@@ -64,8 +64,8 @@ def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
         raise SourceError(f"{path} is not UTF-8 (byte {error.start}); convert it, e.g. with iconv") from None
     except csv.Error as error:
         raise SourceError(
-            f"{path}: the row from line {line} cannot be read ({error}); double quotation marks inside quoted values, or "
-            "restore the official file"
+            f"{path}: the row from line {line} cannot be read ({error}); double quotation marks inside quoted values, "
+            "or restore the official file"
         ) from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read ({error.strerror}); make it readable") from None

@@ -65,6 +65,8 @@ class RefusedRecord:
     record: str
     reason: str
     detail: str
+    dataset: str = ""
+    """As in `SourceRecord`."""
 
 
 REASONS = {

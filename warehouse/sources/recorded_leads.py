@@ -24,9 +24,9 @@ SMALLEST_SPAN_MV = 0.05
 LARGEST_IDENTITY_RESIDUAL_MV = 0.1
 SMALLEST_IDENTITY_RESIDUAL_MV = 0.02
 IDENTITY_RESIDUAL = 0.1
-"""Bounds on the 99th percentile of a limb-lead identity's violation: a tenth of the limb leads' own 99th percentile, but
-from 0.02 mV, since recordings are rounded (to 5 µV by many), to 0.1 mV. A lead scaled by 1.2 violates it, as does a
-swapped pair of leads."""
+"""Bounds on the 99th percentile of a limb-lead identity's violation: a tenth of the limb leads' own 99th percentile,
+but from 0.02 mV, since recordings are rounded (to 5 µV by many), to 0.1 mV. A lead scaled by 1.2 violates it, as does
+a swapped pair of leads."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def first_window(recorded: RecordedLeads, rate_hz: int, samples: int) -> np.ndar
 
 
 def resampled(values: np.ndarray, up: int, down: int) -> np.ndarray:
-    """Samples of a lead at `up / down` times its rate, by a polyphase filter that keeps what is below half of both rates.
+    """Samples of a lead at `up / down` times its rate, by a polyphase filter that keeps what lies below half of both.
 
     The ends are continued along the line between them, so that an offset leaves no step. Invalid samples spread.
     """

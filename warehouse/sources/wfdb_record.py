@@ -35,6 +35,17 @@ ATTEMPTS = 3
 PAUSE_S = 0.2
 BITS = {"212": 12, "310": 32 / 3, "311": 32 / 3, "80": 8, "8": 8, "24": 24, "32": 32}
 """Bits of a sample at rest; 16 in the other formats."""
+_DECODING_ERRORS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+)
+"""What wfdb and libsndfile raise on files that are not what the format says; they have no exceptions of their own."""
 COMPRESSED = ("508", "516", "524")
 PADDING_BYTES = 4
 """Formats that pack samples pad the file to a whole group."""
@@ -164,12 +175,10 @@ def _unpacked(stem: Path, header: Header) -> list[np.ndarray]:
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """A record that a decoder cannot read is a bad one, whatever the decoder raises."""
+    """A record that a decoder cannot read is a bad one."""
     try:
         yield
-    except (OSError, BadRecord):
-        raise
-    except Exception as error:
+    except _DECODING_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadRecord("bad_signal", f"{name} cannot be decoded: {reason}") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,22 @@ def flip_bits(stem: Path) -> None:
     signal.write_bytes(content)
 
 
+def extend(stem: Path) -> None:
+    with stem.with_suffix(".dat").open("ab") as file:
+        file.write(bytes(24))
+
+
+def link(stem: Path, elsewhere: Path) -> None:
+    stem.with_suffix(".dat").rename(elsewhere)
+    stem.with_suffix(".dat").symlink_to(elsewhere)
+
+
+def scale_lead(data: SmallDataset, stem: Path) -> None:
+    signal = ordinary_ecg(7)
+    signal[STANDARD_LEADS.index("II")] *= 1.2
+    data.write_record(stem.name, signal)
+
+
 def swap_leads(stem: Path) -> None:
     rewrite(stem, " 0 aVL\n", " 0 tmp\n")
     rewrite(stem, " 0 II\n", " 0 aVL\n")
@@ -146,6 +163,14 @@ DAMAGE: dict[str, tuple[str, Callable[[SmallDataset, Path], object]]] = {
         "unreadable_file",
         lambda data, stem: (stem.with_suffix(".dat").unlink(), stem.with_suffix(".dat").mkdir()),
     ),
+    "too long a signal": ("bad_signal", lambda data, stem: extend(stem)),
+    "amplitude of microvolts": ("no_signal", lambda data, stem: rewrite(stem, "/mV", "/uV")),
+    "a link out of the dataset": ("bad_path", lambda data, stem: link(stem, data.folder.parent / "elsewhere.dat")),
+    "a pipe as signal": (
+        "unreadable_file",
+        lambda data, stem: (stem.with_suffix(".dat").unlink(), os.mkfifo(stem.with_suffix(".dat"))),
+    ),
+    "a scaled lead": ("lead_identity", lambda data, stem: scale_lead(data, stem)),
     "changed samples": ("checksum", lambda data, stem: flip_bits(stem)),
     "unknown unit": ("unknown_unit", lambda data, stem: rewrite(stem, "/mV", "/mmHg")),
     "gain of zero": ("uncalibrated", lambda data, stem: rewrite(stem, " 1000.0(0)/mV", " 0(0)/mV")),
@@ -182,6 +207,12 @@ def test_damage_has_a_reason(dataset: SmallDataset, damage: str) -> None:
     assert caught.value.reason in REASONS
     assert caught.value.detail
     assert "\n" not in caught.value.detail
+
+
+def test_links_inside_the_dataset_are_followed(dataset: SmallDataset) -> None:
+    link(dataset.stem(1), dataset.folder / "content-00001")
+    source = open_source("ptbxl", dataset.folder)
+    assert source.read(source.records()[0], 100).shape == (8, 1000)
 
 
 def test_rates_without_files_are_missing(dataset: SmallDataset) -> None:
