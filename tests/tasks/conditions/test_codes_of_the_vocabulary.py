@@ -13,9 +13,8 @@ from warehouse.statements import statements
 
 
 def test_codes_that_the_code_names() -> None:
-    asked = {
-        code for _, concept in vocabulary().wordings for code in (*concept.asks, *concept.excludes, *concept.denies)
-    }
+    concepts = [concept for _, concept in vocabulary().wordings]
+    asked = {code for one in concepts for code in (*one.asks, *one.excludes, *one.denies)}
     made = {code for one in PRESENTATIONS for code, _ in one.statements} | {
         code for one in PRESENTATIONS for code in one.sometimes
     }
