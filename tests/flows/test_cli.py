@@ -150,3 +150,12 @@ def test_a_dataset_is_downloaded_where_it_is_then_read_from(
         assert len(open_source("ptbxl", str(folder)).records()) == 2
     code, _, error = run(capsys, monkeypatch, "ingest", "--source", "sph", "--download", "--warehouse", str(warehouse))
     assert (code, "no place to download sph from" in error) == (1, True)
+
+
+def test_a_seed_that_no_row_can_have_is_a_wrong_call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (2**64, 2**63, -1):
+        code, _, err = run(capsys, monkeypatch, "ecg", "--text", "sinus rhythm", f"--seed={seed}")
+        assert code == 2
+        assert "--seed" in err and err.count("\n") == 1

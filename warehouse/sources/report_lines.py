@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
-from warehouse.statements import Stated, normalised, statements
+from warehouse.statements import LONGEST_PHRASE, Stated, normalised, statements
 
 
 @lru_cache(maxsize=50_000)
@@ -24,7 +24,8 @@ def read_report(lines: Iterable[str], unread: Counter[str]) -> list[Stated]:
     found: list[Stated] = []
     missed: set[str] = set()
     for line in lines:
-        stated, whole = _read(line)
+        # A longer one is no phrase, and not worth remembering.
+        stated, whole = _read(line) if len(line) <= LONGEST_PHRASE else ([], False)
         found += stated
         if not whole:
             missed.add(normalised(line))
