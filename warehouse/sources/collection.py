@@ -1,8 +1,9 @@
 """Several datasets as one: a folder that holds a folder, or a link to one, for each.
 
-`both/ptbxl` and `both/cinc` are one dataset of two kinds; `wards/north.wfdb` and `wards/south.wfdb` are two of one kind,
-named north and south. Each record keeps the name of its dataset, and patients are told apart by it. That somebody is a patient of two datasets cannot be known; that a dataset contains another is known for some
-(`CONTAINED`), whose copies are refused.
+`both/ptbxl` and `both/cinc` are one dataset of two kinds; `wards/north.wfdb` and `wards/south.wfdb` are two of one
+kind, named north and south. Each record keeps the name of its dataset, and patients are told apart by it. That somebody
+is a patient of two datasets cannot be known; that a dataset holds copies of another's recordings is known for some
+(`CONTAINED`), which are refused.
 """
 
 from __future__ import annotations

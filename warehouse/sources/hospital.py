@@ -9,6 +9,7 @@ defusedxml, before the library sees it and inside it.
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections import Counter
 from functools import cached_property
@@ -40,6 +41,18 @@ FORMATS = {
 SUFFIXES = (".xml", ".scp", ".ecg", ".dcm", ".dicom")
 LARGEST_BYTES = 100_000_000
 FORMAT_VIEW = "format"
+# What remains beside the library's own errors when it looks at files that are not what they begin like.
+_DECODING_ERRORS = (
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    RecursionError,
+    EOFError,
+    struct.error,
+)
 
 
 class HospitalSource(Source):
@@ -117,7 +130,7 @@ def _parsed(path: Path) -> ECGRecord:
         raise BadRecord("missing_file", f"{path.name} is not there") from None
     except OSError as error:
         raise BadRecord("unreadable_file", f"{path.name}: {error.strerror or _one_line(error)}") from None
-    except (ECGDataKitError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, MemoryError) as error:
+    except (ECGDataKitError, *_DECODING_ERRORS) as error:
         raise BadRecord("bad_export", _one_line(error) or f"{path.name} cannot be decoded") from None
     if broken := [one.message for one in warned if issubclass(one.category, ChecksumWarning)]:
         raise BadRecord("checksum", _one_line(broken[0]))

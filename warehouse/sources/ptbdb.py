@@ -65,7 +65,7 @@ class PtbdbSource(Source):
     def _record(self, stem: str) -> SourceRecord:
         header = read_comments(self.folder / f"{stem}.hea")
         said = header.fields()
-        stated = findings(_stated(said))
+        stated = findings(_stated(said), likelihood=UNKNOWN)
         return SourceRecord(
             record=stem,
             patient=stem.partition("/")[0],

@@ -43,8 +43,8 @@ def write(folder: Path) -> Example:
                 "sex": "female",
                 "statements": (
                     ("ILMI", 0.0),
-                    ("PTBDB:Arterial hypertension", 100.0),
-                    ("PTBDB:Diabetes mellitus", 100.0),
+                    ("PTBDB:Arterial hypertension", 0.0),
+                    ("PTBDB:Diabetes mellitus", 0.0),
                 ),
                 "superclasses": ("MI",),
             },
