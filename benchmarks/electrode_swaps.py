@@ -1,10 +1,10 @@
 """How well are exchanged electrodes recognised?
 
-`python -m benchmarks.electrode_swaps --data PATH` exchanges electrodes of PTB-XL's recordings of folds 9 and 10
-and asks the detector of quality flags (`models.ecg.electrode_swaps`), which also judges the recordings as they are. Some
+`python -m benchmarks.electrode_swaps --data PATH` exchanges electrodes of PTB-XL's recordings of folds 9 and 10 and
+asks the detector of quality flags (`models.ecg.electrode_swaps`), which also judges the recordings as they are. Some
 of these may in truth have been recorded with exchanged electrodes, so that false alarms are counted too high. The
-operating point was chosen on fold 9; fold 10 is the report. `--moments` prints, instead, the mean second moments
-of folds 1 to 8, from which the detector's constants are copied. With `--quick`, every tenth recording is read.
+operating point was chosen on fold 9; fold 10 is the report. `--moments` prints, instead, the mean second moments of
+folds 1 to 8, from which the detector's constants are copied. With `--quick`, every tenth recording is read.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tasks.ingestion.recording_parts import TABLE
 from warehouse.errors import WarehouseError
@@ -79,7 +80,7 @@ def collect(staging: Staging, parts: int) -> Outcome:
         outcome.refused.append(RefusedRecord(path, "duplicate_waveform", detail, dataset))
     for part in sorted({places[row] for row in copies}):
         staying = np.array([row not in copies for row in range(starts[part], starts[part + 1])])
-        table = staging.read_part(TABLE, part)
+        table = pq.read_table(staging.part(TABLE, part), partitioning=None)
         if table.num_rows == len(staying):
             staging.write_table(TABLE, part, table.filter(pa.array(staying)))
     return outcome
