@@ -18,7 +18,6 @@ from warehouse.sources.record import BadRecord, SourceRecord
 from warehouse.sources.recorded_leads import RecordedLeads
 from warehouse.sources.registry import SOURCES
 from warehouse.sources.source import Source
-from warehouse.storage.facts import StatementFact
 from warehouse.storage.store import Store
 
 place = tempfile.TemporaryDirectory()
@@ -56,15 +55,11 @@ class ClinicSource(Source):
             age_years=float(row["age"]),
             sex={"F": "female", "M": "male"}.get(row["sex"]),
             text="",
-            statements=((row["diagnosis"], 100.0),),
+            statements=((row["diagnosis"], 100.0),),  # codes of warehouse/statements.yaml, with likelihood
             superclasses=(),
             strat_fold=None,  # this dataset has no folds: ingestion draws one for each patient
             files=((100, f"{int(row['visit']):04d}"),),
         )
-
-    def statements(self) -> dict[str, StatementFact]:
-        words = {"SR": "sinus rhythm", "STACH": "sinus tachycardia"}
-        return {code: {"description": words[code], "superclass": "", "kind": "rhythm"} for code in words}
 
     def files(self) -> list[str]:
         return ["visits.csv", *(f"{stem}.npy" for record in self.rows() for _, stem in record.files)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +24,32 @@ def print_answer(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: st
         writer.writerow(columns)
         writer.writerows(rows)
     elif form == "json":
-        json.dump([dict(zip(columns, row, strict=True)) for row in rows], sys.stdout, default=str, indent=2)
+        names = _distinct(columns)
+        answer = [dict(zip(names, map(_json_value, row), strict=True)) for row in rows]
+        json.dump(answer, sys.stdout, default=str, indent=2, allow_nan=False)
         sys.stdout.write("\n")
     else:
         _print_table(columns, rows)
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Names of columns; one that bears an earlier one's name gets a number, since JSON would keep the last only."""
+    names: list[str] = []
+    for name in columns:
+        number = 1
+        while (numbered := name if number == 1 else f"{name}_{number}") in names:
+            number += 1
+        names.append(numbered)
+    return names
+
+
+def _json_value(value: Any) -> Any:
+    """A value that JSON has: it knows neither NaN nor infinities."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    return [_json_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -13,7 +13,9 @@ import click
 
 from flows.profiles import SettingsError, load_settings
 from tasks.settings import Settings, WarehouseSettings
+from tasks.settings.settings_section import LARGEST_SEED
 from warehouse.errors import EinthovenError
+from warehouse.sources.registry import SOURCES
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -77,10 +79,17 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
         warehouse_option,
         click.option(
             "--data",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            type=click.Path(file_okay=False, path_type=Path),
             metavar="PATH",
-            help="Dataset folder (setting source.path).",
+            help="Dataset folder (setting source.path); may hold part of it or be new with --download.",
         ),
+        click.option(
+            "--download",
+            is_flag=True,
+            help="First load the dataset from PhysioNet, or what is missing of it, into --data (default: a folder of "
+            "the warehouse).",
+        ),
+        click.option("--source", type=click.Choice([*SOURCES]), help="Kind of dataset (setting source.kind)."),
         click.option(
             "--set",
             "overrides",
@@ -99,13 +108,42 @@ def stage_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _settings(profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None) -> Settings:
+def _settings(
+    profile: str,
+    overrides: tuple[str, ...],
+    data: Path | None,
+    warehouse: str | None,
+    source: str | None,
+    download: bool,
+) -> Settings:
     if warehouse is not None:
         overrides = (*overrides, f"warehouse.uri={warehouse}")
+    if source is not None:
+        overrides = (*overrides, f"source.kind={source}")
     settings = load_settings(profile, overrides, data)
+    if download:
+        settings = load_settings(profile, overrides, data := downloaded(settings))
+    if data is not None and not data.is_dir():
+        raise click.BadParameter(f"folder {data} does not exist", param_hint="--data")
     if settings.source.kind != "simulated" and settings.source.path is None:
         raise SettingsError(f"profile {profile} reads a dataset from disk: give its folder with --data PATH")
     return settings
+
+
+def downloaded(settings: Settings) -> Path:
+    """Load the source's dataset, show how far it is, and return its folder."""
+    from warehouse.sources.download import download
+
+    kind, rate_hz = settings.source.kind, settings.ingestion.sampling_rate_hz
+    folder = Path(settings.source.path or Store(settings.warehouse.uri).root / "_downloads" / kind)
+    with click.progressbar(length=1, label=f"download {kind} to {folder}", file=sys.stderr, show_pos=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        download(kind, folder, rate_hz, report)
+    return folder
 
 
 def run_flow(name: str, settings: Settings) -> Any:
@@ -134,11 +172,17 @@ def _stage(name: str, summary: str) -> None:
     @cli.command(name, help=summary, short_help=summary)
     @stage_options
     def command(
-        profile: str, overrides: tuple[str, ...], data: Path | None, warehouse: str | None, rehash: bool
+        profile: str,
+        overrides: tuple[str, ...],
+        data: Path | None,
+        warehouse: str | None,
+        rehash: bool,
+        source: str | None,
+        download: bool,
     ) -> None:
         if rehash:
             overrides = (*overrides, "source.rehash=true")
-        settings = _settings(profile, overrides, data, warehouse)
+        settings = _settings(profile, overrides, data, warehouse, source, download)
         store = Store(settings.warehouse.uri)
         reference = run_flow(name, settings)
         click.echo(f"\n{reference.kind:<10} {reference.uri}")
@@ -270,7 +314,13 @@ def withdraw(name: str, version: str, reason: str, warehouse: str | None) -> Non
 @click.option("--age", type=click.FloatRange(0, 120), help="Age in years.")
 @click.option("--sex", type=click.Choice(["female", "male"]), help="Sex.")
 @click.option("--heart-rate", type=click.FloatRange(20, 300), help="Heart rate in beats per minute.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The same seed gives the same ECG.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, LARGEST_SEED),
+    default=1,
+    show_default=True,
+    help="The same seed gives the same ECG.",
+)
 @click.option("--model", "model_id", metavar="ID", help="Model to use (default: the newest in the warehouse).")
 @click.option(
     "--out",

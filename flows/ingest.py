@@ -18,4 +18,6 @@ def ingest_dataset(settings: Settings) -> Reference:
         source = simulate_dataset(settings.source.simulation, uri)
     else:
         source = reference_source(settings.source, uri)
-    return ingest_recordings(settings.ingestion, settings.source.kind, source, settings.compute, uri)
+    return ingest_recordings(
+        settings.ingestion, settings.source.kind, source, settings.compute, uri, settings.source.name
+    )

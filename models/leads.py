@@ -6,6 +6,7 @@ stored or generated holds the eight independent leads, so the identities hold ex
 
 from __future__ import annotations
 
+import re
 from typing import Final, TypeVar
 
 import numpy as np
@@ -35,16 +36,22 @@ LIMB_LEAD_IDENTITIES: Final[dict[str, tuple[float, float]]] = {
 Signal = TypeVar("Signal")
 
 _CANONICAL = {name.upper(): name for name in STANDARD_LEADS}
+_ALIASES = {"MLI": "I", "MLII": "II", "MLIII": "III", "DI": "I", "DII": "II", "DIII": "III"}
+_PREFIX = re.compile(r"^(?:LEAD|ECG)[ _-]?(?=[IV]|AV|ML)")
 
 
 def canonical_lead(name: str) -> str:
-    """The standard spelling of a lead name, whatever the source's case: ``"AVR"`` becomes ``"aVR"``.
+    """The standard spelling of a lead name, whatever the source calls it.
+
+    Upper and lower case are the same (``"AVR"``), as are the limb leads of monitors and of Romance languages
+    (``"MLII"``, ``"DII"``) and what exports put before a name (``"Lead II"``, ``"ECG_V1"``).
 
     Raises:
         ValueError: the name is not one of the twelve standard leads.
     """
+    found = _PREFIX.sub("", name.strip().upper())
     try:
-        return _CANONICAL[name.strip().upper()]
+        return _CANONICAL[_ALIASES.get(found, found)]
     except KeyError:
         raise ValueError(f"{name!r} is not a standard lead; expected one of {', '.join(STANDARD_LEADS)}") from None
 

@@ -21,6 +21,8 @@ STATEMENT = {"description": "normal ECG", "superclass": "NORM", "kind": "diagnos
 def recordings_facts(**changes: Any) -> RecordingsFacts:
     usual: dict[str, Any] = {
         "statements": {"NORM": STATEMENT},
+        "listed": 0,
+        "read": 0,
         "splits": {},
         "quarantined": {},
         "source": "test",

@@ -135,6 +135,7 @@ class TinyPipeline:
             "patient_key": [f"p{digest('patient', row // 2)}" for row in range(rows)],
             "source": ["tiny"] * rows,
             "simulated": [self.simulated] * rows,
+            "window_start_s": [0.0] * rows,
             "strat_fold": [1 + row % 10 for row in range(rows)],
             "split": [{9: "validation", 10: "test"}.get(1 + row % 10, "train") for row in range(rows)],
             "age_years": self.rng.uniform(20, 89, rows).astype(np.float32),

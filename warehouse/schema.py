@@ -95,17 +95,24 @@ def recordings(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column("patient_key", pa.string(), "Keyed digest of the patient; equal for one patient", nullable=False),
             column("source", pa.string(), "Dataset it came from", nullable=False),
             column("simulated", pa.bool_(), "True when the source is Einthoven's simulator", nullable=False),
+            column("window_start_s", pa.float32(), "Where it begins in the source's record", "s", nullable=False),
             column("strat_fold", pa.int8(), "Patient-disjoint fold", "1 to 10", nullable=False),
             column("split", pa.string(), "train, validation or test; by patient", nullable=False),
             column("age_years", pa.float32(), "Age at recording; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "female or male"),
             column("text", pa.string(), "Report as written", nullable=False),
-            column("statements", pa.list_(STATEMENT), "SCP-ECG statements; likelihood 0 means unknown", "percent"),
+            column(
+                "statements",
+                pa.list_(STATEMENT),
+                "Statements; likelihood 0 means unknown; what they mean: table `statements`",
+                "percent",
+            ),
             column("superclasses", pa.list_(pa.string()), "Diagnostic superclasses: NORM, MI, STTC, CD, HYP"),
             column(
                 "coded_views",
                 pa.list_(CODED_VIEW),
-                "What else the source codes, by view; of PTB-XL axis, infarction_stage, extra_beats and pacemaker",
+                "What else the source codes, by view: axis, infarction_stage, extra_beats, pacemaker; its own codes "
+                "(snomed, aha), centre; of MIMIC-IV diagnoses, procedures and medications",
             ),
             column("quality_flags", pa.list_(pa.string()), "What is wrong with the signal; empty when nothing is"),
         ],
@@ -185,6 +192,26 @@ def quarantine() -> pa.Schema:
             column("record", pa.string(), "Record path inside the dataset", nullable=False),
             column("reason", pa.string(), "Reason code", nullable=False),
             column("detail", pa.string(), "What exactly was wrong", nullable=False),
+        ]
+    )
+
+
+def statements() -> pa.Schema:
+    """What a statement of a dataset means; where it is not known, what the dataset calls it."""
+    return pa.schema(
+        [
+            column("source", pa.string(), "Dataset that makes it", nullable=False),
+            column("code", pa.string(), "Code in `recordings.statements`; null for a report's phrase that is not read"),
+            column("description", pa.string(), "In words, ours or the dataset's", nullable=False),
+            column("known", pa.bool_(), "Whether the vocabulary has it", nullable=False),
+            column(
+                "records", pa.int64(), "Records that make it, among all that the dataset lists", "count", nullable=False
+            ),
+            column("kind", pa.string(), "diagnostic, form, rhythm, technical, or axis for a heart axis"),
+            column("superclass", pa.string(), "Diagnostic superclass: NORM, MI, STTC, CD or HYP"),
+            column("snomed", pa.list_(pa.string()), "SNOMED CT concepts"),
+            column("aha", pa.list_(pa.string()), "AHA/ACC/HRS statements, with modifiers after +"),
+            column("aecg", pa.list_(pa.string()), "HL7 aECG codes"),
         ]
     )
 
@@ -277,6 +304,7 @@ def audits() -> pa.Schema:
 TABLES = {
     "recordings": recordings,
     "quarantine": quarantine,
+    "statements": statements,
     "knowledge": knowledge,
     "cohorts": cohorts,
     "evaluations": evaluations,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,7 +12,6 @@ import pyarrow as pa
 import wfdb
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.signal import resample_poly
 
 from benchmarks.augmentation.data import AugmentationError, Ecgs, from_ecg_set
 from models.ecg.measurements import measure
@@ -23,7 +21,7 @@ from models.superclasses import SUPERCLASSES
 from tasks.ecg_sets import EcgSet
 from warehouse.schema import MICROVOLTS_PER_MILLIVOLT
 from warehouse.sources.record import BadRecord
-from warehouse.sources.recorded_leads import RecordedLeads, independent_leads
+from warehouse.sources.recorded_leads import RecordedLeads, first_window
 from warehouse.sources.wfdb_record import read_leads
 from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 
@@ -99,7 +97,7 @@ def read_site(site: Site, folder: Path, codes: Sequence[str], rate_hz: int, samp
     for stem in sorted(folder.rglob("*.hea")):
         try:
             leads = _read_ludb(stem.with_suffix("")) if site == "ludb" else read_leads(stem.with_suffix(""))
-            signal.append(independent_leads(_resampled(leads, rate_hz), rate_hz, samples))
+            signal.append(first_window(leads, rate_hz, samples))
         except BadRecord as bad:
             refused[bad.reason] += 1
             continue
@@ -123,14 +121,6 @@ def read_site(site: Site, folder: Path, codes: Sequence[str], rate_hz: int, samp
     # Neither dataset names patients: each recording counts as one, of whom LUDB has one recording each.
     patients = np.array([f"{site} {row}" for row in range(len(stacked))], dtype=object)
     return from_ecg_set(EcgSet(table, stacked, patients), codes, rate_hz), refused
-
-
-def _resampled(leads: RecordedLeads, rate_hz: int) -> RecordedLeads:
-    ratio = Fraction(rate_hz / leads.rate_hz).limit_denominator(1000)
-    if ratio == 1:
-        return leads
-    found = {name: resample_poly(each, ratio.numerator, ratio.denominator) for name, each in leads.millivolts.items()}
-    return RecordedLeads(float(rate_hz), found)
 
 
 def _read_ludb(stem: Path) -> RecordedLeads:

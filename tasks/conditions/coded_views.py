@@ -10,16 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-HEART_AXES: Final = {
-    "MID": "normal heart axis",
-    "LAD": "left axis deviation",
-    "ALAD": "extreme left axis deviation",
-    "RAD": "right axis deviation",
-    "ARAD": "extreme right axis deviation",
-    "AXL": "horizontal heart axis",
-    "AXR": "vertical heart axis",
-    "SAG": "S1-S2-S3 type heart axis",
-}
+from warehouse.statements import CERTAIN, POSSIBLE, PROBABLE, statements
+
+HEART_AXES: Final = {code: axis.description for code, axis in statements().axes.items()}
 """Code of SCP-ECG to its meaning."""
 INFARCTION_STAGES: Final = {
     "Stadium I": "acute infarction, stage I",
@@ -37,10 +30,10 @@ EXTRA_BEATS: Final = {
 }
 PACEMAKER: Final = "pacemaker"
 
-LIKELY_PERCENT: Final = {"possible": 15.0, "probable": 50.0}
+LIKELY_PERCENT: Final = {"possible": POSSIBLE, "probable": PROBABLE}
 """Word to the likelihood in percent from which a statement that is not certain deserves it; also the one of most such
 statements in PTB-XL, so that it stands for them all."""
-CERTAIN_PERCENT: Final = 100.0
+CERTAIN_PERCENT: Final = CERTAIN
 
 
 @dataclass(frozen=True)

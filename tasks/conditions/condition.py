@@ -22,6 +22,7 @@ from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
 from tasks.settings import RetrievalSettings
 from warehouse.schema import EMBEDDING_SIZE
+from warehouse.statements import statements as vocabulary
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -34,23 +35,14 @@ StatementFacts = Mapping[str, Mapping[str, Any]]
 SEX_NUMBER: Final = {"male": 0.0, "female": 1.0}
 OLDEST_AGE: Final = 90.0
 """Stands for every age above 89 years, as in the recordings."""
-RHYTHM_STATEMENTS: Final[dict[str, str]] = {
-    "AFIB": "atrial fibrillation",
-    "AFLT": "atrial fibrillation",
-    "PVC": "ectopic beats",
-    "PAC": "ectopic beats",
-    "BIGU": "ectopic beats",
-    "TRIGU": "ectopic beats",
-    "PRC(S)": "ectopic beats",
-    "SVARR": "ectopic beats",
-    "SARRH": "sinus arrhythmia",
-    "SBRAD": "sinus bradycardia",
-    "STACH": "sinus tachycardia",
-    "SVTAC": "sinus tachycardia",
-    "PSVT": "sinus tachycardia",
-}
-"""Statement to the rhythm it implies, of `models.simulator.rhythm_series.RHYTHMS`; the first that a condition holds
-decides."""
+RHYTHM_PRIORITY: Final = (
+    "atrial fibrillation",
+    "ectopic beats",
+    "sinus arrhythmia",
+    "sinus bradycardia",
+    "sinus tachycardia",
+)
+"""Of the rhythms that statements imply (of `models.simulator.rhythm_series.RHYTHMS`), the first one decides."""
 PRIORITY: Final = ("diagnostic", "rhythm", "form")
 """Kinds of statement, the one that says most about an ECG first."""
 
@@ -197,7 +189,9 @@ def describe(code: str, statement_facts: StatementFacts) -> str:
 
 def rhythm_of(statements: Sequence[str]) -> str:
     """The rhythm that statements imply; regular sinus rhythm where they say nothing of it."""
-    return next((rhythm for code, rhythm in RHYTHM_STATEMENTS.items() if code in statements), "sinus")
+    known = vocabulary().by_code
+    implied = {known[code].rhythm for code in statements if code in known}
+    return next((rhythm for rhythm in RHYTHM_PRIORITY if rhythm in implied), "sinus")
 
 
 class ConditionEmbedder:

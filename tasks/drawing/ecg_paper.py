@@ -77,8 +77,8 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
             _lead_label(axes, stretch.name, left, baseline)
             if stretch.start_s:
                 axes.plot([left, left], [baseline - 3, baseline + 3], color=INK, linewidth=0.5)
-    axes.text(LEFT_MM - 9, height - 4.2, title, fontsize=11, fontweight="bold", va="top", color=INK)
-    axes.text(LEFT_MM - 9, height - 10.2, subtitle, fontsize=8, va="top", color=MUTED)
+    axes.text(LEFT_MM - 9, height - 4.2, title, fontsize=11, fontweight="bold", va="top", color=INK, parse_math=False)
+    axes.text(LEFT_MM - 9, height - 10.2, subtitle, fontsize=8, va="top", color=MUTED, parse_math=False)
     axes.text(LEFT_MM - 9, 3.4, "25 mm/s    10 mm/mV", fontsize=7.5, va="center", color=INK)
     axes.text(width - RIGHT_MM, 3.4, f"{rate_hz:g} Hz", fontsize=7.5, va="center", ha="right", color=MUTED)
     if mark:

@@ -19,7 +19,12 @@ LONGEST_LINE: Final = 12
 """Words of a line that is shown."""
 
 _LEADS = re.compile(r"\b(?:v ?\d(?:\s*(?:,|-|to|bis)\s*v?\d)*|1st|2nd|3rd)\b")
-_IDENTIFYING = re.compile(r"\d|@|\b(?:dr|prof|mr|mrs|ms|herr|frau|edit|signed|validated)\b")
+_IDENTIFYING = re.compile(
+    r"\d|@|\b(?:dr|prof|mr|mrs|ms|herr|frau|edit|signed|validated|technician|physician|md)\b"
+    # Signatures: who read, who confirmed.
+    r"|\b(?:read|re-?read|reviewed|confirmed|reported|interpreted|performed|recorded|verified|approved|referred) by\b"
+    r"|\b(?:gez|gezeichnet|befundet|befunder|vidiert|validiert|unterschrift)\b"
+)
 _ADMINISTRATIVE = re.compile(r"\b(?:unconfirmed|unbest.*|report|bericht|compared with|tracing|previous|ekg|ecg)\b")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-zäöüß]{2,}")
 

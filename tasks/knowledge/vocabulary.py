@@ -1,4 +1,5 @@
-"""What clinicians call a statement: its usual names, and how requests and reports write them (`vocabulary.yaml`)."""
+"""What requests and reports call an ECG: names of statements, and wordings that are no statement
+(`vocabulary.yaml`)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+
+from warehouse.statements import statements
 
 PACING: Final = ("SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB")
 """Statements that decide on the heart rate."""
@@ -67,7 +70,7 @@ class Vocabulary:
 
 @lru_cache(maxsize=1)
 def vocabulary() -> Vocabulary:
-    """The vocabulary of `vocabulary.yaml`."""
+    """Names and spellings of the warehouse's statements, and the wordings of `vocabulary.yaml`."""
     import yaml
 
     written = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
@@ -80,9 +83,9 @@ def vocabulary() -> Vocabulary:
     def add(concept: Concept, many: list[str]) -> None:
         wordings.extend((wording, concept) for one in many for wording in expanded(one, parts))
 
-    for code, said in written["statements"].items():
-        concept = Concept(said["names"][0], asks=(code,), excludes=(code,))
-        add(concept, [code, *said["names"], *said["spellings"]])
+    known = {code: one for code, one in statements().by_code.items() if one.names}
+    for code, one in known.items():
+        add(Concept(one.names[0], asks=(code,), excludes=(code,)), [code, *one.names, *one.spellings])
     for said in written["groups"]:
         fields: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in said.items()}
         names = list(fields.pop("names"))
@@ -92,9 +95,7 @@ def vocabulary() -> Vocabulary:
             Concept(next(expanded(said["names"][0], parts)), hint=said.get("hint", ""), held=False),
             said["names"],
         )
-    return Vocabulary(
-        tuple(wordings), {code: tuple(map(str, said["names"])) for code, said in written["statements"].items()}
-    )
+    return Vocabulary(tuple(wordings), {code: one.names for code, one in known.items()})
 
 
 def names_of(code: str, description: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from tasks.settings.settings_section import Section, operational
+from tasks.settings.settings_section import Section, Seed, operational
 
 
 class CohortSettings(Section):
@@ -14,7 +14,7 @@ class CohortSettings(Section):
 
     name: str = Field("cohort", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the cohort.")
     size: int = Field(500, ge=1, description="Synthetic ECGs.")
-    seed: int = Field(1, ge=0, description="Cohort seed; each row's seed derives from it and the row number.")
+    seed: Seed = Field(1, description="Cohort seed; each row's seed derives from it and the row number.")
     min_patients: int = Field(
         10,
         ge=1,

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from models.architecture import AlignmentArchitecture, ClassifierArchitecture
-from tasks.settings.settings_section import Section
+from tasks.settings.settings_section import Section, Seed
 
 ReportedSplit = Literal["validation", "test"]
 
@@ -28,7 +28,7 @@ class AlignmentSettings(Section):
 class EvaluationSettings(Section):
     """Whether the cohort looks right and whether it helps a downstream classifier."""
 
-    seed: int = Field(1, description="Seed of classifiers and bootstraps.")
+    seed: Seed = Field(1, description="Seed of classifiers and bootstraps.")
     split: ReportedSplit = Field(
         "test",
         description="Real recordings that the cohort is compared with: `test` for reports, `validation` for choices.",

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tasks.settings.settings_section import Section, operational
+
+Fold = Annotated[int, Field(ge=1, le=10)]
 
 
 class IngestionSettings(Section):
     """Reading, checking and splitting recordings."""
 
     sampling_rate_hz: Literal[100, 500] = Field(100, description="Sampling rate to ingest, in Hz.")
-    duration_s: float = Field(10.0, gt=0, description="Length of a recording, in seconds.")
-    validation_folds: tuple[int, ...] = Field((9,), description="Patient-disjoint folds for validation.")
-    test_folds: tuple[int, ...] = Field((10,), description="Patient-disjoint folds for testing.")
+    duration_s: float = Field(10.0, ge=2, le=60, description="Length of a recording, in seconds.")
+    windows: Literal["first", "all"] = Field(
+        "first",
+        description="Which windows of that length a longer record gives: its first, or all, one after the other. "
+        "A rest that fills none is left out. All windows of a patient are in one split.",
+    )
+    validation_folds: tuple[Fold, ...] = Field((9,), description="Patient-disjoint folds for validation.")
+    test_folds: tuple[Fold, ...] = Field((10,), description="Patient-disjoint folds for testing.")
     max_recordings: int | None = Field(
         None, ge=1, description="Read only the first N recordings of the source; null for all."
     )

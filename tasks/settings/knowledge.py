@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.settings.settings_section import Section, operational
+from tasks.settings.settings_section import Section, Seed, operational
 
 
 class KnowledgeSettings(Section):
@@ -32,7 +32,7 @@ class KnowledgeSettings(Section):
         2, ge=0, description="Report lines the model is shown, each shared by at least min_patients patients' reports."
     )
     temperature: float = Field(0.2, ge=0, le=2, description="Temperature of the model; 0 takes its likeliest words.")
-    seed: int = Field(1, description="Seed of the local model's sampling.")
+    seed: Seed = Field(1, description="Seed of the local model's sampling.")
     timeout_s: float = operational(
         60.0, gt=0, description="Longest wait for an answer of a model that is not local, in seconds."
     )

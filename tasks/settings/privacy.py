@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from models.architecture import BeatEncoderArchitecture
-from tasks.settings.settings_section import Section
+from tasks.settings.settings_section import Section, Seed
 
 
 class BeatEncoderSettings(Section):
@@ -22,7 +22,7 @@ class BeatEncoderSettings(Section):
 class PrivacySettings(Section):
     """The audit and the thresholds that gate a release; docs/privacy.md gives the reasons of each."""
 
-    seed: int = Field(1, description="Seed of the encoder, canaries, sampling and bootstraps.")
+    seed: Seed = Field(1, description="Seed of the encoder, canaries, sampling and bootstraps.")
     bootstrap_samples: int = Field(200, ge=20, description="Bootstrap resamples per confidence interval.")
     encoder: BeatEncoderSettings = Field(default_factory=BeatEncoderSettings, description="Identifying space.")
     trials: int = Field(20, ge=20, description="Times that canaries are planted per kind and share.")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticUndefined
+
+LARGEST_SEED = 2**63 - 1
+"""Seeds of rows are 64-bit integers with a sign."""
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""A seed in settings; scikit-learn takes no larger one."""
 
 
 def operational(default: Any = PydanticUndefined, **arguments: Any) -> Any:

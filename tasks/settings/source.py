@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.settings.settings_section import Section, operational
+from tasks.settings.settings_section import Section, Seed, operational
 from warehouse.sources.registry import SOURCES
 
 
@@ -12,7 +12,7 @@ class SimulationSettings(Section):
     """The simulated dataset, written as WFDB in PTB-XL's layout."""
 
     recordings: int = Field(700, ge=20, description="Recordings to simulate.")
-    seed: int = Field(1, description="Seed of patients, rhythms and noise.")
+    seed: Seed = Field(1, description="Seed of patients, rhythms and noise.")
     damaged_files: int = Field(
         5, ge=0, description="Deliberately broken files among them, which ingestion must quarantine."
     )
@@ -22,6 +22,12 @@ class SourceSettings(Section):
     """Where real recordings come from."""
 
     kind: str = Field(description="Kind of dataset, which chooses its reader.", json_schema_extra={"enum": [*SOURCES]})
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name of the dataset, within which patients are identified; null for its kind. Two hospitals whose "
+        "exports are of one kind need two.",
+    )
     path: str | None = operational(None, description="Dataset folder; null only for the simulated source.")
     rehash: bool = operational(
         False, description="Read every file of the dataset again, whatever its size and modification time."

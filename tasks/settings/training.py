@@ -13,7 +13,7 @@ from models.architecture import (
     DetailArchitecture,
     PriorArchitecture,
 )
-from tasks.settings.settings_section import Section, operational
+from tasks.settings.settings_section import Section, Seed, operational
 
 
 class PhysicsSettings(Section):
@@ -121,7 +121,7 @@ class PriorTraining(Section):
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
-    seed: int = Field(1, description="Seed of initialisation, batches and noise.")
+    seed: Seed = Field(1, description="Seed of initialisation, batches and noise.")
     workers: int = Field(1, ge=1, description="Data-parallel workers.")
     use_gpu: bool = Field(False, description="One GPU per worker.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast precision of the forward pass.")

@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from warehouse.statements import statements
+
 RECORDINGS_PER_PATIENT: Final = 1.25
 FOLDS: Final = 10
 OLDER_THAN_89: Final = 300
@@ -192,56 +194,26 @@ SCP_COLUMNS: Final = (
     "CDISC Code",
     "DICOM Code",
 )
-_DIAGNOSES: Final = {
-    "NORM": ("normal ECG", "NORM", "NORM", "Normal/abnormal"),
-    "IMI": ("inferior myocardial infarction", "MI", "IMI", "Myocardial Infarction"),
-    "ASMI": ("anteroseptal myocardial infarction", "MI", "AMI", "Myocardial Infarction"),
-    "LVH": ("left ventricular hypertrophy", "HYP", "LVH", "Ventricular Hypertrophy"),
-    "1AVB": ("first degree AV block", "CD", "_AVB", "Sinus node dysfunction, atrial and AV-conduction defects"),
-    "CRBBB": (
-        "complete right bundle branch block",
-        "CD",
-        "CRBBB",
-        "Intraventricular and intra-atrial Conduction disturbances",
-    ),
-    "CLBBB": (
-        "complete left bundle branch block",
-        "CD",
-        "CLBBB",
-        "Intraventricular and intra-atrial Conduction disturbances",
-    ),
-    "ISC_": ("non-specific ischemic", "STTC", "ISC_", "Basic roots for coding ST-T changes and abnormalities"),
-}
-_FORMS: Final = {
-    "PVC": ("ventricular premature complex", "Statements related to ectopic rhythm abnormalities"),
-    "STD_": ("non-specific ST depression", "Basic roots for coding ST-T changes and abnormalities"),
-    "STE_": ("non-specific ST elevation", "Basic roots for coding ST-T changes and abnormalities"),
-    "QWAVE": ("Q waves present", "Other QRS morphology descriptive statements"),
-    "INVT": ("inverted T-waves", "other ST-T descriptive statements"),
-    "VCLVH": ("voltage criteria (QRS) for left ventricular hypertrophy", "Ventricular Hypertrophy"),
-}
-_RHYTHMS: Final = {
-    "SR": "sinus rhythm",
-    "AFIB": "atrial fibrillation",
-    "STACH": "sinus tachycardia",
-    "SBRAD": "sinus bradycardia",
-}
+"""Columns of PTB-XL's file, of which those that the vocabulary lacks stay empty."""
+STATEMENTS: Final = (
+    *("NORM", "IMI", "ASMI", "LVH", "1AVB", "CRBBB", "CLBBB", "ISC_"),
+    *("PVC", "STD_", "STE_", "QWAVE", "INVT", "VCLVH"),
+    *("SR", "AFIB", "STACH", "SBRAD"),
+)
+"""Statements of the simulated dataset: diagnoses, forms, rhythms."""
 
 
 def scp_statements() -> pd.DataFrame:
-    """`scp_statements.csv`: the statements the simulated dataset uses, described as in PTB-XL."""
-    rows: dict[str, dict[str, object]] = {}
-    for code, (description, superclass, subclass, category) in _DIAGNOSES.items():
-        rows[code] = {"description": description, "diagnostic": 1.0, "diagnostic_class": superclass}
-        rows[code] |= {"diagnostic_subclass": subclass, "Statement Category": category}
-    for code, (description, category) in _FORMS.items():
-        rows[code] = {"description": description, "form": 1.0, "Statement Category": category}
-    for code, description in _RHYTHMS.items():
-        category = "Statements related to impulse formation (abnormalities)"
-        rows[code] = {"description": description, "rhythm": 1.0, "Statement Category": category}
-    for row in rows.values():
-        row["SCP-ECG Statement Description"] = row["description"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(SCP_COLUMNS))
+    """`scp_statements.csv`: the statements the simulated dataset uses, described by the vocabulary as in PTB-XL."""
+    known = [statements().by_code[code] for code in STATEMENTS]
+    columns = {
+        "description": [one.description for one in known],
+        **{kind: [1.0 if one.kind == kind else None for one in known] for kind in ("diagnostic", "form", "rhythm")},
+        "diagnostic_class": [one.superclass for one in known],
+        "AHA code": [next(iter(one.aha), "") for one in known],
+        "aECG REFID": [next(iter(one.aecg), "") for one in known],
+    }
+    return pd.DataFrame(columns, index=list(STATEMENTS)).reindex(columns=list(SCP_COLUMNS))
 
 
 def draw_recordings(count: int, seed: int) -> pd.DataFrame:
@@ -301,9 +273,9 @@ def _draw_patients(count: int, random: np.random.Generator) -> pd.DataFrame:
 
 def _statements(presentation: Presentation, random: np.random.Generator) -> dict[str, float]:
     first, likelihood = presentation.statements[0]
-    statements = {first: float(random.choice(presentation.likelihoods)) if likelihood else 0.0}
-    statements |= {code: 0.0 for code in presentation.sometimes if random.random() < 0.65}
-    return statements | dict(presentation.statements[1:])
+    stated = {first: float(random.choice(presentation.likelihoods)) if likelihood else 0.0}
+    stated |= {code: 0.0 for code in presentation.sometimes if random.random() < 0.65}
+    return stated | dict(presentation.statements[1:])
 
 
 def _report(presentation: Presentation, random: np.random.Generator) -> str:

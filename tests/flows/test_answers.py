@@ -28,3 +28,10 @@ def test_programs_get_every_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == [{"text": "[bold]", "n": 1}]
     print_answer(["text", "n"], [("[bold]", 1)], "csv")
     assert capsys.readouterr().out.splitlines() == ["text,n", "[bold],1"]
+
+
+def test_json_has_no_nan_and_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    held = [(1.5, float("nan"), [float("inf"), 2.0], {"x": float("-inf")}, 3)]
+    print_answer(["n", "n", "n_2", "s", "n"], held, "json")
+    answer = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert answer == [{"n": 1.5, "n_2": None, "n_2_2": [None, 2.0], "s": {"x": None}, "n_3": 3}]

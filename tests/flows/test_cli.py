@@ -10,6 +10,10 @@ import pytest
 from flows.cli import FLOWS, cli, main
 from tasks.settings import Settings
 from tests.tiny_pipeline import TinyPipeline, publish_tiny
+from tests.warehouse.small_dataset import SmallDataset
+from tests.warehouse.sources.dataset_server import Server, write_digests
+from warehouse.sources.download import DOWNLOADS, Download
+from warehouse.sources.registry import open_source
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -49,6 +53,8 @@ def test_help_names_every_command_and_every_option_is_explained(
         (["release", "--set", "cohort.size=x"], "cohort.size"),
         (["release", "--profile", "ptbxl-mini"], "--data PATH"),
         (["release", "--profile", "ptbxl-mini", "--data", "no/such/folder"], "no/such/folder"),
+        (["ingest", "--source", "nope"], "'nope' is not one of"),
+        (["ingest", "--source", "cinc"], "--data PATH"),
         (["sql", "--warehouse", "no/such/folder", "select 1"], "no/such/folder"),
         (["sql"], "SQL"),
         (["verify", "--warehouse", "no/such/folder", "demo"], "no/such/folder"),
@@ -121,3 +127,35 @@ def test_a_version_is_withdrawn_and_every_current_release_verified(
     assert f"{store.root / 'releases' / 'tiny' / 'v1'} verifies" in out, "one that is damaged must not hide the others"
     code, _, err = run(capsys, monkeypatch, "withdraw", *where, "--reason", "x", "tiny", "v9")
     assert code == 1 and "there is no release tiny v9; versions of tiny: v1, v2" in err
+
+
+def test_a_dataset_is_downloaded_where_it_is_then_read_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = SmallDataset(tmp_path / "served", records=2)
+    write_digests(dataset.folder)
+    server = Server(dataset.folder)
+    monkeypatch.setitem(DOWNLOADS, "ptbxl", Download(server.url))
+    read: list[str | None] = []
+    made = Reference(kind="recordings", id="a1", uri=str(tmp_path), rows=0, sha256="0")
+    monkeypatch.setattr("flows.cli.run_flow", lambda name, settings: read.append(settings.source.path) or made)
+    warehouse = tmp_path / "warehouse"
+    arguments = ["ingest", "--source", "ptbxl", "--download", "--warehouse", str(warehouse)]
+    assert run(capsys, monkeypatch, *arguments)[0] == 0
+    assert run(capsys, monkeypatch, *arguments, "--data", str(tmp_path / "new"))[0] == 0
+    server.http.shutdown()
+    server.http.server_close()
+    assert read == [str(warehouse / "_downloads" / "ptbxl"), str(tmp_path / "new")]
+    for folder in read:
+        assert len(open_source("ptbxl", str(folder)).records()) == 2
+    code, _, error = run(capsys, monkeypatch, "ingest", "--source", "sph", "--download", "--warehouse", str(warehouse))
+    assert (code, "no place to download sph from" in error) == (1, True)
+
+
+def test_a_seed_that_no_row_can_have_is_a_wrong_call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (2**64, 2**63, -1):
+        code, _, err = run(capsys, monkeypatch, "ecg", "--text", "sinus rhythm", f"--seed={seed}")
+        assert code == 2
+        assert "--seed" in err and err.count("\n") == 1

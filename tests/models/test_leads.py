@@ -45,8 +45,16 @@ def test_residual_is_zero_by_construction_and_sees_a_violation(independent: np.n
 
 def test_names_are_read_in_any_case_and_unknown_ones_refused() -> None:
     assert [canonical_lead(name) for name in ("AVR", "avl", " aVF ", "v1")] == ["aVR", "aVL", "aVF", "V1"]
-    with pytest.raises(ValueError, match="MLII"):
-        canonical_lead("MLII")
+    assert [canonical_lead(name) for name in ("MLII", "DI", "Lead III", "ECG_V6", "lead avl")] == [
+        "II",
+        "I",
+        "III",
+        "V6",
+        "aVL",
+    ]
+    for name in ("V7", "-aVR", "MV1", "", "lead", "I II", "E1"):
+        with pytest.raises(ValueError, match="is not a standard lead"):
+            canonical_lead(name)
     assert LEAD_COLUMNS[0] == "lead_i"
     assert LEAD_COLUMNS[-1] == "lead_v6"
 

@@ -61,6 +61,7 @@ def recordings_table(count: int, seed: int = 1) -> pa.Table:
         "patient_key": [f"patient-{row:04d}" for row in range(count)],
         "source": ["clinic"] * count,
         "simulated": [True] * count,
+        "window_start_s": [0.0] * len(folds),
         "strat_fold": folds,
         "split": [next(split for last, split in SPLITS if fold <= last) for fold in folds],
         "age_years": [20.0 + row % 2 * 45 for row in range(count)],

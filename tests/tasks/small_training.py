@@ -64,6 +64,7 @@ def recordings_table(rows: int = 60) -> pa.Table:
         "patient_key": [f"p{row}" for row in range(rows)],
         "source": ["test"] * rows,
         "simulated": [True] * rows,
+        "window_start_s": [0.0] * rows,
         "strat_fold": [9 if row % 5 == 4 else 1 for row in range(rows)],
         "split": ["validation" if row % 5 == 4 else "train" for row in range(rows)],
         "age_years": [50.0 + row % 30 for row in range(rows)],

@@ -54,6 +54,7 @@ def commit_recordings(
         "patient_key": [f"patient-{row}" for row in range(rows)],
         "source": ["test"] * rows,
         "simulated": [simulated] * rows,
+        "window_start_s": [0.0] * rows,
         "strat_fold": [1] * rows,
         "split": ["train"] * rows,
         "age_years": [60.0] * rows,

@@ -8,31 +8,27 @@ benchmarks. An age of 300 stands for older than 89, which is read as 90.
 from __future__ import annotations
 
 import ast
-import csv
 import re
-from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from warehouse.errors import SourceError
+from warehouse.sources.csv_table import csv_rows
+from warehouse.sources.inside import inside
+from warehouse.sources.people import age_years, patient_id, sex
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads
+from warehouse.sources.recorded_leads import SAME_RATE, RecordedLeads
 from warehouse.sources.source import Source
 from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.statements import superclasses_of
 from warehouse.storage.facts import StatementFact
 
 DATABASE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
 SIMULATED_MARK = "SIMULATED.md"
 """File that marks a dataset of Einthoven's simulator, which writes it in this layout."""
-
-SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-KINDS = ("diagnostic", "form", "rhythm")
-"""Kinds of statement; one that is of several kinds counts as the first of them."""
-
-SEXES: dict[float | None, str] = {0.0: "male", 1.0: "female"}
 
 FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 DATABASE_COLUMNS = ("ecg_id", "patient_id", "age", "sex", "report", "scp_codes", "strat_fold", *FILE_COLUMNS.values())
@@ -43,12 +39,10 @@ VIEW_COLUMNS = {
     "pacemaker": ("pacemaker",),
 }
 """Coded views and the columns that hold them; a dataset without these columns is none the worse."""
-STATEMENT_COLUMNS = ("description", "diagnostic_class", *KINDS)
+STATEMENT_COLUMNS = ("description",)
 
-OLDEST_STATED_YEARS = 89.0
-OLDER_THAN_STATED_YEARS = 90.0
-OLDER_THAN_STATED_MARK = 300.0
-OLDEST_PLAUSIBLE_YEARS = 120.0
+LONGEST_STATEMENTS = 10_000
+"""Characters; hundreds of statements."""
 
 
 class PtbxlSource(Source):
@@ -72,16 +66,21 @@ class PtbxlSource(Source):
             )
 
     def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """The rows of the database, in its order.
+        """The rows of the database, in its order. A list of statements that cannot be read is an error here, too.
 
         Raises:
             SourceError: a table is missing, unreadable, without a needed column, or without rows.
         """
+        _ = self._words
         return self._rows
 
     def statements(self) -> dict[str, StatementFact]:
-        """Statement code to its description, superclass ("" if it has none) and kind: diagnostic, form or rhythm."""
-        return self._statements
+        """Every statement of its own list, and those that records make beside it."""
+        return {code: self.describe(code) for code in (*self._words, *self.statement_counts())}
+
+    def words(self) -> dict[str, str]:
+        """Statement code to its description in the dataset's own list."""
+        return self._words
 
     def files(self) -> list[str]:
         """The tables and every file of a record, at every rate."""
@@ -97,31 +96,29 @@ class PtbxlSource(Source):
         stem = dict(record.files).get(rate_hz)
         if stem is None:
             raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz")
-        return read_leads(self.folder / stem)
+        recorded = read_leads(self.folder / stem, self.folder)
+        if abs(recorded.rate_hz - rate_hz) > SAME_RATE * rate_hz:
+            raise BadRecord("wrong_rate", f"the header says {recorded.rate_hz:g} Hz, the dataset {rate_hz} Hz")
+        return recorded
 
     @cached_property
-    def _statements(self) -> dict[str, StatementFact]:
+    def _words(self) -> dict[str, str]:
         path = self.folder / STATEMENTS
-        found: dict[str, StatementFact] = {}
-        for row in _rows(path, STATEMENT_COLUMNS):
+        found: dict[str, str] = {}
+        for row in csv_rows(path, STATEMENT_COLUMNS):
             # The code's column has no name in the official file.
             code = (row.get("") or row.get("code") or "").strip()
             if not code:
                 raise SourceError(f"{path}: a row has no statement code in its first column; restore the official file")
-            kind = next((kind for kind in KINDS if (_number(row[kind]) or 0) > 0), "")
-            found[code] = {
-                "description": row["description"].strip() or code,
-                "superclass": row["diagnostic_class"].strip() if kind == "diagnostic" else "",
-                "kind": kind,
-            }
+            found[code] = row["description"].strip() or code
         return found
 
     @cached_property
     def _rows(self) -> list[SourceRecord | RefusedRecord]:
         found: list[SourceRecord | RefusedRecord] = []
         seen: set[str] = set()
-        for number, row in enumerate(_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
-            record = _whole(row["ecg_id"]) or f"row {number}"
+        for number, row in enumerate(csv_rows(self.folder / DATABASE, DATABASE_COLUMNS), start=1):
+            record = patient_id(row["ecg_id"]) or f"row {number}"
             try:
                 if record in seen:
                     raise BadRecord("duplicate_record", f"ecg_id {record} is in an earlier row, too")
@@ -132,54 +129,26 @@ class PtbxlSource(Source):
         return found
 
     def _record(self, record: str, row: dict[str, str]) -> SourceRecord:
-        patient = _whole(row["patient_id"])
+        patient = patient_id(row["patient_id"])
         if not patient:
-            raise BadRecord("missing_patient", "patient_id is empty")
+            raise BadRecord("missing_patient", f"patient_id {row['patient_id'][:40]!r} names nobody")
         fold = _number(row["strat_fold"])
         if fold is None or fold not in range(1, 11):
             raise BadRecord("bad_fold", f"strat_fold is {row['strat_fold']!r}, not a whole number from 1 to 10")
         codes = _codes(row["scp_codes"])
-        if unknown := [code for code, _ in codes if code not in self._statements]:
-            raise BadRecord("unknown_statement", f"{', '.join(unknown)} is not in {STATEMENTS}")
-        stated = {self._statements[code]["superclass"] for code, _ in codes}
         files = {rate_hz: row[column].strip() for rate_hz, column in FILE_COLUMNS.items()}
         return SourceRecord(
             record=record,
             patient=patient,
-            age_years=_age(row["age"]),
-            sex=SEXES.get(_number(row["sex"])),
+            age_years=age_years(row["age"]),
+            sex=sex(row["sex"]),
             text=row["report"].strip(),
             statements=codes,
-            superclasses=tuple(name for name in SUPERCLASSES if name in stated),
+            superclasses=superclasses_of([code for code, _ in codes]),
             strat_fold=int(fold),
             coded_views=_views(row),
-            files=tuple((rate_hz, _inside(name)) for rate_hz, name in files.items() if name),
+            files=tuple((rate_hz, inside(name)) for rate_hz, name in files.items() if name),
         )
-
-
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    """Rows of a CSV file, every value a string.
-
-    Raises:
-        SourceError: the file is missing, unreadable, lacks columns, or has no rows.
-    """
-    if not path.exists():
-        raise SourceError(f"{path} does not exist; the dataset needs it")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            found = reader.fieldnames or []
-            if missing := [name for name in needed if name not in found]:
-                has = ", ".join(name or "(no name)" for name in found) or "nothing"
-                raise SourceError(f"{path}: missing column(s) {', '.join(missing)}; it has {has}")
-            empty = True
-            for row in reader:
-                empty = False
-                yield row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read: {error}; restore the official file") from None
-    if empty:
-        raise SourceError(f"{path} holds no rows; restore the official file")
 
 
 def _number(text: str) -> float | None:
@@ -191,24 +160,10 @@ def _number(text: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _whole(text: str) -> str:
-    """An identifier; some releases write whole numbers as 15709.0."""
-    return text.strip().removesuffix(".0")
-
-
-def _age(text: str) -> float | None:
-    age = _number(text)
-    if age is None or age < 0:
-        return None
-    if age == OLDER_THAN_STATED_MARK or OLDEST_STATED_YEARS < age <= OLDEST_PLAUSIBLE_YEARS:
-        return OLDER_THAN_STATED_YEARS
-    return age if age <= OLDEST_STATED_YEARS else None
-
-
 def _codes(text: str) -> tuple[tuple[str, float], ...]:
     """Statements as written in `scp_codes`, a Python dictionary from code to likelihood in percent."""
     try:
-        codes = ast.literal_eval(text.strip())
+        codes = ast.literal_eval(text.strip()) if len(text) <= LONGEST_STATEMENTS else None
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise BadRecord(
             "bad_statements", f"scp_codes is {text[:80]!r}, not a mapping from code to likelihood"
@@ -238,11 +193,3 @@ def _view_codes(view: str, text: str) -> list[str]:
     if view == "pacemaker" and text:
         return ["possible" if "?" in text else "present"]
     return [text] if text else []
-
-
-def _inside(name: str) -> str:
-    """A record path that stays inside the dataset's folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or "://" in name:
-        raise BadRecord("bad_path", f"file name {name!r} leaves the dataset's folder")
-    return str(path)

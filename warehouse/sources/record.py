@@ -20,21 +20,26 @@ class SourceRecord:
     text: str
     """Report as written; empty when there is none."""
     statements: tuple[tuple[str, float], ...]
-    """Statements as (code, likelihood in percent); `Source.statements` describes the codes. Likelihood 0 means unknown,
-    not absent; a dataset that states no likelihoods means 100."""
+    """Statements as (code, likelihood in percent), in the codes of the vocabulary (`warehouse.statements`); what it
+    lacks is kept under a code of its own. Likelihood 0 means unknown, not absent; a dataset that states none means
+    100."""
     superclasses: tuple[str, ...]
     """Diagnostic superclasses of all statements, whatever their likelihood."""
     strat_fold: int | None
     """Patient-disjoint fold, 1 to 10; None where the dataset has no folds, so that ingestion draws one per patient."""
     coded_views: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What else the dataset codes of the patient, by view: axis and infarction_stage in PTB-XL."""
+    """What else the dataset codes of the patient, by view: axis, infarction_stage, extra_beats, pacemaker; centre; the
+    dataset's own codes (snomed, aha); diagnoses, procedures and medications of the admission in MIMIC-IV."""
     files: tuple[tuple[int, str], ...] = ()
     """Sampling rate in Hz and path of the record inside the dataset, without extension; a dataset may hold a record at
     several rates."""
+    dataset: str = ""
+    """Name of the dataset that it is of, where the source is a collection of several; empty for the source's own."""
 
     def path(self, rate_hz: int) -> str:
-        """The record's path inside the dataset, for people; the identifier where there is no file at that rate."""
-        return dict(self.files).get(rate_hz, self.record)
+        """The record's path inside the dataset, for people: at that rate, else its only one, else the identifier."""
+        only = self.files[0][1] if len(self.files) == 1 else self.record
+        return dict(self.files).get(rate_hz, only)
 
 
 class BadRecord(Exception):  # noqa: N818 - it says what the record is; it is caught per record and quarantined
@@ -60,30 +65,37 @@ class RefusedRecord:
     record: str
     reason: str
     detail: str
+    dataset: str = ""
+    """As in `SourceRecord`."""
 
 
 REASONS = {
     "bad_statements": "The statements are not a mapping from code to likelihood",
-    "unknown_statement": "A statement is not in the dataset's list of statements",
     "bad_fold": "The fold is not a whole number from 1 to 10",
-    "bad_path": "The file name is absolute or leaves the dataset",
+    "bad_path": "The file name is absolute or leaves the dataset, itself or through a link",
     "missing_patient": "The patient is not named, so the record cannot be kept in one split",
+    "duplicate_waveform": "Another recording has the same waveform; of several patients, none of its copies is kept",
     "duplicate_record": "Another row has the same record identifier",
     "patient_in_several_splits": "The patient's recordings lie in folds of several splits",
     "missing_file": "The header or the signal file is not there",
     "unreadable_file": "The operating system could not read a file",
     "bad_header": "The header is not valid WFDB",
+    "several_segments": "The header joins segments of other records",
+    "too_large": "The header promises more samples than are decoded",
     "bad_signal": "The signal file cannot be decoded, e.g. because it is truncated",
     "checksum": "The signal file is not the one that the header was written for",
     "duplicate_lead": "A lead is named twice",
     "missing_lead": "One of the eight independent leads is not there",
     "unknown_unit": "A lead's unit is not a known unit of voltage",
-    "uncalibrated": "The header gives a lead no gain, so its amplitude means nothing",
-    "wrong_rate": "The sampling rate is not the one that was asked for",
+    "uncalibrated": "The header gives a lead no gain above 0, so its amplitude means nothing",
+    "wrong_rate": "The sampling rate is below 100 Hz, or not the one that the dataset states",
     "too_short": "The recording is shorter than the window that was asked for",
     "invalid_samples": "A lead holds samples that are marked invalid or are not finite",
     "out_of_range": "An amplitude is beyond what can be stored",
-    "no_signal": "Every lead is constant",
+    "bad_metadata": "What a table says of the record cannot be read",
+    "unsupported_format": "The file is in no format that can be read",
+    "bad_export": "The export of an ECG cart is malformed",
+    "no_signal": "No lead spans more than 0.05 mV",
     "lead_identity": "The limb leads contradict each other, so leads were swapped or scaled",
 }
 """Reason codes of the quarantine and what they mean."""

@@ -1,8 +1,9 @@
-"""From a decoded record to the window that is stored, for every source alike, and whether that is fit to use."""
+"""From a decoded record to the windows that are stored, for every source alike, and whether they are fit to use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -10,9 +11,22 @@ from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES
 from warehouse.sources.record import BadRecord
 from warehouse.storage.waveforms import LARGEST_MV
 
+LOWEST_RATE_HZ = 100.0
+"""A QRS complex has power up to 40 Hz (Thakor et al. 1984), which slower sampling does not hold."""
+SAME_RATE = 1e-4
+"""Relative difference of two sampling rates that count as one: 1 ms in 10 s."""
+LONGEST_GAP_S = 0.02
+"""Invalid samples in a row that are bridged by a straight line, and flagged. Half the duration of the shortest wave."""
+FILTER_SAMPLES = 10
+"""Half the length of the polyphase filter (scipy's), in samples of the lower rate: how far a gap reaches."""
+SMALLEST_SPAN_MV = 0.05
+"""A recording none of whose leads spans more is no ECG in mV; the smallest QRS complex of PTB-XL's has 0.1 mV."""
 LARGEST_IDENTITY_RESIDUAL_MV = 0.1
-"""Bound on the 99th percentile of a limb-lead identity's violation. Recordings rounded to 1 µV violate it by 0.002 mV,
-a swapped pair of leads by tenths of a millivolt."""
+SMALLEST_IDENTITY_RESIDUAL_MV = 0.02
+IDENTITY_RESIDUAL = 0.1
+"""Bounds on the 99th percentile of a limb-lead identity's violation: a tenth of the limb leads' own 99th percentile,
+but from 0.02 mV, since recordings are rounded (to 5 µV by many), to 0.1 mV. A lead scaled by 1.2 violates it, as does
+a swapped pair of leads."""
 
 
 @dataclass(frozen=True)
@@ -26,43 +40,131 @@ class RecordedLeads:
     others are called as the file calls them."""
 
 
-def independent_leads(recorded: RecordedLeads, rate_hz: int, samples: int) -> np.ndarray:
-    """The first window of the eight independent leads, after every check that does not depend on the file's format.
+@dataclass(frozen=True)
+class Window:
+    """A window that can be used."""
+
+    start_s: float
+    """Where it begins in the record."""
+    millivolts: np.ndarray
+    """(8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`."""
+    bridged: tuple[str, ...]
+    """Leads with invalid samples that were bridged."""
+
+
+@dataclass(frozen=True)
+class RefusedWindow:
+    """A window that cannot be used."""
+
+    start_s: float
+    why: BadRecord
+
+
+def independent_windows(
+    recorded: RecordedLeads, rate_hz: int, samples: int, every: bool = False
+) -> list[Window | RefusedWindow]:
+    """The eight independent leads of a record, in windows, after every check that does not depend on its format.
 
     Args:
-        rate_hz: sampling rate that the record must have.
-        samples: length of the window.
-
-    Returns:
-        (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+        rate_hz: sampling rate that is wanted; a record of another one is resampled.
+        samples: length of a window.
+        every: whether to take all whole windows, from the first sample on; otherwise only the first.
 
     Raises:
-        BadRecord: why the record cannot be used.
+        BadRecord: why no window can be had.
     """
     leads = recorded.millivolts
     if missing := [lead for lead in INDEPENDENT_LEADS if lead not in leads]:
-        raise BadRecord("missing_lead", f"no {', '.join(missing)} among the leads {', '.join(leads)}")
-    if abs(recorded.rate_hz - rate_hz) > 1e-6:
-        raise BadRecord("wrong_rate", f"sampled at {recorded.rate_hz:g} Hz, not at {rate_hz} Hz")
-    if (found := leads[INDEPENDENT_LEADS[0]].size) < samples:
-        raise BadRecord("too_short", f"{found} samples, {samples} are needed")
-    window = {name: values[:samples] for name, values in leads.items()}
-    stored = np.stack([window[lead] for lead in INDEPENDENT_LEADS])
-    _check_samples(stored)
-    _check_identities(window)
-    return stored.astype(np.float32)
+        named = ", ".join(name[:20] for name in list(leads)[:20])
+        raise BadRecord("missing_lead", f"no {', '.join(missing)} among the leads {named}")
+    if recorded.rate_hz < LOWEST_RATE_HZ * (1 - SAME_RATE):
+        raise BadRecord("wrong_rate", f"sampled at {recorded.rate_hz:g} Hz; {LOWEST_RATE_HZ:g} Hz are needed")
+    ratio = Fraction(1)
+    if abs(recorded.rate_hz / rate_hz - 1) > SAME_RATE:
+        ratio = Fraction(rate_hz / recorded.rate_hz).limit_denominator(1000)
+    there = len(leads["I"])
+    if (found := -(-there * ratio.numerator // ratio.denominator)) < samples:
+        raise BadRecord("too_short", f"{found} samples at {rate_hz} Hz, {samples} are needed")
+    names = [name for name in (*INDEPENDENT_LEADS, *LIMB_LEAD_IDENTITIES) if name in leads]
+    if not every:
+        # As much as the window's last sample depends on.
+        reach = min(there, int((samples + 2 * FILTER_SAMPLES) / min(ratio, Fraction(1))) + 2 * FILTER_SAMPLES)
+        reach = reach if ratio != 1 else samples
+        leads = {name: leads[name][:reach] for name in names}
+    prepared = {name: _prepared(leads[name], recorded.rate_hz, ratio) for name in names}
+    windows: list[Window | RefusedWindow] = []
+    for start in range(0, found - samples + 1 if every else 1, samples):
+        here = slice(start, start + samples)
+        window = {name: values[here] for name, (values, _, _) in prepared.items()}
+        bridged = tuple(name for name in INDEPENDENT_LEADS if prepared[name][1][here].any())
+        try:
+            stored = np.stack([window[lead] for lead in INDEPENDENT_LEADS])
+            _check_samples(stored, {lead: int(prepared[lead][2][here].sum()) for lead in INDEPENDENT_LEADS})
+            _check_identities({name: np.where(prepared[name][2][here], np.nan, window[name]) for name in names})
+            windows.append(Window(start / rate_hz, stored.astype(np.float32), bridged))
+        except BadRecord as error:
+            windows.append(RefusedWindow(start / rate_hz, error))
+    return windows
 
 
-def _check_samples(stored: np.ndarray) -> None:
-    invalid = dict(zip(INDEPENDENT_LEADS, (~np.isfinite(stored)).sum(axis=1), strict=True))
+def first_window(recorded: RecordedLeads, rate_hz: int, samples: int) -> np.ndarray:
+    """The first window of a record: (8, samples) float32 mV, leads in the order of `INDEPENDENT_LEADS`.
+
+    Raises:
+        BadRecord: why it cannot be used.
+    """
+    window = independent_windows(recorded, rate_hz, samples)[0]
+    if isinstance(window, RefusedWindow):
+        raise window.why
+    return window.millivolts
+
+
+def resampled(values: np.ndarray, up: int, down: int) -> np.ndarray:
+    """Samples of a lead at `up / down` times its rate, by a polyphase filter that keeps what lies below half of both.
+
+    The ends are continued along the line between them, so that an offset leaves no step. Invalid samples spread.
+    """
+    from scipy.signal import resample_poly
+
+    found: np.ndarray = resample_poly(values, up, down, padtype="line")
+    return found
+
+
+def _prepared(values: np.ndarray, rate_hz: float, ratio: Fraction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A lead at the wanted rate, where it was bridged, and where it is invalid, (samples,) each."""
+    valid = np.isfinite(values)
+    invalid, bridged = np.zeros(len(values), bool), np.zeros(len(values), bool)
+    if not valid.all():
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]])))
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            short = end - start <= LONGEST_GAP_S * rate_hz and start > 0 and end < len(values)
+            (bridged if short else invalid)[start:end] = True
+        at = np.flatnonzero(valid)
+        values = np.interp(np.arange(len(values)), at, values[at]) if at.size else np.zeros(len(values))
+    if ratio == 1:
+        return values, bridged, invalid
+    found = resampled(values, ratio.numerator, ratio.denominator)
+    return found, _reached(bridged, found.size, 0), _reached(invalid, found.size, FILTER_SAMPLES)
+
+
+def _reached(mask: np.ndarray, samples: int, beyond: int) -> np.ndarray:
+    """A mask at another rate: the samples that a marked one has a part in."""
+    found = np.zeros(samples, bool)
+    at = np.flatnonzero(mask) * samples // len(mask)
+    for offset in range(-beyond, beyond + 1):
+        found[np.clip(at + offset, 0, samples - 1)] = True
+    return found
+
+
+def _check_samples(stored: np.ndarray, invalid: dict[str, int]) -> None:
     if any(invalid.values()):
         counts = ", ".join(f"{lead} {count}" for lead, count in invalid.items() if count)
         raise BadRecord("invalid_samples", f"invalid samples of {stored.shape[1]}: {counts}")
     largest = float(np.abs(stored).max())
     if largest > LARGEST_MV:
         raise BadRecord("out_of_range", f"amplitude {largest:.4g} mV; at most {LARGEST_MV:g} mV can be stored")
-    if not np.ptp(stored, axis=1).any():
-        raise BadRecord("no_signal", "every lead is constant")
+    if (span := float(np.ptp(stored, axis=1).max())) < SMALLEST_SPAN_MV:
+        raise BadRecord("no_signal", f"no lead spans more than {span:.3g} mV")
 
 
 def _check_identities(leads: dict[str, np.ndarray]) -> None:
@@ -70,8 +172,13 @@ def _check_identities(leads: dict[str, np.ndarray]) -> None:
     for name, (of_i, of_ii) in LIMB_LEAD_IDENTITIES.items():
         if name not in leads:
             continue
-        violation = np.abs(leads[name] - (of_i * leads["I"] + of_ii * leads["II"]))
-        # A derived lead may hold invalid samples: it is not stored, so they only leave the check.
-        residual = float(np.nanquantile(violation, 0.99)) if np.isfinite(violation).any() else 0.0
-        if residual > LARGEST_IDENTITY_RESIDUAL_MV:
+        violation = leads[name] - (of_i * leads["I"] + of_ii * leads["II"])
+        # A derived lead may hold invalid samples: it is not stored, so they only leave the check, as does its offset.
+        there = violation[np.isfinite(violation)]
+        there = np.abs(there - np.median(there)) if there.size else np.zeros(1)
+        if there.max() <= SMALLEST_IDENTITY_RESIDUAL_MV:
+            continue
+        size = max(np.quantile(np.abs(leads[lead] - np.median(leads[lead])), 0.99) for lead in ("I", "II"))
+        bound = min(LARGEST_IDENTITY_RESIDUAL_MV, max(SMALLEST_IDENTITY_RESIDUAL_MV, IDENTITY_RESIDUAL * size))
+        if (residual := np.quantile(there, 0.99)) > bound:
             raise BadRecord("lead_identity", f"lead {name} differs from its sum of I and II by {residual:.3g} mV")

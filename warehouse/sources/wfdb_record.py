@@ -1,15 +1,17 @@
 """One WFDB record, decoded by lead name into mV, with everything checked that the format lets one check.
 
-The WFDB header and signal formats: https://www.physionet.org/physiotools/wag/header-5.htm and signal-5.htm.
+The WFDB signal formats: https://www.physionet.org/physiotools/wag/signal-5.htm. The wfdb library unpacks them; the
+header is read here (`wfdb_header`).
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-import re
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +20,35 @@ import wfdb
 from models.leads import canonical_lead
 from warehouse.errors import TRANSIENT_ERRORS
 from warehouse.sources.record import BadRecord
-from warehouse.sources.recorded_leads import RecordedLeads
-
-MILLIVOLTS_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
-"""Units a header may name, in lower case; both micro signs of Unicode occur."""
+from warehouse.sources.recorded_leads import RecordedLeads, resampled
+from warehouse.sources.wfdb_header import (
+    INVALID_SAMPLE,
+    LARGEST_BYTES,
+    MILLIVOLTS_PER_UNIT,
+    Header,
+    SignalLine,
+    check_size,
+    parse_header,
+)
 
 ATTEMPTS = 3
 PAUSE_S = 0.2
-
-# What wfdb raises on headers and signals that are not what the format says; it has no common exception of its own.
-_DECODING_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+BITS = {"212": 12, "310": 32 / 3, "311": 32 / 3, "80": 8, "8": 8, "24": 24, "32": 32}
+"""Bits of a sample at rest; 16 in the other formats."""
+_DECODING_ERRORS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    EOFError,
+    MemoryError,
+)
+"""What wfdb and libsndfile raise on files that are not what the format says; they have no exceptions of their own."""
+COMPRESSED = ("508", "516", "524")
+PADDING_BYTES = 4
+"""Formats that pack samples pad the file to a whole group."""
 
 
 def record_files(folder: Path, stems: Iterable[str]) -> list[str]:
@@ -52,113 +73,166 @@ def record_files(folder: Path, stems: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def read_leads(stem: Path) -> RecordedLeads:
+def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     """Decode a record.
 
     Args:
         stem: absolute path of the record without extension.
+        folder: the dataset's folder, which no link may lead out of; None for the record's own.
 
     Raises:
         BadRecord: why it cannot be decoded, or not with certainty.
     """
-    record, units = _load(stem)
-    names = _lead_names(record.sig_name)
-    _check_checksums(record)
-    scale = [_scale(name, unit) for name, unit in zip(record.sig_name, units, strict=True)]
-    millivolts = record.dac().T * np.asarray(scale)[:, None]
-    return RecordedLeads(float(record.fs), dict(zip(names, millivolts, strict=True)))
-
-
-def _load(stem: Path) -> tuple[wfdb.Record, list[str]]:
-    """The record in digital units, header and signal decoded, and the unit of each signal."""
-    header = stem.with_name(f"{stem.name}.hea")
+    within = (folder or stem.parent).resolve()
+    if "::" in str(stem) or "://" in str(stem):
+        raise BadRecord("bad_path", f"{stem.name} is named like an address, which wfdb would follow")
     attempt = 0
     while True:
         attempt += 1
         try:
-            _check_header(header)
-            record = wfdb.rdrecord(str(stem), physical=False)
-            return record, _units(header, record.sig_name)
+            header = _header(stem, within)
+            signals = _digital(stem, header, within)
+            break
         except FileNotFoundError as error:
-            raise BadRecord("missing_file", f"{Path(error.filename or header).name} is not there") from None
+            raise BadRecord("missing_file", f"{Path(error.filename or stem).name} is not there") from None
         except OSError as error:
             if error.errno not in TRANSIENT_ERRORS or attempt == ATTEMPTS:
-                place = Path(error.filename or header).name
+                place = Path(error.filename or stem).name
                 raise BadRecord("unreadable_file", f"{place}: {error.strerror or error}") from None
             time.sleep(PAUSE_S * attempt)
-        except MemoryError:
-            raise BadRecord("bad_header", f"{header.name} promises more samples than fit into memory") from None
-        except _DECODING_ERRORS as error:
-            raise BadRecord("bad_signal", f"{stem.name} cannot be decoded: {_one_line(error)}") from None
+    names = _lead_names([one.lead for one in header.signals])
+    leads = {
+        name: _millivolts(line, samples) for name, line, samples in zip(names, header.signals, signals, strict=True)
+    }
+    most = max(one.per_frame for one in header.signals)
+    for name, line in zip(names, header.signals, strict=True):
+        if line.per_frame != most:
+            leads[name] = resampled(leads[name], most, line.per_frame)
+    return RecordedLeads(header.rate_hz * most, leads)
 
 
-def _check_header(path: Path) -> None:
-    """Refuse headers that wfdb would read as something else than what they say."""
-    try:
-        header = wfdb.rdheader(str(path.with_suffix("")))
-    except _DECODING_ERRORS as error:
-        raise BadRecord("bad_header", f"{path.name} is not a valid header: {_one_line(error)}") from None
-    if not isinstance(header, wfdb.Record) or not header.n_sig or not header.fs:
-        raise BadRecord("bad_header", f"{path.name} describes no single-segment signal")
-    for name in set(header.file_name):
-        # A header may name any file; one record's files share its name and folder.
-        if Path(name).name != name or Path(name).stem != path.stem:
-            raise BadRecord("bad_header", f"{path.name} refers to {name!r}, which is not a file of this record")
+def _header(stem: Path, within: Path) -> Header:
+    path = stem.with_name(f"{stem.name}.hea")
+    _check_place(path, within)
+    with path.open("rb") as file:
+        return parse_header(file.read(LARGEST_BYTES + 1), stem.name)
 
 
-def _units(path: Path, names: list[str]) -> list[str]:
-    """Each signal's unit, from the header's text.
+def _check_place(path: Path, within: Path) -> None:
+    """Refuse links that lead out of the dataset, and what is no file, such as a pipe that never ends."""
+    if not Path(os.path.realpath(path)).is_relative_to(within):
+        raise BadRecord("bad_path", f"{path.name} is a link that leaves the dataset's folder")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BadRecord("unreadable_file", f"{path.name} is not a file")
 
-    wfdb replaces a gain that is absent or 0 by 200, and reads µV as V, since it drops what is not ASCII.
+
+def _digital(stem: Path, header: Header, within: Path) -> list[np.ndarray]:
+    """Samples of each signal in digital units, as its file holds them.
+
+    Raises:
+        BadRecord: the files do not hold what the header says.
+        OSError: the operating system cannot read a file.
     """
-    content = path.read_bytes()
+    by_file = defaultdict(list)
+    for line in header.signals:
+        by_file[line.file].append(line)
+    for file, lines in by_file.items():
+        _check_file(stem.with_name(file), header, lines, within)
+    plain = all(one.format == "16" and one.per_frame == 1 and not one.skew for one in header.signals)
+    signals = _plain(stem, by_file) if plain else _unpacked(stem, header)
+    lengths = {samples.size // line.per_frame for samples, line in zip(signals, header.signals, strict=True)}
+    if len(lengths) != 1 or header.frames not in (None, *lengths):
+        raise BadRecord("bad_signal", f"{stem.name} holds {max(lengths)} samples, not {header.frames or min(lengths)}")
+    for line, samples in zip(header.signals, signals, strict=True):
+        if line.checksum is not None and (line.checksum - int(samples.sum(dtype=np.int64))) % 65536:
+            raise BadRecord("checksum", f"lead {line.lead}: the samples do not add up to the header's checksum")
+    return signals
+
+
+def _plain(stem: Path, by_file: dict[str, list[SignalLine]]) -> list[np.ndarray]:
+    """Signals in the format of nearly all records, of each file in its order.
+
+    The wfdb library spends most of its time on parsing the header again.
+    """
+    found: dict[int, np.ndarray] = {}
+    for file, lines in by_file.items():
+        values = np.fromfile(stem.with_name(file), "<i2", offset=lines[0].offset)
+        frames = values[: values.size // len(lines) * len(lines)].reshape(-1, len(lines))
+        found |= {line.number: frames[:, column] for column, line in enumerate(lines)}
+    return [found[number] for number in sorted(found)]
+
+
+def _unpacked(stem: Path, header: Header) -> list[np.ndarray]:
+    with _decoding(stem.name):
+        record = wfdb.rdrecord(str(stem), physical=False, smooth_frames=False)
+        signals = [np.asarray(samples) for samples in record.e_d_signal]
+        understood = [(str(one), int(many or 1)) for one, many in zip(record.fmt, record.samps_per_frame, strict=True)]
+    # wfdb parses the header itself; where it understood something else, its samples are not these.
+    if understood != [(one.format, one.per_frame) for one in header.signals]:
+        raise BadRecord("bad_header", f"{stem.name}.hea can be read in two ways")
+    return signals
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """A record that a decoder cannot read is a bad one."""
     try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
-    signals = [fields for fields in lines if fields][1:]
-    units = []
-    for fields, name in zip(signals, names, strict=False):
-        gain, _, unit = (fields[2] if len(fields) > 2 else "").partition("/")
-        number = re.match(r"[-+.\deE]+", gain)
-        if not number or not any(digit in "123456789" for digit in number.group()):
-            raise BadRecord("uncalibrated", f"lead {name} has no gain")
-        units.append(unit or "mV")
-    return units
+        yield
+    except _DECODING_ERRORS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadRecord("bad_signal", f"{name} cannot be decoded: {reason}") from None
 
 
-def _lead_names(names: list[str | None]) -> list[str]:
+def _check_file(path: Path, header: Header, lines: list[SignalLine], within: Path) -> None:
+    """Compare a signal file's size with what the header promises, before anything is unpacked."""
+    _check_place(path, within)
+    size, offset, per_frame = path.stat().st_size, lines[0].offset, sum(one.per_frame for one in lines)
+    if path.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(path))
+    if len({(one.format, one.offset) for one in lines}) > 1:
+        raise BadRecord("bad_header", f"{path.stem}.hea gives {path.name} several formats")
+    if lines[0].format in COMPRESSED:
+        import soundfile
+
+        with _decoding(path.stem):
+            frames = soundfile.info(str(path)).frames // lines[0].per_frame
+        check_size(path.stem, frames, tuple(header.signals))
+        if header.frames is not None and frames - offset != header.frames:
+            raise BadRecord("bad_signal", f"{path.name} holds {frames} samples, not {header.frames}")
+        return
+    bits = BITS.get(lines[0].format, 16)
+    if header.frames is None:
+        check_size(path.stem, int((size - offset) * 8 / bits / per_frame), tuple(header.signals))
+        return
+    needed = offset + int(np.ceil(header.frames * per_frame * bits / 8))
+    if not needed <= size < needed + PADDING_BYTES + 1:
+        raise BadRecord("bad_signal", f"{path.name} holds {size} bytes; its header promises {needed}")
+
+
+def _lead_names(names: list[str]) -> list[str]:
     """The standard name of each channel; a channel that is no standard lead keeps its own."""
     found: list[str] = []
     for name in names:
         try:
-            lead = canonical_lead(name or "")
+            lead = canonical_lead(name)
         except ValueError:
-            found.append(name or "")
-            continue
+            # Two signals of one name that nobody reads do no harm.
+            lead = name if name not in found else f"{name} ({len(found) + 1})"
         if lead in found:
             raise BadRecord("duplicate_lead", f"lead {lead} is named twice")
         found.append(lead)
     return found
 
 
-def _check_checksums(record: wfdb.Record) -> None:
-    """Compare each channel's 16-bit sum with the header's; channels without a checksum pass."""
-    if not record.checksum or any(frames != 1 for frames in record.samps_per_frame):
-        return
-    sums = record.d_signal.sum(axis=0, dtype=np.int64)
-    for name, stated, found in zip(record.sig_name, record.checksum, sums, strict=True):
-        if stated is not None and (int(stated) - int(found)) % 65536:
-            raise BadRecord("checksum", f"lead {name}: the samples do not add up to the header's checksum")
-
-
-def _scale(lead: str, unit: str) -> float:
+def _millivolts(line: SignalLine, samples: np.ndarray) -> np.ndarray:
+    """Samples in mV, float64; NaN where the format's mark says that a sample is invalid."""
     try:
-        return MILLIVOLTS_PER_UNIT[unit.strip().lower()]
+        scale = MILLIVOLTS_PER_UNIT[line.unit.lower()]
     except KeyError:
-        raise BadRecord("unknown_unit", f"lead {lead} is in {unit!r}; known are V, mV, µV and nV") from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadRecord(
+            "unknown_unit", f"lead {line.lead} is in {line.unit[:40]!r}; known are V, mV, µV and nV"
+        ) from None
+    values: np.ndarray = (samples.astype(np.float64) - line.baseline) * (scale / line.gain)
+    if (mark := INVALID_SAMPLE[line.format]) is not None:
+        values[samples == mark] = np.nan
+    return values

@@ -26,7 +26,7 @@ class Facts(BaseModel):
 
 
 class StatementFact(TypedDict):
-    """What the source says of a statement."""
+    """What the vocabulary says of a statement; of one that it lacks, what the source says."""
 
     description: str
     superclass: str
@@ -48,9 +48,13 @@ class RecordingsFacts(Facts):
 
     kind = "recordings"
 
-    statements: dict[str, StatementFact] = Field(description="Statement code to what the source says of it.")
+    statements: dict[str, StatementFact] = Field(description="Statement code to what it means.")
+    listed: int = Field(description="Records that the source lists.")
+    read: int = Field(
+        description="Windows read of them, a record that gave none counted once: recordings kept and quarantined."
+    )
     splits: dict[str, int] = Field(description="Recordings per split.")
-    quarantined: dict[str, int] = Field(description="Reason to number of refused records.")
+    quarantined: dict[str, int] = Field(description="Reason to number of refused records, or windows of them.")
     source: str = Field(description="Name of the source.")
     simulated: bool
     samples: int = Field(description="Samples per lead.")

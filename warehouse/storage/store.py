@@ -92,7 +92,7 @@ class Staging:
             self.path.mkdir(parents=True, exist_ok=True)
 
     def write_table(self, name: str, part: int, table: pa.Table, note: Any = None) -> Path:
-        """Write one part of a table; the part appears whole or not at all.
+        """Write one part of a table and return its path; the part appears whole or not at all.
 
         Args:
             note: JSON value that says of this part what the stage needs to know at its end, so that the part need not
@@ -100,17 +100,18 @@ class Staging:
         """
         if note is not None:
             write_text(self._note(name, part), json.dumps(note))
-        return write_parquet(table, self._part(name, part))
+        return write_parquet(table, self.part(name, part))
 
     def has_part(self, name: str, part: int, noted: bool = False) -> bool:
         """Whether this part is written, perhaps by an earlier, interrupted run; with `noted`, its note as well."""
-        return self._part(name, part).exists() and (not noted or self._note(name, part).exists())
+        return self.part(name, part).exists() and (not noted or self._note(name, part).exists())
 
     def note(self, name: str, part: int) -> Any:
         """The note of a part that `write_table` wrote with one."""
         return json.loads(self._note(name, part).read_bytes())
 
-    def _part(self, name: str, part: int) -> Path:
+    def part(self, name: str, part: int) -> Path:
+        """Where a part is, or will be."""
         return self.path / name / f"part-{part:05d}.parquet"
 
     def _note(self, name: str, part: int) -> Path:

@@ -168,3 +168,9 @@ def test_comparison_puts_both_side_by_side(signal: np.ndarray) -> None:
 def test_wrong_shape_is_refused(signal: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
         draw_ecg(signal[:3], 100, "x")
+
+
+def test_dollar_signs_in_a_title_are_no_mathematics(signal: np.ndarray) -> None:
+    figure = draw_ecg(signal, 100, "$x_$ and \\frac", "$\\sqrt$")
+    assert len(pixels(figure, 30))
+    assert "$x_$ and \\frac" in texts(figure)

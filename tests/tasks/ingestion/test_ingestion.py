@@ -29,7 +29,7 @@ from tests.warehouse.hashed_files import count_hashed_files
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.catalog.catalog import query
 from warehouse.errors import SourceError, WarehouseError
-from warehouse.sources.registry import open_source
+from warehouse.sources.registry import SOURCES, open_source
 from warehouse.storage.pseudonyms import KEY_VARIABLE, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -314,10 +314,27 @@ def test_a_source_without_a_path_names_the_setting(uri: str) -> None:
         reference_source.fn(SourceSettings(kind="ptbxl"), uri)
 
 
+def test_two_hospitals_of_one_kind_need_two_names(dataset: SmallDataset, tmp_path: Path, uri: str) -> None:
+    first = ingest(dataset.folder, uri)
+    other = SmallDataset(tmp_path / "hospital-b", records=12)
+    other.write_record("00001_lr", ordinary_ecg(77))
+    with pytest.raises(SourceError, match=r"under the name ptbxl, .*--set source\.name=NAME"):
+        ingest(other.folder, uri)
+    settings = SourceSettings(kind="ptbxl", path=str(other.folder), name="hospital-b")
+    source = reference_source.fn(settings, uri)
+    second = ingest_recordings.fn(SMALL_PARTS, "ptbxl", source, ComputeSettings(), uri, settings.name)
+    store = Store(uri)
+    keys = [set(store.read(one, "recordings")["patient_key"].to_pylist()) for one in (first, second)]
+    assert len(keys[0]) == len(keys[1]) == 12
+    assert not keys[0] & keys[1]
+    counts = query(store, "select source, count(*) from recordings group by 1 order by 1")
+    assert counts.rows == [("hospital-b", 12), ("ptbxl", 12)]
+
+
 def test_a_dataset_that_nothing_reads_is_one_line_that_lists_what_is_read() -> None:
-    with pytest.raises(ValidationError, match="no dataset of this kind can be read; known are ptbxl, simulated"):
+    with pytest.raises(ValidationError, match=f"no dataset of this kind can be read; known are {', '.join(SOURCES)}"):
         SourceSettings(kind="holter")
-    assert SourceSettings.model_json_schema()["properties"]["kind"]["enum"] == ["ptbxl", "simulated"]
+    assert SourceSettings.model_json_schema()["properties"]["kind"]["enum"] == [*SOURCES]
 
 
 def test_the_kind_of_a_dataset_chooses_its_reader(dataset: SmallDataset, uri: str) -> None:
@@ -338,6 +355,22 @@ def test_files_that_did_not_change_are_not_read_again_unless_asked(
     assert hashed.total() == 0
     assert reference_source.fn(settings.model_copy(update={"rehash": True}), uri) == first
     assert hashed.total() == 2 + 2 * 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"validation_folds": (99,)},
+        {"test_folds": (0,)},
+        {"duration_s": 0.001},
+        {"duration_s": 1e9},
+        {"sampling_rate_hz": 250},
+        {"windows": "every"},
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        IngestionSettings.model_validate(wrong)
 
 
 def test_folds_cannot_be_both_validation_and_test() -> None:

@@ -49,6 +49,7 @@ def recordings_table(
                 "patient_key": f"patient-{name}",
                 "source": "test",
                 "simulated": True,
+                "window_start_s": 0.0,
                 "strat_fold": 1,
                 "split": split,
                 "age_years": float(rng.integers(30, 89)),

@@ -16,6 +16,8 @@ from tasks.knowledge.report_lines import ReportLines, Verbatim, lines_of
         "call 555 0100 about results",
         "write to jane@clinic.example today",
         "signed by the head of department",
+        "read by the cardiologist on call",
+        "befundet von der abteilung",
         "rate 72 per minute",
         "unconfirmed report",
         "one two three four five six seven eight nine ten eleven twelve thirteen",

@@ -11,6 +11,7 @@ from tests.warehouse.small_dataset import SmallDataset
 from warehouse.errors import SourceError
 from warehouse.sources.record import REASONS
 from warehouse.sources.registry import open_source
+from warehouse.sources.statement_table import statements_table
 
 
 @pytest.fixture
@@ -69,6 +70,16 @@ def test_extra_beats_and_pacemakers_are_read_out_of_free_words(dataset: SmallDat
         assert second.coded_views == (("pacemaker", ("possible",)),)
 
 
+def test_a_statement_that_no_list_knows_is_kept_and_listed(dataset: SmallDataset) -> None:
+    dataset.rows[0]["scp_codes"] = "{'XYZ': 80.0, 'IMI': 0.0}"
+    dataset.write()
+    source = open_source("ptbxl", dataset.folder)
+    assert source.records()[0].statements == (("XYZ", 80.0), ("IMI", 0.0))
+    assert source.statements()["XYZ"] == {"description": "XYZ", "superclass": "", "kind": ""}
+    listed = {row["code"]: row for row in statements_table(source).to_pylist()}
+    assert (listed["XYZ"]["known"], listed["XYZ"]["records"], listed["IMI"]["aha"]) == (False, 1, ["161"])
+
+
 def test_statements_are_described(dataset: SmallDataset) -> None:
     statements = open_source("ptbxl", dataset.folder).statements()
     assert statements["IMI"] == {
@@ -117,7 +128,6 @@ def test_sexes(dataset: SmallDataset, written: str, sex: str | None) -> None:
         ("scp_codes", "{'NORM': 101.0}", "bad_statements"),
         ("scp_codes", "", "bad_statements"),
         ("scp_codes", "__import__('os').getcwd()", "bad_statements"),
-        ("scp_codes", "{'XYZ': 100.0}", "unknown_statement"),
         ("strat_fold", "11", "bad_fold"),
         ("strat_fold", "2.5", "bad_fold"),
         ("strat_fold", "", "bad_fold"),

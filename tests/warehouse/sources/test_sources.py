@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from warehouse.sources.content import content_of
 from warehouse.sources.record import REASONS, BadRecord, SourceRecord
 from warehouse.sources.registry import SOURCES, open_source
 from warehouse.sources.source import Source
+from warehouse.sources.statement_table import statements_table
+from warehouse.statements import statements
 from warehouse.storage.store import Store
 
 ROWS_OF_INDEPENDENT = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
@@ -102,8 +105,30 @@ def test_records_are_identified_and_described(kind: str, pristine: Example) -> N
         assert one.sex in (None, "female", "male")
         assert one.age_years is None or 0 <= one.age_years <= 90
         assert {code for code, _ in one.statements} <= described.keys()
-        assert set(one.superclasses) <= {described[code]["superclass"] for code, _ in one.statements}
+        assert {*one.superclasses} == {described[code]["superclass"] for code, _ in one.statements} - {""}
+        assert len({view for view, _ in one.coded_views}) == len(one.coded_views)
+        assert all(codes for _, codes in one.coded_views)
         assert all(0 <= likelihood <= 100 for _, likelihood in one.statements)
+
+
+def test_records_say_what_was_written(kind: str, pristine: Example) -> None:
+    records = {one.path(pristine.rate_hz): one for one in open_source(kind, pristine.folder).records()}
+    assert pristine.said
+    for path, said in pristine.said.items():
+        assert {name: getattr(records[path], name) for name in said} == said, path
+
+
+def test_statements_are_of_the_vocabulary_or_listed_as_foreign(kind: str, pristine: Example) -> None:
+    source = open_source(kind, pristine.folder)
+    listed = [row for row in statements_table(source).to_pylist() if row["code"] and row["kind"] != "axis"]
+    counts: Counter[str] = Counter()
+    for row in listed:
+        counts[row["code"]] += row["records"]
+        assert row["known"] is (row["code"] in statements().by_code)
+        assert row["source"] in {part.name for part in source.parts()}
+        assert row["description"] == source.statements()[row["code"]]["description"] != ""
+    assert counts == source.statement_counts()
+    assert {row["code"] for row in listed if not row["known"]} == pristine.foreign
 
 
 def test_only_the_first_rows_count(kind: str, pristine: Example) -> None:
@@ -129,13 +154,21 @@ def test_the_order_in_which_a_folder_is_listed_does_not_matter(
                 self.entries = list(entries)[::-1]
 
         def __enter__(self) -> Iterator[os.DirEntry[str]]:
-            return iter(self.entries)
+            return self  # type: ignore[return-value]
 
         def __exit__(self, *_: object) -> None:
             pass
 
+        def close(self) -> None:
+            pass
+
         def __iter__(self) -> Iterator[os.DirEntry[str]]:
-            return iter(self.entries)
+            return self  # type: ignore[return-value]
+
+        def __next__(self) -> os.DirEntry[str]:
+            if not self.entries:
+                raise StopIteration
+            return self.entries.pop(0)
 
     monkeypatch.setattr(os, "listdir", lambda *where: list_names(*where)[::-1])
     monkeypatch.setattr(os, "scandir", Reversed)
@@ -158,7 +191,7 @@ def test_the_digest_follows_every_file(kind: str, example: Example, store: Store
         assert digest not in seen, path
         seen.add(digest)
         path.write_bytes(before)
-    next(example.folder.glob(f"{min(example.written)}.*")).unlink()
+    next(example.folder.glob(f"{min(example.written)}*")).unlink()
     assert content_of(store, open_source(kind, example.folder)).sha256 not in seen
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import wfdb
 from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS
 from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
 from warehouse.sources.record import REASONS, BadRecord
-from warehouse.sources.recorded_leads import independent_leads
+from warehouse.sources.recorded_leads import first_window
 from warehouse.sources.registry import open_source
 from warehouse.sources.wfdb_record import read_leads, record_files
 
@@ -21,7 +23,7 @@ ROWS_OF_INDEPENDENT = [STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]
 
 
 def read_window(stem: Path) -> np.ndarray:
-    return independent_leads(read_leads(stem), 100, 1000)
+    return first_window(read_leads(stem), 100, 1000)
 
 
 @pytest.fixture
@@ -119,6 +121,22 @@ def flip_bits(stem: Path) -> None:
     signal.write_bytes(content)
 
 
+def extend(stem: Path) -> None:
+    with stem.with_suffix(".dat").open("ab") as file:
+        file.write(bytes(24))
+
+
+def link(stem: Path, elsewhere: Path) -> None:
+    stem.with_suffix(".dat").rename(elsewhere)
+    stem.with_suffix(".dat").symlink_to(elsewhere)
+
+
+def scale_lead(data: SmallDataset, stem: Path) -> None:
+    signal = ordinary_ecg(7)
+    signal[STANDARD_LEADS.index("II")] *= 1.2
+    data.write_record(stem.name, signal)
+
+
 def swap_leads(stem: Path) -> None:
     rewrite(stem, " 0 aVL\n", " 0 tmp\n")
     rewrite(stem, " 0 II\n", " 0 aVL\n")
@@ -136,7 +154,7 @@ DAMAGE: dict[str, tuple[str, Callable[[SmallDataset, Path], object]]] = {
         lambda data, stem: rewrite(stem, f"{stem.name}.dat", "../other.dat"),
     ),
     "header with lines missing": (
-        "bad_signal",
+        "bad_header",
         lambda data, stem: rewrite(stem, f"{stem.name} 12 100 1000", f"{stem.name} 13 100 1000"),
     ),
     "truncated signal": ("bad_signal", lambda data, stem: truncate(stem)),
@@ -145,6 +163,14 @@ DAMAGE: dict[str, tuple[str, Callable[[SmallDataset, Path], object]]] = {
         "unreadable_file",
         lambda data, stem: (stem.with_suffix(".dat").unlink(), stem.with_suffix(".dat").mkdir()),
     ),
+    "too long a signal": ("bad_signal", lambda data, stem: extend(stem)),
+    "amplitude of microvolts": ("no_signal", lambda data, stem: rewrite(stem, "/mV", "/uV")),
+    "a link out of the dataset": ("bad_path", lambda data, stem: link(stem, data.folder.parent / "elsewhere.dat")),
+    "a pipe as signal": (
+        "unreadable_file",
+        lambda data, stem: (stem.with_suffix(".dat").unlink(), os.mkfifo(stem.with_suffix(".dat"))),
+    ),
+    "a scaled lead": ("lead_identity", lambda data, stem: scale_lead(data, stem)),
     "changed samples": ("checksum", lambda data, stem: flip_bits(stem)),
     "unknown unit": ("unknown_unit", lambda data, stem: rewrite(stem, "/mV", "/mmHg")),
     "gain of zero": ("uncalibrated", lambda data, stem: rewrite(stem, " 1000.0(0)/mV", " 0(0)/mV")),
@@ -183,6 +209,12 @@ def test_damage_has_a_reason(dataset: SmallDataset, damage: str) -> None:
     assert "\n" not in caught.value.detail
 
 
+def test_links_inside_the_dataset_are_followed(dataset: SmallDataset) -> None:
+    link(dataset.stem(1), dataset.folder / "content-00001")
+    source = open_source("ptbxl", dataset.folder)
+    assert source.read(source.records()[0], 100).shape == (8, 1000)
+
+
 def test_rates_without_files_are_missing(dataset: SmallDataset) -> None:
     source = open_source("ptbxl", dataset.folder)
     with pytest.raises(BadRecord, match=r"missing_file: 00001_hr\.hea is not there"):
@@ -207,19 +239,19 @@ def test_transient_errors_are_retried(
     dataset: SmallDataset, monkeypatch: pytest.MonkeyPatch, failures: int, survives: bool
 ) -> None:
     calls = []
-    read = wfdb.rdrecord
+    read = np.fromfile
 
-    def failing(name: str, **options: object) -> wfdb.Record:
-        calls.append(name)
+    def failing(path: Path, *arguments: Any, **options: Any) -> np.ndarray:
+        calls.append(path)
         if len(calls) <= failures:
-            raise OSError(errno.ESTALE, "Stale file handle", name)
-        return read(name, **options)
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return read(path, *arguments, **options)
 
-    monkeypatch.setattr("warehouse.sources.wfdb_record.wfdb.rdrecord", failing)
+    monkeypatch.setattr("warehouse.sources.wfdb_record.np.fromfile", failing)
     monkeypatch.setattr("warehouse.sources.wfdb_record.PAUSE_S", 0.001)
     if survives:
         assert read_window(dataset.stem(1)).shape == (8, 1000)
     else:
-        with pytest.raises(BadRecord, match="unreadable_file: 00001_lr: Stale file handle"):
+        with pytest.raises(BadRecord, match=r"unreadable_file: 00001_lr\.dat: Stale file handle"):
             read_window(dataset.stem(1))
     assert len(calls) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,10 @@ class Example:
     """Path of a usable record to its samples: (12, 10 s) mV, leads in the order of `STANDARD_LEADS`."""
     unusable: dict[str, str]
     """Path of any other record to the reason for which it must be refused."""
+    said: dict[str, dict[str, Any]]
+    """Path of a record to fields of its `SourceRecord`, and their values."""
+    foreign: frozenset[str] = frozenset()
+    """Codes of statements that the vocabulary lacks."""
 
 
 def write_example(kind: str, folder: Path) -> Example:

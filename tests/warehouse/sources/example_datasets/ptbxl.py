@@ -23,6 +23,7 @@ def write(folder: Path) -> Example:
     dataset.stem(2).with_suffix(".hea").unlink()
     signal = dataset.stem(5).with_suffix(".dat")
     signal.write_bytes(signal.read_bytes()[:100])
+    dataset.rows[3]["scp_codes"] = "{'NORM': 80.0, 'XYZ': 0.0}"
     dataset.rows[7]["scp_codes"] = "nothing"
     dataset.rows[8]["ecg_id"] = 1
     dataset.write()
@@ -34,6 +35,18 @@ def write(folder: Path) -> Example:
         rate_hz=100,
         written={_path(n): ordinary_ecg(n) for n in range(1, RECORDS + 1) if n not in unusable},
         unusable={_path(number): reason for number, reason in unusable.items()},
+        said={
+            _path(4): {
+                "record": "4",
+                "patient": "1004",
+                "age_years": 44.0,
+                "sex": "male",
+                "statements": (("NORM", 80.0), ("XYZ", 0.0)),
+                "superclasses": ("NORM",),
+                "strat_fold": 4,
+            }
+        },
+        foreign=frozenset({"XYZ"}),
     )
 
 

@@ -45,4 +45,5 @@ def write(folder: Path) -> Example:
         rate_hz=100,
         written=written,
         unusable={name: REASON_OF_DAMAGE[damage] for name, damage in damaged.items()},
+        said={name: {"coded_views": ()} for name in written},
     )

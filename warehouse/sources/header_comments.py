@@ -1,0 +1,68 @@
+"""What WFDB headers say in their first line and comments; signals are decoded by `wfdb_record`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from warehouse.sources.record import BadRecord
+
+LARGEST_BYTES = 1_000_000
+_RATE = re.compile(r"\S+\s+\d+\s+(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True)
+class HeaderComments:
+    """Sampling rate in Hz, 0 where the header states none, and comments without their mark, in order."""
+
+    rate_hz: float
+    lines: tuple[str, ...]
+
+    def fields(self) -> dict[str, str]:
+        """Comments of the form "name: value", by name in lower case; of a name that comes twice the first counts."""
+        found: dict[str, str] = {}
+        for line in self.lines:
+            name, colon, value = line.partition(":")
+            if colon:
+                found.setdefault(name.strip(" <>").lower(), value.strip())
+        return found
+
+
+def find_headers(folder: Path) -> list[str]:
+    """Paths inside a folder of all WFDB headers, without extension, sorted; links that leave the folder are not
+    followed."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        inside = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        found += [str(inside / name.removesuffix(".hea")) for name in names if name.endswith(".hea")]
+    return sorted(found)
+
+
+def read_comments(path: Path) -> HeaderComments:
+    """Read a header's first line and comments.
+
+    Raises:
+        BadRecord: it cannot be read, or is no header.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+    except FileNotFoundError:
+        raise BadRecord("missing_file", f"{path.name} is not there") from None
+    except OSError as error:
+        raise BadRecord("unreadable_file", f"{path.name}: {error.strerror or error}") from None
+    if len(content) > LARGEST_BYTES:
+        raise BadRecord("bad_header", f"{path.name} is larger than {LARGEST_BYTES} bytes")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    rate = _RATE.match(first)
+    return HeaderComments(
+        float(rate[1]) if rate else 0.0, tuple(line[1:].strip() for line in lines if line.startswith("#"))
+    )
