@@ -84,7 +84,9 @@ def _qrs(beat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     quiet_after = velocity < (floor_after + QRS_OFFSET_SHARE * (peak - floor_after))[:, None]
     ends_before = _quiet_runs(quiet_before) & (samples > R_INDEX - QRS_BEFORE) & (samples < R_INDEX - QUIET_RUN)
     # The top of a late R' is quiet too, but its descent is to come: in a bundle branch block that is not the end.
-    coming = np.lib.stride_tricks.sliding_window_view(np.pad(velocity, ((0, 0), (0, LATE_WAVE - 1))), LATE_WAVE, axis=-1)
+    coming = np.lib.stride_tricks.sliding_window_view(
+        np.pad(velocity, ((0, 0), (0, LATE_WAVE - 1))), LATE_WAVE, axis=-1
+    )
     goes_on = coming.max(axis=-1) > (floor_after + LATE_WAVE_SHARE * (peak - floor_after))[:, None]
     starts_after = _quiet_runs(quiet_after & ~goes_on) & (samples > R_INDEX) & (samples < R_INDEX + QRS_AFTER)
     last = len(samples) - 1.0 - ends_before[:, ::-1].argmax(axis=-1)

@@ -35,7 +35,7 @@ SMALLER, SLOWER = 0.6, 0.45
 this share of its steepness for its size."""
 LEFT = np.array([1.0, 1.0, 0.3, 0.3, 0.5, 1.0, 1.0, 1.0], dtype=np.float32)
 """Weight of each lead in where a beat's R peak is: V1 to V3 see an R' or S of the right ventricle that comes later."""
-REFINE_S, SAME_HUMP_S = 0.07, 0.025
+REFINE_S, SAME_HUMP_S = 0.03, 0.025
 CHUNK = 256
 """Recordings searched at once: bounds memory."""
 
@@ -176,13 +176,10 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
     # T waves come earlier in fast rhythms (QT follows the cube root of RR).
     usual_s = float(np.median(np.diff(at[sure]))) / rate_hz if sure.sum() > 2 else 1.0
     t_wave_s = T_WAVE_S * np.cbrt(np.clip(usual_s, 0.4, 1.0))
-    usual_steepness = np.median(steepness[sure])
     kept: list[int] = []
     for one in np.flatnonzero(sure | ((height >= SLOW_STEEP) & (size >= SLOW_SIZE))):
         if not kept:
-            # The recording may begin between a beat and its T wave.
-            if at[one] >= t_wave_s * rate_hz or steepness[one] >= SLOWER * usual_steepness:
-                kept.append(one)
+            kept.append(one)
             continue
         last = kept[-1]
         gap_s, (before, now) = (at[one] - at[last]) / rate_hz, steep[at[[last, one]]]
@@ -190,6 +187,10 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
             kept[-1] = one
         elif gap_s >= t_wave_s or (now >= SMALLER * before and steepness[one] >= SLOWER * steepness[last]):
             kept.append(one)
+    # The recording may begin between a beat and its T wave; or with an ectopic beat, if others follow.
+    slow_beats = steepness[kept] < SLOWER * np.median(steepness[sure])
+    if at[kept[0]] < t_wave_s * rate_hz and slow_beats[0] and not slow_beats[1:].any():
+        kept = kept[1:]
     return at[kept]
 
 
