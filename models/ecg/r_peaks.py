@@ -88,8 +88,11 @@ def _locate(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
     # Means of neighbouring samples: noise above the bands is of no use.
     step = max(1, int(rate_hz // LOWEST_RATE_HZ))
     whole = signal.shape[-1] // step * step
+    coarse = np.zeros((*signal.shape[:2], whole // step), dtype=np.float32)
     with np.errstate(invalid="ignore"):
-        coarse = sum(np.asarray(signal[..., at:whole:step], dtype=np.float32) for at in range(step)) / np.float32(step)
+        for at in range(step):
+            coarse += signal[..., at:whole:step]
+    coarse /= step
     rate_hz = rate_hz / step
     steep, slow, deflection = _envelopes(np.nan_to_num(coarse, posinf=0.0, neginf=0.0), rate_hz)
     level = _levels(steep, rate_hz)
@@ -177,7 +180,7 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
     usual_s = float(np.median(np.diff(at[sure]))) / rate_hz if sure.sum() > 2 else 1.0
     t_wave_s = T_WAVE_S * np.cbrt(np.clip(usual_s, 0.4, 1.0))
     kept: list[int] = []
-    for one in np.flatnonzero(sure | ((height >= SLOW_STEEP) & (size >= SLOW_SIZE))):
+    for one in np.flatnonzero(sure | ((height >= SLOW_STEEP) & (size >= SLOW_SIZE))).tolist():
         if not kept:
             kept.append(one)
             continue

@@ -24,7 +24,7 @@ from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=10)
+STAGE = Stage("generate cohort", "cohort", code_version=11)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from models.simulator.hearts import Anatomy
 
-STAGE: Final = Stage("simulate dataset", "source", 2)
+STAGE: Final = Stage("simulate dataset", "source", 3)
 RATE_HZ: Final = 100
 DURATION_S: Final = 10.0
 CHUNK: Final = 200
