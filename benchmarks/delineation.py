@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None, results: Path = RESULTS) -> None:
     if given.data is None:
         parser.error("--data PATH is needed: the folder of LUDB, with its data/ in it")
     started = time.monotonic()
-    recordings = read_ludb(given.data)[: QUICK_RECORDS if given.quick else None]
+    recordings = read_ludb(given.data, QUICK_RECORDS if given.quick else None)
     checks: list[Check] = []
     found_rows: list[list[str]] = []
     boundary_rows: list[list[str]] = []

@@ -42,10 +42,10 @@ class Annotated:
     qt_ms: float
 
 
-def read_ludb(folder: Path) -> list[Annotated]:
-    """All recordings of LUDB, in the order of their numbers."""
+def read_ludb(folder: Path, count: int | None = None) -> list[Annotated]:
+    """The first recordings of LUDB, or all, in the order of their numbers."""
     headers = sorted((folder / "data").glob("*.hea"), key=lambda path: int(path.stem))
-    return [_read(header.with_suffix("")) for header in headers]
+    return [_read(header.with_suffix("")) for header in headers[:count]]
 
 
 def _read(stem: Path) -> Annotated:
