@@ -18,13 +18,13 @@ from models.leads import LEAD_COLUMNS
 def count_searched_recordings(monkeypatch: pytest.MonkeyPatch) -> Counter[bytes]:
     """Waveform of each recording to the times that R peaks are searched for in it, from now on, in this process."""
     searched: Counter[bytes] = Counter()
-    qrs_envelope = r_peaks.qrs_envelope
+    locate = r_peaks._locate
 
-    def counting(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    def counting(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
         searched.update(each.tobytes() for each in signal)
-        return qrs_envelope(signal, rate_hz)
+        return locate(signal, rate_hz)
 
-    monkeypatch.setattr(r_peaks, "qrs_envelope", counting)
+    monkeypatch.setattr(r_peaks, "_locate", counting)
     return searched
 
 

@@ -46,7 +46,7 @@ def measured_columns() -> list[pa.Field]:
     per_lead = pa.list_(pa.float32(), len(STANDARD_LEADS))
     leads = ", ".join(STANDARD_LEADS)
     return [
-        column("heart_rate_bpm", pa.float32(), "Heart rate from the median RR interval", "bpm"),
+        column("heart_rate_bpm", pa.float32(), "Heart rate from the mean RR interval", "bpm"),
         column("rr_irregularity", pa.float32(), "Standard deviation of RR over its mean"),
         column("r_peaks", pa.int16(), "R peaks found", "count"),
         column("pr_ms", pa.float32(), "PR interval of the mean beat; null without a P wave", "ms"),

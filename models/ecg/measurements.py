@@ -43,7 +43,7 @@ def measure(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -
         rate_hz: sampling rate.
 
     Returns:
-        Feature name to array. (batch,) each: `heart_rate_bpm` (60 over the median RR), `rr_irregularity` (standard
+        Feature name to array. (batch,) each: `heart_rate_bpm` (60 over the mean RR), `rr_irregularity` (standard
         deviation of RR over its mean), `r_peaks` (count), `pr_ms`, `qrs_ms`, `qt_ms`, `qtc_ms` (Fridericia: QT over the
         cube root of RR in seconds), `axis_deg` (frontal QRS axis, −180 to 180), `p_present` (bool).
         (batch, 12) each, in the order of `models.leads.STANDARD_LEADS`: `st_level_mv` (60 ms after the J point),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from models.ecg.r_peaks import mean_rr
+
 GRID_HZ = 500
 """Rate of median beats, whatever the recording's own: 2 ms per sample, as electrocardiographs delineate."""
 BEFORE_R_S, AFTER_R_S = 0.50, 0.74
@@ -19,6 +21,10 @@ ALIGN_S = 0.03
 PR_SEGMENT_S = (0.12, 0.05)
 """Stretch before the R peak whose mean is taken off each beat before alignment."""
 LATEST_P_S = 0.06
+SMALLEST_SPREAD_MV = 0.005
+"""Deviation between beats that no lead is below."""
+EARLY, FEWEST_DUE = 0.85, 3
+"""A beat is early when it follows the one before within this share of the mean RR interval."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class MedianBeats:
     Attributes:
         rows: (kept,) index of each in the batch.
         beat: (kept, 8, samples) mV at `GRID_HZ`, R peak at sample `R_INDEX`.
-        rr_s: (kept,) median RR interval in seconds.
+        rr_s: (kept,) mean RR interval in seconds (`models.ecg.r_peaks.mean_rr`).
         p_coherence: (kept,) share of the signal before the QRS complex that repeats from beat to beat, 0 to 1.
     """
 
@@ -53,7 +59,7 @@ def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
     """
     before, after, slack = round(BEFORE_R_S * rate_hz), round(AFTER_R_S * rate_hz), round(ALIGN_S * rate_hz)
     rows = np.asarray([row for row, peaks in enumerate(r_peaks) if len(peaks) >= 2], dtype=np.int64)
-    rr_s = np.asarray([np.median(np.diff(r_peaks[row])) / rate_hz for row in rows])
+    rr_s = np.asarray([mean_rr(r_peaks[row]) / rate_hz for row in rows])
     earliest = earliest_p_s(rr_s)
     native = np.zeros((len(rows), signal.shape[1], before + after + 1), dtype=np.float32)
     coherence = np.zeros(len(rows), dtype=np.float32)
@@ -61,7 +67,7 @@ def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
     centre = before + slack
     level = slice(centre - round(PR_SEGMENT_S[0] * rate_hz), centre - round(PR_SEGMENT_S[1] * rate_hz))
     for position, row in enumerate(rows):
-        peaks = np.rint(r_peaks[row]).astype(np.int64)
+        peaks = np.rint(_own_beats(r_peaks[row])).astype(np.int64)
         whole = peaks[(peaks >= centre) & (peaks < signal.shape[2] - after - slack)]
         # A recording too short for two whole beats is measured on cut ones, their edges repeated.
         index = np.clip((whole if len(whole) >= 2 else peaks)[:, None] + offsets, 0, signal.shape[2] - 1)
@@ -71,6 +77,17 @@ def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
         p_window = beats[..., before - round(earliest[position] * rate_hz) : before - round(LATEST_P_S * rate_hz) + 1]
         coherence[position] = _coherence(p_window)
     return MedianBeats(rows, native @ _interpolation(before, after, rate_hz), rr_s, coherence)
+
+
+def _own_beats(r_peaks: np.ndarray) -> np.ndarray:
+    """The beats that come when they are due; all where fewer than three do.
+
+    Premature beats would be half of a bigeminy's median, and a beat early in atrial fibrillation rides on the T wave
+    before it.
+    """
+    intervals = np.diff(r_peaks)
+    due = r_peaks[1:][intervals >= EARLY * np.mean(intervals)]
+    return due if len(due) >= FEWEST_DUE else r_peaks
 
 
 def _align(beats: np.ndarray, centre: int, half: int, slack: int) -> np.ndarray:
@@ -97,8 +114,10 @@ def _coherence(window: np.ndarray) -> float:
     window = window - ramp * ((window @ ramp) / (ramp @ ramp))[..., None]
     mean = window.mean(axis=0)
     spread = ((window - mean) ** 2).sum(axis=0) / max(count - 1, 1)
-    explained = max(float((mean**2 - spread / count).sum()), 0.0)
-    return explained / (explained + float(spread.sum()) + 1e-9)
+    # Each lead counts by how little it varies, so that a noisy one does not hide the P waves of the others.
+    weight = 1.0 / (spread.mean(axis=-1) + SMALLEST_SPREAD_MV**2)
+    explained = max(float(weight @ (mean**2 - spread / count).mean(axis=-1)), 0.0)
+    return explained / (explained + float(weight @ spread.mean(axis=-1)) + 1e-9)
 
 
 def _interpolation(before: int, after: int, rate_hz: float) -> np.ndarray:

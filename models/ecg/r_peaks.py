@@ -2,8 +2,9 @@
 
 One envelope of QRS energy is built from all leads (band-pass, squared slope, moving average: Pan and Tompkins, IEEE
 TBME 32:230–236, 1985), each lead weighted by how clearly it stands out of its own noise, so that a flat or noisy lead
-does not spoil the others. Peaks of the envelope are taken against a local threshold, with a refractory period,
-rejection of T waves and a search back through long gaps.
+does not spoil the others. A second envelope, of the deflection itself, finds ectopic beats that are as large as the
+others but too slow for the first. T waves and pacemaker spikes are told from beats by when they come and how steep they
+are for their size. All of it needs no more than 100 Hz, so that a faster recording costs little more.
 """
 
 from __future__ import annotations
@@ -11,21 +12,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import median_filter, uniform_filter1d
-from scipy.signal import butter, find_peaks, sosfiltfilt
+import scipy.fft
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import butter, find_peaks, sosfreqz
 
-QRS_BAND_HZ = (6.0, 30.0)
-REFRACTORY_S = 0.25
-T_WAVE_S = 0.38
-"""A second, much smaller peak this soon after a QRS complex is its T wave."""
 SHORTEST_SIGNAL_S = 0.5
-LEVEL_WINDOW_S = 2.0
-"""Window of the local QRS level: one beat fits even at 30 bpm."""
-ACCEPT, SEARCH_BACK = 0.38, 0.2
-"""Share of the local QRS level that a peak must reach, at first sight and in a gap."""
-REFINE_S, SAME_HUMP_S = 0.07, 0.025
+LOWEST_RATE_HZ = 100
+STEEP_BAND_HZ, SLOW_BAND_HZ = (6.0, 30.0), (1.5, 20.0)
 SMALLEST_LEAD_MV = 0.02
 """A lead whose QRS band spans less is flat."""
+WINDOW_S = 2.0
+"""Windows in each of which something must stand out of the rest; one beat fits in even at 30 bpm."""
+REFRACTORY_S = 0.19
+STEEP = 0.42
+"""Share of the usual QRS envelope that a beat reaches."""
+SLOW_STEEP, SLOW_SIZE = 0.12, 0.7
+"""Shares of the usual envelope and the usual deflection that an ectopic beat reaches."""
+T_WAVE_S, SPIKE_S = 0.40, 0.28
+"""A T wave follows its beat within this time at 60 bpm and more; a pacemaker spike precedes its beat within this."""
+SMALLER, SLOWER = 0.6, 0.45
+"""Of a beat and a T wave or spike near it, the other has less than this share of its envelope; or, a T wave, less than
+this share of its steepness for its size."""
+LEFT = np.array([1.0, 1.0, 0.3, 0.3, 0.5, 1.0, 1.0, 1.0], dtype=np.float32)
+"""Weight of each lead in where a beat's R peak is: V1 to V3 see an R' or S of the right ventricle that comes later."""
+REFINE_S, SAME_HUMP_S = 0.03, 0.025
 CHUNK = 256
 """Recordings searched at once: bounds memory."""
 
@@ -43,12 +53,22 @@ def in_samples(r_peaks_s: Sequence[np.ndarray], rate_hz: float) -> list[np.ndarr
     return found
 
 
+def mean_rr(r_peaks: np.ndarray) -> float:
+    """Mean RR interval, in the unit of the peaks; NaN for fewer than two.
+
+    The mean counts every beat: the median of bigeminy is one of its two intervals. Intervals above three times the
+    median, in which the signal is lost or the heart pauses, belong to no rate.
+    """
+    intervals = np.diff(r_peaks)
+    return float(intervals[intervals <= 3 * np.median(intervals)].mean()) if len(intervals) else np.nan
+
+
 def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
     """R peaks of each recording, between samples where need be: at 100 Hz, whole samples would cost 3 bpm at 140 bpm.
 
     Args:
         signal: (batch, 8, samples), mV, leads in the order of `models.leads.INDEPENDENT_LEADS`; any lead may be flat.
-        rate_hz: sampling rate; made for 100 to 1000 Hz and heart rates of 30 to 220 bpm.
+        rate_hz: sampling rate; made for 100 to 1000 Hz and heart rates of 20 to 280 bpm.
 
     Returns:
         Per recording the ascending positions, in samples, at which the QRS deflection over all leads is largest; empty
@@ -65,93 +85,126 @@ def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
 
 
 def _locate(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
-    clean = np.nan_to_num(np.asarray(signal, dtype=np.float32), posinf=0.0, neginf=0.0)
-    envelope, weight = qrs_envelope(clean, rate_hz)
-    level = _local_level(envelope, rate_hz)
-    deflection = _deflection(clean, weight, rate_hz)
-    return [_refine(_pick(envelope[row], level[row], rate_hz), deflection[row], rate_hz) for row in range(len(clean))]
+    # Means of neighbouring samples: noise above the bands is of no use.
+    step = max(1, int(rate_hz // LOWEST_RATE_HZ))
+    whole = signal.shape[-1] // step * step
+    coarse = np.zeros((*signal.shape[:2], whole // step), dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        for at in range(step):
+            coarse += signal[..., at:whole:step]
+    coarse /= step
+    rate_hz = rate_hz / step
+    steep, slow, deflection = _envelopes(np.nan_to_num(coarse, posinf=0.0, neginf=0.0), rate_hz)
+    level = _levels(steep, rate_hz)
+    return [
+        step * _refine(_pick(steep[row], slow[row], level[row], rate_hz), deflection[row], rate_hz) + (step - 1) / 2
+        for row in range(len(signal))
+    ]
 
 
-def qrs_envelope(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """QRS energy over all leads, and the weight each lead had in it.
-
-    Returns:
-        Envelope (batch, samples), about 1 at a QRS complex and near 0 between; weights (batch, leads), 0 if flat.
-    """
-    band = sosfiltfilt(butter(2, QRS_BAND_HZ, "bandpass", fs=rate_hz, output="sos"), signal, axis=-1).astype(np.float32)
-    active = np.ptp(band, axis=-1) > SMALLEST_LEAD_MV
+def _envelopes(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Over all leads: steepness and size of what moves, each about 1 at a QRS complex, and the deflection in mV."""
+    steep, slow = _bands(signal, rate_hz)
+    active = np.ptp(steep, axis=-1) > SMALLEST_LEAD_MV
     reach = max(1, round(0.01 * rate_hz))
-    slope = np.zeros_like(band)
-    slope[..., reach:-reach] = band[..., 2 * reach :] - band[..., : -2 * reach]
-    energy = uniform_filter1d(slope * slope, max(3, round(0.09 * rate_hz)), axis=-1, mode="nearest")
-    # A running sum leaves rounding errors just below zero.
-    lead_envelope = np.sqrt(np.maximum(energy, 0.0))
-    ordered = np.partition(lead_envelope, [lead_envelope.shape[-1] // 2, int(0.98 * lead_envelope.shape[-1])], axis=-1)
-    floor, scale = ordered[..., lead_envelope.shape[-1] // 2], ordered[..., int(0.98 * lead_envelope.shape[-1])]
-    scale = np.maximum(scale, 1e-6)
+    slope = np.zeros_like(steep)
+    slope[..., reach:-reach] = steep[..., 2 * reach :] - steep[..., : -2 * reach]
+    steepness, size = _root_mean_square(slope, 0.09 * rate_hz), _root_mean_square(slow, 0.12 * rate_hz)
+    floor, scale = _floor_and_scale(steepness)
     weight = np.where(active, np.clip(1.0 - 2.0 * floor / scale, 0.05, 1.0), 0.0).astype(np.float32)
+    share = weight / np.maximum(weight.sum(axis=-1, keepdims=True), 1e-6)
     # Clipping keeps one lead's artefact from outweighing a QRS complex seen by the others.
-    shaped = np.minimum(lead_envelope / scale[..., None], 1.2)
-    total = np.maximum(weight.sum(axis=-1, keepdims=True), 1e-6)
-    return np.einsum("bl,bls->bs", weight / total, shaped), weight
+    steepness = np.minimum(steepness / scale[..., None], 1.2)
+    size = np.minimum(size / _floor_and_scale(size)[1][..., None], 2.0)
+    over_leads = [np.einsum("bl,bls->bs", share, each) for each in (steepness, size)]
+    return over_leads[0], over_leads[1], np.sqrt(np.einsum("bl,bls->bs", weight * LEFT, steep * steep))
 
 
-def _local_level(envelope: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Height of a QRS complex around each sample: running median of the maxima of two-second windows."""
+def _bands(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
+    """The signal in each of the two bands, by Butterworth filters of order two forwards and backwards."""
+    samples = signal.shape[-1]
+    pad = min(round(0.6 * rate_hz), samples - 1)
+    before, after = 2 * signal[..., :1] - signal[..., pad:0:-1], 2 * signal[..., -1:] - signal[..., -2 : -pad - 2 : -1]
+    length = scipy.fft.next_fast_len(samples + 3 * pad, real=True)
+    spectrum = scipy.fft.rfft(np.concatenate([before, signal, after], axis=-1), length)
+    frequencies = scipy.fft.rfftfreq(length, 1 / rate_hz)
+    found = []
+    for band in (STEEP_BAND_HZ, SLOW_BAND_HZ):
+        filter_ = butter(2, band, "bandpass", fs=rate_hz, output="sos")
+        response = np.abs(sosfreqz(filter_, worN=frequencies, fs=rate_hz)[1]).astype(np.float32)
+        found.append(scipy.fft.irfft(spectrum * response**2, length)[..., pad : pad + samples])
+    return found
+
+
+def _root_mean_square(wave: np.ndarray, window: float) -> np.ndarray:
+    mean = uniform_filter1d(wave * wave, max(3, round(window)), axis=-1, mode="nearest")
+    # A running sum leaves rounding errors just below zero.
+    return np.sqrt(np.maximum(mean, 0.0))
+
+
+def _floor_and_scale(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and 98 % quantile over time: between beats, and at beats."""
+    envelope = envelope[..., ::3]  # smooth over more samples than this
+    half, most = envelope.shape[-1] // 2, int(0.98 * envelope.shape[-1])
+    ordered = np.partition(envelope, [half, most], axis=-1)
+    return ordered[..., half], np.maximum(ordered[..., most], 1e-6)
+
+
+def _levels(envelope: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Height of a usual QRS complex at each sample, (batch, samples); infinite where nothing stands out."""
     samples = envelope.shape[-1]
-    window = min(samples, round(LEVEL_WINDOW_S * rate_hz))
+    window = min(samples, round(WINDOW_S * rate_hz))
     count = -(-samples // window)
     # The last window reaches back, so that a short rest does not count as a window without beats.
     starts = np.minimum(np.arange(count) * window, samples - window)
-    maxima = np.stack([envelope[:, start : start + window].max(axis=-1) for start in starts], axis=-1)
-    smooth = median_filter(maxima, size=(1, min(5, count)), mode="nearest")
-    return smooth[:, np.minimum(np.arange(samples) // window, count - 1)]
+    pieces = [envelope[:, start : start + window] for start in starts]
+    highest = np.stack([piece.max(axis=-1) for piece in pieces], axis=-1)
+    lowest = np.stack([np.quantile(piece, 0.2, axis=-1) for piece in pieces], axis=-1)
+    usual = np.quantile(highest, 0.75, axis=-1, keepdims=True)
+    level = np.where((lowest > 0.5 * highest) | (usual < 0.2), np.inf, usual)
+    return level[:, np.minimum(np.arange(samples) // window, count - 1)]
 
 
-def _deflection(signal: np.ndarray, weight: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Size of the deflection from the local baseline over all leads, (batch, samples)."""
-    baseline = uniform_filter1d(signal, max(3, round(0.3 * rate_hz)), axis=-1, mode="nearest")
-    return np.einsum("bl,bls->bs", weight, np.abs(signal - baseline))
-
-
-def _pick(envelope: np.ndarray, level: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Envelope peaks that are QRS complexes."""
-    if level.max(initial=0.0) < 0.2 or np.quantile(envelope, 0.15) > 0.5 * np.median(level):
+def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Peaks of the envelope that are QRS complexes."""
+    padded = np.concatenate([[0.0], steep, [0.0]])  # lets a peak lie on the first or last sample
+    at = find_peaks(padded, distance=max(1, round(REFRACTORY_S * rate_hz)))[0] - 1
+    height = steep[at] / level[at]
+    sure = height >= STEEP
+    if not sure.any():
         return np.empty(0, dtype=np.int64)
-    padded = np.concatenate([[0.0], envelope, [0.0]])  # lets a peak lie on the first or last sample
-    candidates = find_peaks(padded, distance=max(1, round(REFRACTORY_S * rate_hz)))[0] - 1
-    height = envelope[candidates] / np.maximum(level[candidates], 1e-6)
-    peaks = _without_t_waves(candidates[height >= ACCEPT], envelope, rate_hz)
-    if len(peaks) < 3:
-        return peaks
-    gaps = np.diff(peaks)
-    usual = np.median(gaps)
-    if gaps.max() <= 1.66 * usual:
-        return peaks
-    quiet = candidates[(height >= SEARCH_BACK) & (height < ACCEPT)]
-    found = [
-        one
-        for one in quiet
-        if 0.6 * usual < one - peaks[(at := np.searchsorted(peaks, one)) - 1]
-        and 0 < at < len(peaks)
-        and peaks[at] - one > 0.6 * usual
-    ]
-    return np.sort(np.concatenate([peaks, np.asarray(found, dtype=peaks.dtype)]))
-
-
-def _without_t_waves(peaks: np.ndarray, envelope: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Drop peaks that follow a QRS complex too soon and are less than 60 % of its height."""
+    size = slow[_around(at, round(0.08 * rate_hz), len(slow))].max(axis=1)
+    size = size / max(float(np.median(size[sure])), 1e-6)
+    steepness = steep[at] / np.maximum(size, 1e-3)
+    # T waves come earlier in fast rhythms (QT follows the cube root of RR).
+    usual_s = float(np.median(np.diff(at[sure]))) / rate_hz if sure.sum() > 2 else 1.0
+    t_wave_s = T_WAVE_S * np.cbrt(np.clip(usual_s, 0.4, 1.0))
     kept: list[int] = []
-    for peak in peaks:
-        if kept and peak - kept[-1] < T_WAVE_S * rate_hz and envelope[peak] < 0.6 * envelope[kept[-1]]:
+    for one in np.flatnonzero(sure | ((height >= SLOW_STEEP) & (size >= SLOW_SIZE))).tolist():
+        if not kept:
+            kept.append(one)
             continue
-        kept.append(int(peak))
-    return np.asarray(kept, dtype=np.int64)
+        last = kept[-1]
+        gap_s, (before, now) = (at[one] - at[last]) / rate_hz, steep[at[[last, one]]]
+        if gap_s < SPIKE_S and before < SMALLER * now:
+            kept[-1] = one
+        elif gap_s >= t_wave_s or (now >= SMALLER * before and steepness[one] >= SLOWER * steepness[last]):
+            kept.append(one)
+    # The recording may begin between a beat and its T wave; or with an ectopic beat, if others follow.
+    slow_beats = steepness[kept] < SLOWER * np.median(steepness[sure])
+    if at[kept[0]] < t_wave_s * rate_hz and slow_beats[0] and not slow_beats[1:].any():
+        kept = kept[1:]
+    return at[kept]
+
+
+def _around(places: np.ndarray, reach: int, samples: int) -> np.ndarray:
+    """(places, 2 reach + 1) indices of the samples around each place."""
+    return np.clip(places[:, None] + np.arange(-reach, reach + 1), 0, samples - 1)
 
 
 def _largest(around: np.ndarray, reach: int, deflection: np.ndarray) -> np.ndarray:
     """Index of the largest deflection within `reach` samples of each place."""
-    places = np.clip(around[:, None] + np.arange(-reach, reach + 1), 0, len(deflection) - 1)
+    places = _around(around, reach, len(deflection))
     return places[np.arange(len(around)), deflection[places].argmax(axis=1)]
 
 

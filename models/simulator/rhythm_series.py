@@ -36,10 +36,10 @@ VARIABILITY_RANGE: Final = (0.002, 0.4)
 LARGEST_DEVIATION: Final = 1.645
 """Standard normal draws are limited to their 5–95 % range, so that no extreme of a training recording returns."""
 PACE_TOLERANCE: Final = 0.002
-"""Relative error of the median RR interval that needs no correction."""
+"""Relative error of the mean RR interval that needs no correction."""
 CORRECTIONS: Final = 8
 ATTEMPTS: Final = 6
-"""Series that are drawn at most until one has the asked median."""
+"""Series that are drawn at most until one has the asked mean."""
 
 
 def draw_r_peaks(
@@ -59,7 +59,7 @@ def draw_r_peaks(
         generator: every draw comes from it.
 
     Returns:
-        (P,) ascending seconds from the start of the recording, all inside it. Their median RR interval is 60 / heart
+        (P,) ascending seconds from the start of the recording, all inside it. Their mean RR interval is 60 / heart
         rate, as nearly as beats that enter and leave the recording let it be.
     """
     of_rate, of_variability = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
@@ -93,19 +93,19 @@ def _draw_rate(statistics: RhythmStatistics, share: float) -> float:
 
 
 def _at_pace(times_s: np.ndarray, rr_s: float, duration_s: float) -> tuple[np.ndarray, float]:
-    """Stretch time about the middle of the recording until the median RR inside it is the one asked for.
+    """Stretch time about the middle of the recording until the mean RR inside it is the one asked for.
 
-    Stretching moves beats over the edges, which can change the median again; the best of several tries is kept.
+    Stretching moves beats over the edges, which can change the mean again; the best of several tries is kept.
 
     Returns:
-        The beats inside the recording, and the relative error of their median RR interval.
+        The beats inside the recording, and the relative error of their mean RR interval.
     """
     middle, best, smallest = 0.5 * duration_s, np.empty(0), np.inf
     for _ in range(CORRECTIONS):
         inside = times_s[(times_s >= 0) & (times_s < duration_s)]
         if len(inside) < 2:
             break
-        factor = rr_s / float(np.median(np.diff(inside)))
+        factor = rr_s / float(np.mean(np.diff(inside)))
         if abs(factor - 1) < smallest:
             best, smallest = inside, abs(factor - 1)
         if smallest < PACE_TOLERANCE:

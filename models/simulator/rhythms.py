@@ -50,7 +50,7 @@ def draw_beats(
 ) -> Beats:
     """Draw the beats of each recording.
 
-    The median RR interval inside the recording is 60 / heart rate, so that the rate asked for is the rate measured.
+    The mean RR interval inside the recording is 60 / heart rate, so that the rate asked for is the rate measured.
 
     Args:
         heart_rate_bpm: (batch,).
@@ -96,12 +96,12 @@ def draw_beats(
     return Beats(r_time_s, rr_s, ectopic, breath)
 
 
-def _pace(r_time_s: Tensor, rr_s: Tensor, median_rr_s: Tensor, duration_s: float) -> tuple[Tensor, Tensor]:
-    """Stretch time about the middle of the recording until the median RR inside it is the one asked for."""
+def _pace(r_time_s: Tensor, rr_s: Tensor, mean_rr_s: Tensor, duration_s: float) -> tuple[Tensor, Tensor]:
+    """Stretch time about the middle of the recording until the mean RR inside it is the one asked for."""
     for attempt in range(10):  # stretching moves beats over the edges; the set of beats inside settles quickly
         inside = (r_time_s[:, 1:] < duration_s) & (r_time_s[:, :-1] > 0)
-        median = torch.where(inside, rr_s[:, 1:], torch.nan).nanquantile(0.5, dim=1)
-        factor = (median_rr_s / median).nan_to_num(nan=1.0)[:, None]
+        mean = torch.where(inside, rr_s[:, 1:], torch.nan).nanmean(dim=1)
+        factor = (mean_rr_s / mean).nan_to_num(nan=1.0)[:, None]
         rr_s = rr_s * factor
         r_time_s = (r_time_s - 0.5 * duration_s) * factor + 0.5 * duration_s
         if attempt in (3, 5, 7):
@@ -109,7 +109,7 @@ def _pace(r_time_s: Tensor, rr_s: Tensor, median_rr_s: Tensor, duration_s: float
             unsettled = (factor - 1.0).abs() > 1e-3
             if not bool(unsettled.any()):
                 break
-            r_time_s = r_time_s + torch.where(unsettled, 0.25 * median_rr_s[:, None], 0.0)
+            r_time_s = r_time_s + torch.where(unsettled, 0.25 * mean_rr_s[:, None], 0.0)
     return r_time_s, rr_s
 
 

@@ -20,7 +20,7 @@ from warehouse.storage.waveform_file import waveform_file
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions
 
-TRAINING = Stage("train generator", makes="model", code_version=12)
+TRAINING = Stage("train generator", makes="model", code_version=13)
 DATA_FACTS = "_facts.json"
 
 

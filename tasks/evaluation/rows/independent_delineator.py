@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.signal import resample_poly
 
+from models.ecg.r_peaks import mean_rr
 from models.evaluation import metrics
 from models.evaluation.delivery import LEAST_PATIENTS
 from models.evaluation.textbook_rules import TEXTBOOK_RULES, TextbookRule
@@ -66,7 +67,7 @@ def _of_one(lead: np.ndarray, rate_hz: int) -> tuple[float, float, float]:
             return nothing
         waves = neurokit2.ecg_delineate(clean, r_peaks, sampling_rate=RATE_HZ, method="prominence")[1]
     to_ms = 1000.0 / RATE_HZ
-    heart_rate = 60_000.0 / (np.median(np.diff(r_peaks)) * to_ms)
+    heart_rate = 60_000.0 / (mean_rr(r_peaks) * to_ms)
     p_peaks, p_onsets, r_onsets = (
         np.asarray(waves[name], dtype=np.float64) for name in ("ECG_P_Peaks", "ECG_P_Onsets", "ECG_R_Onsets")
     )

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.signal import resample_poly
 
+from models.ecg.r_peaks import mean_rr
 from models.leads import INDEPENDENT_LEADS
 
 RATE_HZ: Final = 500
@@ -54,8 +55,8 @@ def _of_one(signal: np.ndarray, rate_hz: int) -> np.ndarray:
 
 
 def heart_rates(r_peaks_s: list[np.ndarray]) -> np.ndarray:
-    """60 over the median RR interval in seconds, (n,) bpm; NaN for fewer than two R peaks."""
-    return np.array([60 / np.median(np.diff(peaks)) if len(peaks) > 1 else np.nan for peaks in r_peaks_s])
+    """60 over the mean RR interval in seconds, (n,) bpm; NaN for fewer than two R peaks."""
+    return 60 / np.array([mean_rr(peaks) for peaks in r_peaks_s])
 
 
 def compare_r_peaks(ours_s: list[np.ndarray], theirs_s: list[np.ndarray], duration_s: float) -> np.ndarray:

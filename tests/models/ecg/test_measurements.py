@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from benchmarks.ludb import RATE_HZ, Annotated, read_ludb
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import STANDARD_LEADS
 from tests.models.located import flags, measure
-from tests.models.ludb import RATE_HZ, Annotated, read_ludb
 from warehouse.schema import MEASURED_FEATURES
 
 

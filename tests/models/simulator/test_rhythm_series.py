@@ -22,13 +22,13 @@ def variability(peaks_s: np.ndarray) -> float:
 
 @pytest.mark.parametrize("rhythm", RHYTHMS)
 @pytest.mark.parametrize("rate", [38.0, 71.5, 152.0])
-def test_the_median_rr_interval_is_that_of_the_rate_asked_for(rhythm: str, rate: float) -> None:
+def test_the_mean_rr_interval_is_that_of_the_rate_asked_for(rhythm: str, rate: float) -> None:
     for seed in range(10):
         peaks = series(rhythm, rate, seed)
         assert ((peaks >= 0) & (peaks < DURATION_S)).all()
         assert (np.diff(peaks) > 0).all()
-        error = abs(60 / np.median(np.diff(peaks)) - rate)
-        assert error < (5 if rhythm in ("atrial fibrillation", "ectopic beats") else 0.5), seed
+        error = abs(60 / np.mean(np.diff(peaks)) - rate)
+        assert error < 0.5, seed
 
 
 def test_fibrillation_is_irregular_and_sinus_rhythm_regular() -> None:
@@ -49,7 +49,7 @@ def test_ectopic_beats_come_early_and_a_pause_follows() -> None:
 
 def test_a_missing_rate_is_drawn_from_the_rhythm() -> None:
     for rhythm in ("sinus bradycardia", "sinus tachycardia"):
-        rates = np.array([60 / np.median(np.diff(series(rhythm, None, seed))) for seed in range(60)])
+        rates = np.array([60 / np.mean(np.diff(series(rhythm, None, seed))) for seed in range(60)])
         low, high = USUAL[rhythm].heart_rate_range_bpm
         assert rates.min() > low - 1.5
         assert rates.max() < high + 1.5

@@ -39,11 +39,11 @@ def test_variability_is_the_one_asked_for() -> None:
 
 
 @pytest.mark.parametrize("rate_bpm", [40.0, 75.0, 160.0])
-def test_the_median_interval_is_the_one_asked_for(rate_bpm: float) -> None:
+def test_the_mean_interval_is_the_one_asked_for(rate_bpm: float) -> None:
     beats = drawn(seed=3, rows=40, rate_bpm=rate_bpm, duration_s=10.0)
     for time, rr in zip(beats.r_time_s, beats.rr_s, strict=True):
         inside = (time[1:] < 10.0) & (time[:-1] > 0)
-        assert 60.0 / np.median(rr[1:][inside]) == pytest.approx(rate_bpm, abs=1.0)
+        assert 60.0 / np.mean(rr[1:][inside].numpy()) == pytest.approx(rate_bpm, abs=1.0)
     assert float(beats.r_time_s[:, 0].max()) < 0.0 and float(beats.r_time_s[:, -1].min()) > 10.0
 
 
