@@ -48,7 +48,7 @@ def test_distributions() -> None:
     values = normal(torch.arange(200), "test", (500,)).flatten().double().numpy()
     assert kstest(shares, "uniform").pvalue > 0.01
     assert kstest(values, "norm").pvalue > 0.01
-    assert 0 < shares.min() and shares.max() < 1
+    assert shares.min() > 0 and shares.max() < 1
     # Neighbouring rows, indices and purposes have nothing in common.
     other = normal(torch.arange(200), "other", (500,)).flatten().numpy()
     assert max(abs(np.corrcoef(values[:-1], values[1:])[0, 1]), abs(np.corrcoef(values, other)[0, 1])) < 0.01
