@@ -27,12 +27,13 @@ PREMATURE_KINDS: Final = {ATRIAL_BEATS: ATRIAL_PREMATURE, VENTRICULAR_BEATS: VEN
 
 
 def fit_statistics(
-    rhythm: Rhythm, stated: np.ndarray, stated_ectopy: np.ndarray, patients: Sequence[str]
+    rhythm: Rhythm, duration_s: float, stated: np.ndarray, stated_ectopy: np.ndarray, patients: Sequence[str]
 ) -> SeriesStatistics:
     """Numbers of every rhythm and of premature beats from training recordings.
 
     Args:
         rhythm: of B recordings, from `models.rhythm.recorded.rhythm_of_recordings`.
+        duration_s: length of the recordings; beats outside of them do not count.
         stated: (B,) index into `RHYTHMS` of what each recording's statements say.
         stated_ectopy: (B,) index into `ECTOPIES`, likewise.
         patients: patient of each.
@@ -41,7 +42,8 @@ def fit_statistics(
         Numbers over at least 20 patients each, otherwise those of `USUAL`.
     """
     who = np.asarray(patients)
-    series = [_series(rhythm, row) for row in range(len(rhythm))]
+    rows = zip(rhythm.r_times_s.double().numpy(), rhythm.kinds.numpy(), strict=True)
+    series = [_series(times_s, kinds, duration_s) for times_s, kinds in rows]
     measured = np.array([_rate_and_variability(rr, kinds) for rr, kinds in series]).reshape(-1, 2)
     with_p = rhythm.atrial.numpy() == P_WAVES
     rhythms = {}

@@ -8,12 +8,13 @@ from pydantic import Field
 
 from models.architecture import Architecture
 
-FEWEST_PATIENTS: Final = 20
-"""Patients that numbers must come from; where there are fewer, `USUAL` stands in."""
 SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 Quantiles = tuple[float, float, float, float, float]
 
-SINUS_RHYTHM, FIBRILLATION_RHYTHM, FLUTTER_RHYTHM = "sinus", "atrial fibrillation", "atrial flutter"
+SINUS_RHYTHM: Final = "sinus"
+SINUS_BRADYCARDIA, SINUS_TACHYCARDIA = "sinus bradycardia", "sinus tachycardia"
+SINUS_ARRHYTHMIA: Final = "sinus arrhythmia"
+FIBRILLATION_RHYTHM, FLUTTER_RHYTHM = "atrial fibrillation", "atrial flutter"
 ESCAPE_RHYTHM, PACED_RHYTHM = "escape", "paced"
 SUPRAVENTRICULAR_TACHYCARDIA: Final = "supraventricular tachycardia"
 
@@ -60,9 +61,9 @@ def _usual(rate: Quantiles, variability: float, p_wave_share: float) -> RhythmSt
 USUAL: Final = SeriesStatistics(
     rhythms={
         SINUS_RHYTHM: _usual((56.0, 64.0, 71.0, 80.0, 95.0), 0.03, 1.0),
-        "sinus bradycardia": _usual((43.0, 49.0, 53.0, 56.0, 59.0), 0.035, 1.0),
-        "sinus tachycardia": _usual((101.0, 105.0, 111.0, 120.0, 140.0), 0.015, 1.0),
-        "sinus arrhythmia": _usual((52.0, 60.0, 67.0, 75.0, 88.0), 0.1, 1.0),
+        SINUS_BRADYCARDIA: _usual((43.0, 49.0, 53.0, 56.0, 59.0), 0.035, 1.0),
+        SINUS_TACHYCARDIA: _usual((101.0, 105.0, 111.0, 120.0, 140.0), 0.015, 1.0),
+        SINUS_ARRHYTHMIA: _usual((52.0, 60.0, 67.0, 75.0, 88.0), 0.1, 1.0),
         SUPRAVENTRICULAR_TACHYCARDIA: _usual((125.0, 145.0, 160.0, 180.0, 205.0), 0.01, 0.0),
         FIBRILLATION_RHYTHM: _usual((58.0, 75.0, 90.0, 110.0, 145.0), 0.2, 0.0),
         FLUTTER_RHYTHM: _usual((65.0, 75.0, 90.0, 125.0, 150.0), 0.05, 0.0),
