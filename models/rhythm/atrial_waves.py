@@ -17,9 +17,9 @@ from models.counter_random import normal, uniform
 from models.rhythm.rhythm import FLUTTER, Rhythm
 
 HARMONICS: Final = 4
-F_WAVE_MV, FLUTTER_WAVE_MV = 0.045, 0.09
+F_WAVE_MV, FLUTTER_WAVE_MV = 0.03, 0.06
 """Median amplitude of the fundamental where it is largest: V1, and II in flutter."""
-LOG_SPREAD, LEAD_LOG_SPREAD = 0.45, 0.2
+LOG_SPREAD, LEAD_LOG_SPREAD = 0.5, 0.2
 """Spread of its logarithm between people, and between the leads of one."""
 # Leads I, II, V1 … V6.
 F_WAVE_LEADS: Final = (0.3, 0.55, 1.0, 0.6, 0.35, 0.25, 0.25, 0.25)

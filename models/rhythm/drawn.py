@@ -114,7 +114,7 @@ def draw_rhythms(
     factor = _sinus_factor(start, mean_rr, variability, columns, seeds)
     irregular = torch.exp(variability[:, None] * normal(seeds, "fibrillation intervals", (columns,)))
     factor = torch.where(is_rhythm(FIBRILLATION_RHYTHM)[:, None], irregular, factor)
-    factor = torch.where(flutter[:, None], _flutter_factor(cycles, variability, columns, seeds), factor)
+    factor = torch.where(flutter[:, None], _flutter_factor(mean_rr, cycles, variability, columns, seeds), factor)
 
     drawn = uniform(seeds, "premature beats", (columns,))
     into, after = (_quantile(table[ectopy], share[:, 3 + n]) for n, table in enumerate((tables.coupling, tables.pause)))
@@ -191,12 +191,12 @@ def _conduction_ratio(mean_rr: Tensor) -> Tensor:
     return ratios[distance.argmin(dim=1)].float()
 
 
-def _flutter_factor(cycles: Tensor, variability: Tensor, columns: int, seeds: Tensor) -> Tensor:
-    """RR intervals over their median, (B, columns): a fixed ratio, now and then a cycle more or less."""
+def _flutter_factor(mean_rr: Tensor, cycles: Tensor, variability: Tensor, columns: int, seeds: Tensor) -> Tensor:
+    """RR intervals over their median, (B, columns): a fixed ratio, now and then a cycle less, if it can be, or more."""
     drawn = uniform(seeds, "flutter intervals", (columns,))
     often = (variability * cycles).square().clamp_max(0.5)[:, None]
-    step = torch.where(drawn < 0.5 * often, -1.0, torch.where(drawn > 1.0 - 0.5 * often, 1.0, 0.0))
-    return (1.0 + step / cycles[:, None]).clamp_min(1.0 / cycles[:, None])
+    less = (drawn < 0.5 * often) & (mean_rr * (1.0 - 1.0 / cycles) > SHORTEST_RR_S)[:, None]
+    return 1.0 + (torch.where(drawn > 1.0 - 0.5 * often, 1.0, 0.0) - torch.where(less, 1.0, 0.0)) / cycles[:, None]
 
 
 def _premature(

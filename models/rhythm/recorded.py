@@ -129,8 +129,8 @@ def _atrial_activity(with_p: bool, irregular: bool, flutter: bool, peak: tuple[f
 
 
 def _paced(ventricular: np.ndarray, qrs_s: float) -> np.ndarray:
-    """Kinds with a pacemaker: usual beats are paced if they are wide; else those of another shape, paced on demand."""
-    if qrs_s >= WIDE_QRS_S:
+    """Kinds with a pacemaker: the usual beats are paced, unless they are narrow and there are wide ones, on demand."""
+    if qrs_s >= WIDE_QRS_S or not ventricular.any():
         return np.where(ventricular, VENTRICULAR_PREMATURE, PACED).astype(np.int8)
     return np.where(ventricular, PACED, SINUS).astype(np.int8)
 
