@@ -37,7 +37,9 @@ SEED = torch.tensor([3])
 
 def one_rhythm(times: list[float], kinds: list[int], atrial: int = P_WAVES, hz: float = 0.0) -> Rhythm:
     kind = torch.tensor([kinds], dtype=torch.int8)
-    return Rhythm(torch.tensor([times], dtype=torch.float32), kind, torch.tensor([atrial], dtype=torch.int8), torch.tensor([hz]))
+    return Rhythm(
+        torch.tensor([times], dtype=torch.float32), kind, torch.tensor([atrial], dtype=torch.int8), torch.tensor([hz])
+    )
 
 
 def mixed(rows: int) -> Rhythm:
