@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.counter_random import normal, uniform
+from models.rhythm.phase import multiples
 from models.rhythm.rhythm import FLUTTER, Rhythm
 
 HARMONICS: Final = 4
@@ -64,10 +65,9 @@ def atrial_waves(rhythm: Rhythm, time_s: Tensor, seeds: Tensor) -> Tensor:
     leads = torch.where(flutter, time_s.new_tensor(FLUTTER_LEADS), time_s.new_tensor(F_WAVE_LEADS))
     gain = leads * torch.exp(LOG_SPREAD * deviation[:, :1] + LEAD_LOG_SPREAD * deviation[:, 1:9])
     lag = torch.where(flutter, 0.0, LEAD_LAG * deviation[:, 9:])
-    # sin(k(angle + lag)) from sin and cos of k·angle: one product per harmonic instead of a sine per lead.
-    waves = torch.zeros(len(seeds), len(F_WAVE_LEADS), len(time_s), device=seeds.device)
-    for harmonic in range(1, HARMONICS + 1):
-        parts = torch.stack([torch.sin(harmonic * angle), torch.cos(harmonic * angle)], dim=1) * size[:, None]
-        mixing = torch.stack([torch.cos(harmonic * lag), torch.sin(harmonic * lag)], dim=2) * gain[..., None]
-        waves = waves + mixing @ parts / harmonic
-    return waves
+    # sin(k(angle + lag)) from sin and cos of k·angle: one product of matrices instead of a sine per lead and harmonic.
+    parts, mixing = [], []
+    for harmonic, (cos, sin) in enumerate(multiples(angle, HARMONICS), start=1):
+        parts += [sin * size, cos * size]
+        mixing += [torch.cos(harmonic * lag) * gain / harmonic, torch.sin(harmonic * lag) * gain / harmonic]
+    return torch.stack(mixing, dim=2) @ torch.stack(parts, dim=1)

@@ -7,6 +7,7 @@ because those beyond it are not known of a recording.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.ecg.cardiac_phase import BUMP_S, HARMONICS, LOG_RR_SPREAD, RR_RANGE_S, USUAL_RR_S
-from models.rhythm.rhythm import ESCAPE, VENTRICULAR_PREMATURE, Rhythm, padded
+from models.rhythm.rhythm import ESCAPE, VENTRICULAR_PREMATURE, Rhythm, padded, passed
 
 PHASE_CHANNELS: Final = 2 + 2 * HARMONICS + 2
 """A bump at every R peak and one at those of ventricles, cos kθ and sin kθ, log RR of this and the last beat."""
@@ -42,10 +43,10 @@ def phase_channels(rhythm: Rhythm, rate_hz: float, samples: int) -> Tensor:
     second = torch.where(known > 1, times[:, 1:2], first + USUAL_RR_S)
     peaks = torch.where(times.isfinite(), times, torch.inf)
     filled = torch.cat([first, second, peaks[:, 2:]], dim=1)
-    sample_s = (torch.arange(samples, device=times.device) / rate_hz).expand(len(times), -1).contiguous()
+    sample_s = torch.arange(samples, device=times.device) / rate_hz
 
     # A bump is far narrower than an RR interval: only the peaks on either side of a sample matter.
-    after = torch.searchsorted(peaks.contiguous(), sample_s, right=True)
+    after = passed(times, rate_hz, samples)
     ventricular = (kinds == VENTRICULAR_PREMATURE) | (kinds == ESCAPE)
     bumps = []
     for of in (peaks, torch.where(ventricular, peaks, torch.inf)):
@@ -58,7 +59,19 @@ def phase_channels(rhythm: Rhythm, rate_hz: float, samples: int) -> Tensor:
     start = filled.gather(1, interval)
     rr = filled.gather(1, interval + 1) - start
     rr_before = filled.gather(1, before + 1) - filled.gather(1, before)
-    turns = 2 * math.pi * ((sample_s - start) / rr)[:, None] * torch.arange(1, HARMONICS + 1, device=rr.device)[:, None]
+    angle = 2 * math.pi * (sample_s - start) / rr
+    turns = list(multiples(angle, HARMONICS))
     intervals = torch.stack([rr, rr_before], dim=1).clamp(*RR_RANGE_S)
     logs = (intervals / USUAL_RR_S).log() / LOG_RR_SPREAD
-    return torch.cat([torch.stack(bumps, dim=1), turns.cos(), turns.sin(), logs], dim=1)
+    return torch.stack([*bumps, *(cos for cos, _ in turns), *(sin for _, sin in turns), *logs.unbind(dim=1)], dim=1)
+
+
+def multiples(angle: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cosine and sine of an angle and its multiples up to `count`, by the addition theorems."""
+    cos, sin = angle.cos(), angle.sin()
+    of_multiple = cos, sin
+    for number in range(count):
+        if number:
+            last_cos, last_sin = of_multiple
+            of_multiple = last_cos * cos - last_sin * sin, last_sin * cos + last_cos * sin
+        yield of_multiple

@@ -62,8 +62,8 @@ def rhythm_of_recordings(
         signal: (B, 8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`.
         r_peaks: positions in samples per recording, from `models.ecg.r_peaks.locate_r_peaks`.
         rate_hz: sampling rate.
-        pacemaker: (B,) bool, who has a pacemaker by the recording's statements; nobody where not given. Spikes do not
-            survive 100 Hz, so that pacing cannot be told from the waveform.
+        pacemaker: (B,) bool, who has a pacemaker by the recording's statements; nobody where not given. Too few pacing
+            spikes survive 100 Hz for pacing to be told from the waveform.
         flutter: (B,) bool, who has atrial flutter by the recording's statements. Others have it only if the waveform
             leaves little doubt: P and T waves of a regular rhythm look like it.
 

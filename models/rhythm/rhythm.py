@@ -75,3 +75,13 @@ def padded(r_times_s: Tensor, kinds: Tensor, kept: Tensor, columns: int) -> tupl
         torch.where(there, r_times_s.gather(1, place), torch.nan),
         torch.where(there, kinds.gather(1, place), NO_BEAT).to(torch.int8),
     )
+
+
+def passed(times_s: Tensor, rate_hz: float, samples: int) -> Tensor:
+    """How many times of each row, (B, P) seconds, lie at or before each sample: (B, samples) int64; NaN never does.
+
+    A sample less than 1e-4 of a sample early counts as at the time, since seconds are rounded.
+    """
+    place = torch.ceil(times_s * rate_hz - 1e-4).nan_to_num(nan=samples).clamp(0, samples).long()
+    counted = torch.zeros(len(place), samples + 1, dtype=torch.int64, device=place.device)
+    return counted.scatter_add_(1, place, torch.ones_like(place))[:, :samples].cumsum(dim=1)

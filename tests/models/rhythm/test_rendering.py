@@ -131,8 +131,8 @@ def test_gradients_reach_both_beats() -> None:
     usual, ectopic = beats.usual.requires_grad_(), beats.ectopic.requires_grad_()
     rhythm = one_rhythm([1.0, 1.8, 2.3], [SINUS, SINUS, VENTRICULAR_PREMATURE])
     render(Beats(usual, ectopic, beats.has_ectopic), rhythm, RATE, 400, SEED).square().sum().backward()
-    assert (usual.grad.abs().sum(dim=1) > 0).all() and (ectopic.grad[..., 9:].abs().sum(dim=1) > 0).all()  # type: ignore[union-attr]
-    assert ectopic.grad[..., :9].abs().max() < 1e-10  # type: ignore[union-attr]
+    assert (usual.grad.abs().sum(dim=1) > 0).all() and (ectopic.grad[..., 9:].abs().sum(dim=1) > 0).all()  # type: ignore[union-attr, index]
+    assert ectopic.grad[..., :9].abs().max() < 1e-10  # type: ignore[union-attr, index]
 
 
 def test_a_row_has_the_same_bits_whatever_is_rendered_beside_it() -> None:
