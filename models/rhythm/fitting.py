@@ -35,7 +35,7 @@ def fit_statistics(
         rhythm: of B recordings, from `models.rhythm.recorded.rhythm_of_recordings`.
         duration_s: length of the recordings; beats outside of them do not count.
         stated: (B,) index into `RHYTHMS` of what each recording's statements say.
-        stated_ectopy: (B,) index into `ECTOPIES`, likewise.
+        stated_ectopy: (B,) index into `ECTOPIES`, likewise; a rhythm's numbers come from recordings without any.
         patients: patient of each.
 
     Returns:
@@ -44,11 +44,12 @@ def fit_statistics(
     who = np.asarray(patients)
     rows = zip(rhythm.r_times_s.double().numpy(), rhythm.kinds.numpy(), strict=True)
     series = [_series(times_s, kinds, duration_s) for times_s, kinds in rows]
-    measured = np.array([_rate_and_variability(rr, kinds) for rr, kinds in series]).reshape(-1, 2)
+    measured = np.array([_rate_and_variability(rr) for rr, _ in series]).reshape(-1, 2)
     with_p = rhythm.atrial.numpy() == P_WAVES
     rhythms = {}
     for index, name in enumerate(RHYTHMS):
-        chosen = (stated == index) & np.isfinite(measured).all(axis=1)
+        # What is found premature where nobody said so is often the rhythm itself, sinus arrhythmia above all.
+        chosen = (stated == index) & (stated_ectopy == 0) & np.isfinite(measured).all(axis=1)
         supported = len(set(who[chosen]))
         if supported < FEWEST_PATIENTS:
             rhythms[name] = USUAL.rhythms[name]
@@ -88,14 +89,11 @@ def _premature(kinds: np.ndarray) -> np.ndarray:
     return (kinds == ATRIAL_PREMATURE) | (kinds == VENTRICULAR_PREMATURE)
 
 
-def _rate_and_variability(rr: np.ndarray, kinds: np.ndarray) -> tuple[float, float]:
-    """60 over the median RR, and the standard deviation of RR over its mean without those beside premature beats."""
+def _rate_and_variability(rr: np.ndarray) -> tuple[float, float]:
+    """60 over the median RR, and the standard deviation of RR over its mean."""
     if len(rr) < 3:
         return np.nan, np.nan
-    early = _premature(kinds)
-    usual = rr[~(early[1:] | early[:-1])]
-    kept = usual if len(usual) > 2 else rr
-    return 60.0 / float(np.median(rr)), float(kept.std() / kept.mean())
+    return 60.0 / float(np.median(rr)), float(rr.std() / rr.mean())
 
 
 def _prematurity(rr: np.ndarray, kinds: np.ndarray, kind: int) -> tuple[float, float, float]:

@@ -28,7 +28,7 @@ class RhythmStatistics(Architecture):
 
     patients: int = Field(ge=0, description="Patients behind the numbers; 0 where those of the literature stand in.")
     heart_rate_bpm: Quantiles = Field(description="Heart rates, in beats per minute.")
-    rr_variability: Quantiles = Field(description="Standard deviation of RR over its mean, premature beats apart.")
+    rr_variability: Quantiles = Field(description="Standard deviation of RR over its mean.")
     p_wave_share: float = Field(ge=0, le=1, description="Share of the recordings that have P waves.")
 
 
