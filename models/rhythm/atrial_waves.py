@@ -18,9 +18,9 @@ from models.rhythm.phase import multiples
 from models.rhythm.rhythm import FLUTTER, Rhythm
 
 HARMONICS: Final = 4
-F_WAVE_MV, FLUTTER_WAVE_MV = 0.03, 0.06
+F_WAVE_MV, FLUTTER_WAVE_MV = 0.028, 0.06
 """Median amplitude of the fundamental where it is largest: V1, and II in flutter."""
-LOG_SPREAD, LEAD_LOG_SPREAD = 0.5, 0.2
+LOG_SPREAD, LEAD_LOG_SPREAD = 0.4, 0.2
 """Spread of its logarithm between people, and between the leads of one."""
 # Leads I, II, V1 … V6.
 F_WAVE_LEADS: Final = (0.3, 0.55, 1.0, 0.6, 0.35, 0.25, 0.25, 0.25)
@@ -68,6 +68,8 @@ def atrial_waves(rhythm: Rhythm, time_s: Tensor, seeds: Tensor) -> Tensor:
     # sin(k(angle + lag)) from sin and cos of k·angle: one product of matrices instead of a sine per lead and harmonic.
     parts, mixing = [], []
     for harmonic, (cos, sin) in enumerate(multiples(angle, HARMONICS), start=1):
+        # Flutter waves are sharp saw-teeth, f-waves are rounder.
+        weight = gain / torch.where(flutter, float(harmonic), float(harmonic) ** 2)
         parts += [sin * size, cos * size]
-        mixing += [torch.cos(harmonic * lag) * gain / harmonic, torch.sin(harmonic * lag) * gain / harmonic]
+        mixing += [torch.cos(harmonic * lag) * weight, torch.sin(harmonic * lag) * weight]
     return torch.stack(mixing, dim=2) @ torch.stack(parts, dim=1)
