@@ -18,9 +18,9 @@ from models.rhythm.phase import multiples
 from models.rhythm.rhythm import FLUTTER, Rhythm
 
 HARMONICS: Final = 4
-F_WAVE_MV, FLUTTER_WAVE_MV = 0.028, 0.06
+F_WAVE_MV, FLUTTER_WAVE_MV = 0.026, 0.08
 """Median amplitude of the fundamental where it is largest: V1, and II in flutter."""
-LOG_SPREAD, LEAD_LOG_SPREAD = 0.4, 0.2
+LOG_SPREAD, LEAD_LOG_SPREAD = 0.55, 0.2
 """Spread of its logarithm between people, and between the leads of one."""
 # Leads I, II, V1 … V6.
 F_WAVE_LEADS: Final = (0.3, 0.55, 1.0, 0.6, 0.35, 0.25, 0.25, 0.25)

@@ -96,8 +96,7 @@ def draw_rhythms(
     Raises:
         ValueError: a heart rate is not between 20 and 250 bpm.
     """
-    if bool(((heart_rate_bpm < SLOWEST_BPM) | (heart_rate_bpm > FASTEST_BPM)).any()):
-        raise ValueError(f"heart rates must be between {SLOWEST_BPM:g} and {FASTEST_BPM:g} bpm")
+    refuse_rates(heart_rate_bpm)
     columns = math.ceil(LONGEST * (duration_s + 2 * BEFORE_S) * FASTEST_BPM / 60.0) + 8
     share = uniform(seeds, "rhythm", (12,))
     tables = _Tables(statistics, rhythm.device)
@@ -139,6 +138,12 @@ def draw_rhythms(
     atrial_hz = torch.where(fibrillation, f_wave_hz, torch.where(flutter, cycles / (mean_rr * stretched), 0.0))
     kept = (times > -BEFORE_S) & (times < duration_s + AFTER_S)
     return Rhythm(*padded(times, kinds, kept, columns), atrial, atrial_hz)
+
+
+def refuse_rates(heart_rate_bpm: Tensor) -> None:
+    """Raise ValueError if a heart rate is none that can be drawn; NaN is none at all."""
+    if bool(((heart_rate_bpm < SLOWEST_BPM) | (heart_rate_bpm > FASTEST_BPM)).any()):
+        raise ValueError(f"heart rates must be between {SLOWEST_BPM:g} and {FASTEST_BPM:g} bpm")
 
 
 class _Tables:

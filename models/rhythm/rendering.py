@@ -78,11 +78,11 @@ def render(beats: Beats, rhythm: Rhythm, rate_hz: float, samples: int, seeds: Te
     ectopic = _is_ectopic(beats, rhythm)
     pace_s = _pace(rhythm.r_times_s)
     time_s = torch.arange(samples, device=seeds.device) / rate_hz
-    ecg = _in_chunks(beats.usual, rhythm, ~ectopic, pace_s, rate_hz, samples)
+    ecg = sum_of_events(beats.usual, rhythm, ~ectopic, pace_s, rate_hz, samples)
     rows = ectopic.any(dim=1).nonzero()[:, 0]
     if len(rows):
         of_rows = beats.ectopic[rows], rhythm[rows], ectopic[rows], pace_s[rows]
-        ecg = ecg.index_add_(0, rows, _in_chunks(*of_rows, rate_hz, samples))
+        ecg = ecg.index_add_(0, rows, sum_of_events(*of_rows, rate_hz, samples))
     rows = ((rhythm.atrial == FIBRILLATION) | (rhythm.atrial == FLUTTER)).nonzero()[:, 0]
     return ecg.index_add_(0, rows, atrial_waves(rhythm[rows], time_s, seeds[rows]))
 
@@ -102,9 +102,22 @@ def _pace(r_times_s: Tensor) -> Tensor:
     return ((1 - LAST_RR_SHARE) * usual + LAST_RR_SHARE * last_rr).clamp(*PACE_RANGE_S)
 
 
-def _in_chunks(
+def sum_of_events(
     amplitude: Tensor, rhythm: Rhythm, chosen: Tensor, pace_s: Tensor, rate_hz: float, samples: int
 ) -> Tensor:
+    """The chosen beats of a rhythm, all of one shape a row.
+
+    Args:
+        amplitude: (B, 8, events) mV.
+        rhythm: of B rows.
+        chosen: (B, P) bool.
+        pace_s: (B, P) RR interval that each beat's waves follow.
+        rate_hz: sampling rate.
+        samples: length.
+
+    Returns:
+        (B, 8, samples) mV.
+    """
     at_once = AT_ONCE.get(amplitude.device.type, AT_ONCE["cuda"])
     parts = [
         amplitude[rows] @ _basis(rhythm[rows], chosen[rows], pace_s[rows], rate_hz, samples)
