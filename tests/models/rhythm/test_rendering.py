@@ -175,3 +175,14 @@ def test_rows_without_beats_have_a_phase_and_no_ecg() -> None:
     rhythm = one_rhythm([math.nan, math.nan], [-1, -1])
     assert not render(textbook_beats(1), rhythm, RATE, 100, SEED).abs().gt(1e-6).any()
     assert phase_channels(rhythm, RATE, 100).isfinite().all()
+
+
+def test_a_crop_is_rendered_as_it_is_in_the_whole() -> None:
+    rows = 9
+    rhythm, beats = mixed(rows), textbook_beats(rows)
+    rhythm = replace(rhythm, atrial=torch.where(rhythm.atrial == P_WAVES, P_WAVES, NO_ATRIAL).to(torch.int8))
+    whole = render(beats, rhythm, RATE, SAMPLES, torch.arange(rows))
+    start = torch.arange(rows) * 20
+    crops = render(beats, rhythm.from_second(start / RATE), RATE, 800, torch.arange(rows))
+    expected = torch.stack([whole[row, :, at : at + 800] for row, at in enumerate(start.tolist())])
+    assert (crops - expected).abs().max() < 1e-4
