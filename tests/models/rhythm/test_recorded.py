@@ -161,3 +161,14 @@ def test_stated_rhythms_are_found_in_real_recordings(shared_data: Path) -> None:
         held = np.array([bool(stated & one) for one in codes])
         assert shown.numpy()[held].mean() > 0.8
         assert shown.numpy()[~held].mean() < 0.08
+
+
+def test_premature_beats_are_found_at_500_hz_too() -> None:
+    rhythm, rate = drawn("sinus", "ventricular premature beats", rows=20), 500
+    signal = render(textbook_beats(20), rhythm, rate, 5000, torch.arange(20)).numpy()
+    signal += np.random.default_rng(1).normal(0, 0.01, signal.shape).astype(np.float32)
+    found = rhythm_of_recordings(signal, locate_r_peaks(signal, rate), rate)
+    of, got = kinds_at_r_peaks(rhythm, found).T
+    assert (got[of == VENTRICULAR_PREMATURE] == VENTRICULAR_PREMATURE).mean() > 0.95
+    assert (got[of == SINUS] == SINUS).mean() > 0.97
+    assert (found.atrial == P_WAVES).all()
