@@ -75,10 +75,13 @@ def rhythm_of_recordings(
     rows = []
     for at in range(0, len(signal), CHUNK):
         clean = np.nan_to_num(np.asarray(signal[at : at + CHUNK], dtype=np.float32), posinf=0.0, neginf=0.0)
-        with_p, qrs_s = _usual_beats(clean, r_peaks[at : at + CHUNK], rate_hz)
-        for place, ecg in enumerate(clean):
-            times_s = np.asarray(r_peaks[at + place]) / rate_hz
-            ventricular = ventricular_beats(ecg, times_s, rate_hz)
+        peaks = [np.asarray(one) for one in r_peaks[at : at + CHUNK]]
+        wide = [ventricular_beats(ecg, one / rate_hz, rate_hz) for ecg, one in zip(clean, peaks, strict=True)]
+        # Ventricular beats have no P wave, and would blur that of the others.
+        others = [one[~which] if (~which).sum() > 1 else one for one, which in zip(peaks, wide, strict=True)]
+        with_p, qrs_s = _usual_beats(clean, others, rate_hz)
+        for place, (ecg, ventricular) in enumerate(zip(clean, wide, strict=True)):
+            times_s = peaks[place] / rate_hz
             irregular = _irregular(times_s, ventricular)
             peak = _atrial_peak(ecg, times_s, rate_hz)
             atrial = _atrial_activity(bool(with_p[place]), irregular, bool(flutter[at + place]), peak)
