@@ -1,0 +1,1 @@
+"""Beats of people as events of the simulator: fitted to recordings, drawn for conditions."""
