@@ -38,3 +38,12 @@ class Beats:
     def to(self, device: torch.device | str) -> Beats:
         """The same beats on another device."""
         return Beats(self.usual.to(device), self.ectopic.to(device), self.has_ectopic.to(device))
+
+    @staticmethod
+    def stack(parts: Sequence[Beats]) -> Beats:
+        """Several batches below each other, in order; at least one."""
+        return Beats(
+            torch.cat([part.usual for part in parts]),
+            torch.cat([part.ectopic for part in parts]),
+            torch.cat([part.has_ectopic for part in parts]),
+        )
