@@ -13,7 +13,7 @@ from models.simulator.beat_events import EVENTS
 SMALL = BeatPriorArchitecture(
     components=4, ectopic_components=3, width=32, blocks=2, token_width=16, queries=2, coarse_keys=True
 )
-SHORT = BeatPriorTraining(steps=150, batch=128, learning_rate=5e-3, check_every=50, patience=2, seed=0)
+SHORT = BeatPriorTraining(steps=300, batch=128, learning_rate=5e-3, check_every=100, patience=2, seed=0)
 EVENTS_OF_BEAT = 8 * len(EVENTS)
 
 
