@@ -12,8 +12,8 @@ from models.beats.beats import Beats
 from models.ecg.median_beats import GRID_HZ, R_INDEX, median_beats
 from models.simulator.beat_events import fit_median_beats
 
-ECTOPIC_KINDS: Final = (2, 4)
-"""Beats of another shape than the dominant rhythm's: ventricular premature and paced ones."""
+VENTRICULAR_PREMATURE: Final = 2
+PACED: Final = 4
 FEWEST: Final = 2
 """Beats that a median needs."""
 ECTOPIC_FROM_S: Final = -0.1
@@ -25,19 +25,20 @@ def beats_of_recordings(
 ) -> tuple[np.ndarray, Beats]:
     """Fit the events to the median of each recording's usual beats and to that of its ectopic ones.
 
-    Both are fitted at the usual RR interval of the recording. Where fewer than two beats are usual, as under a
-    pacemaker, the usual beat is that of all.
+    Both are fitted at the usual RR interval of the recording. Where fewer than two beats are usual, the usual beat is
+    that of all.
 
     Args:
         signal: (n, 8, samples) mV.
         r_peaks: positions in samples per recording, from `models.ecg.r_peaks.locate_r_peaks`.
-        kinds: the kind of each of these beats; those of `ECTOPIC_KINDS` are of another shape.
+        kinds: the kind of each of these beats: `VENTRICULAR_PREMATURE`, `PACED`, or any other number. Ventricular
+            premature beats are ectopic, and paced ones of somebody whose beats mostly are not paced.
         rate_hz: sampling rate.
 
     Returns:
         Index of each recording with at least two R peaks, (kept,), and their beats.
     """
-    ectopic = [np.isin(kind, ECTOPIC_KINDS) for kind in kinds]
+    ectopic = [_ectopic(kind) for kind in kinds]
     usual_peaks = [
         peaks[~other] if (~other).sum() >= FEWEST else peaks for peaks, other in zip(r_peaks, ectopic, strict=True)
     ]
@@ -57,3 +58,8 @@ def beats_of_recordings(
     has_ectopic = torch.zeros(len(rows), dtype=torch.bool)
     has_ectopic[with_ectopic] = True
     return rows, Beats(usual, drawn, has_ectopic)
+
+
+def _ectopic(kinds: np.ndarray) -> np.ndarray:
+    paced = kinds == PACED
+    return (kinds == VENTRICULAR_PREMATURE) | (paced & (2 * paced.sum() < len(kinds)))
