@@ -39,7 +39,7 @@ def encoder_space(encoder: BeatEncoder) -> Space:
 
 
 def nearest_distance(points: Tensor, pool: Tensor) -> Tensor:
-    """Distance (B,) of points (B, d) to the nearest of a pool (m, d), by blocked products, on the device of `points`."""
+    """Distance (B,) of points (B, d) to the nearest of a pool (m, d) on the same device, by blocked products."""
     of_pool = pool.square().sum(dim=1)
     found = []
     for part in points.split(ROWS_AT_ONCE):

@@ -198,4 +198,3 @@ class BeatPrior(nn.Module):
 def _weighted_mean(error: Tensor, importance: Tensor) -> Tensor:
     weight = importance.pow(IMPORTANCE_POWER)
     return error @ weight / weight.sum()
-

@@ -8,7 +8,6 @@ differential privacy of patients (`models.beats.patient_privacy`).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 

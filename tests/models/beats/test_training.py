@@ -35,6 +35,10 @@ def test_the_same_arguments_give_the_same_weights() -> None:
 
 def test_without_early_stopping_the_last_weights_are_kept() -> None:
     found = train_prior(
-        people(60), people(60, first=1), SMALL, replace(SHORT, steps=20, check_every=5), Prevention(early_stopping=False)
+        people(60),
+        people(60, first=1),
+        SMALL,
+        replace(SHORT, steps=20, check_every=5),
+        Prevention(early_stopping=False),
     )
     assert found.step == 20 and len(found.losses) == 4
