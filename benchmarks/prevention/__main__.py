@@ -39,6 +39,7 @@ from warehouse.errors import EinthovenError
 from warehouse.storage.reference import Reference, digest
 from warehouse.storage.store import Store, write_text
 
+LOG: Final = logging.getLogger("einthoven")
 SEED: Final = 1
 COORDINATES, ENCODER = "coordinates", "encoder"
 LEAST_GAIN: Final = 0.005
@@ -57,22 +58,21 @@ def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: 
     parser.add_argument("--minutes", type=float, metavar="N", help="begin no arm after N minutes")
     given = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
-    log = logging.getLogger("einthoven")
     settings = load_settings(given.profile, given.set, given.data)
     plan = plan or (QUICK if given.quick else FULL)
     torch.set_num_threads(1)  # more threads would round differently
     store, started = Store(settings.warehouse.uri), time.monotonic()
     recordings = latest_recordings(store)
     folder = store.root / "_prevention" / recordings.id / digest(asdict(plan))
-    bench = Bench.prepared(store, recordings, settings.privacy, plan, folder, log)
+    bench = Bench.prepared(store, recordings, settings.privacy, plan, folder)
     found: dict[str, dict[str, Any]] = {}
     for name, make in {"real beats": bench.of_real, **{arm.name: bench.of_arm(arm) for arm in ARMS}}.items():
         path = folder / f"result-{name}.json"
         if not path.is_file():
             if given.minutes is not None and time.monotonic() - started > 60 * given.minutes:
-                log.info("stopped before %s; the same command goes on", name)
+                LOG.info("stopped before %s; the same command goes on", name)
                 return
-            log.info("judging %s", name)
+            LOG.info("judging %s", name)
             write_text(path, json.dumps(make()))
         found[name] = json.loads(path.read_text())
     publish(
@@ -121,10 +121,10 @@ class Bench:
     """Everything that arms share: people, spaces, and how draws are judged."""
 
     def __init__(
-        self, training: People, held_out: People, judge: People, encoder: Space, plan: Plan, folder: Path, log: Any
+        self, training: People, held_out: People, judge: People, encoder: Space, plan: Plan, folder: Path
     ) -> None:
         self.training, self.held_out, self.judge = training, held_out, judge
-        self.plan, self.folder, self.log = plan, folder, log
+        self.plan, self.folder = plan, folder
         self.components = common_components(training)
         self.spaces = {COORDINATES: coordinate_space(self.components), ENCODER: encoder}
         self.neighbourhoods = {
@@ -135,18 +135,16 @@ class Bench:
         self.members = torch.from_numpy(rng.permutation(len(training))[: len(judge)])
 
     @classmethod
-    def prepared(
-        cls, store: Store, recordings: Reference, privacy: PrivacySettings, plan: Plan, folder: Path, log: Any
-    ) -> Bench:
+    def prepared(cls, store: Store, recordings: Reference, privacy: PrivacySettings, plan: Plan, folder: Path) -> Bench:
         """Read people and split the validation patients in halves."""
         encoder = encoder_space(load_encoder(store.path(beat_encoder(privacy, recordings, store))))
-        training, validation = (people_of(store, recordings, split, log) for split in ("train", "validation"))
+        training, validation = (people_of(store, recordings, split) for split in ("train", "validation"))
         if plan.training is not None:
             training = training[torch.arange(min(plan.training, len(training)))]
         patients = validation.examples.patients
         order = torch.from_numpy(np.random.default_rng(SEED).permutation(int(patients.max()) + 1))
         judges = order[patients] % 2 == 0
-        return cls(training, validation[~judges], validation[judges], encoder, plan, folder, log)
+        return cls(training, validation[~judges], validation[judges], encoder, plan, folder)
 
     def of_real(self) -> dict[str, Any]:
         """The same figures of real people, for reference: what no prior needs to beat."""
@@ -175,7 +173,7 @@ class Bench:
 
     def _judged(self, arm: Arm) -> dict[str, Any]:
         started = time.monotonic()
-        prior, about = prior_of(arm, self.plan, self.training, self.held_out, self.folder, self.log)
+        prior, about = prior_of(arm, self.plan, self.training, self.held_out, self.folder)
         trained = time.monotonic() - started
         rejection = rejection_of(prior, self.spaces[ENCODER], self.training, self.held_out) if arm.rejection else None
         counts = {"draws": 0, "drawn again": 0, "refused": 0}

@@ -19,6 +19,7 @@ from models.beats.rejection import Rejection
 from models.beats.training import BeatPriorTraining, Prevention, train_prior
 from warehouse.storage.store import whole_file, write_text
 
+LOG: Final = logging.getLogger("einthoven")
 DELTA: Final = 1e-5
 """Below one over the number of patients."""
 LARGEST_GRADIENT: Final = 1.0
@@ -110,7 +111,7 @@ ARMS: Final = (
 
 
 def prior_of(
-    arm: Arm, plan: Plan, training: People, held_out: People, folder: Path, log: logging.Logger
+    arm: Arm, plan: Plan, training: People, held_out: People, folder: Path
 ) -> tuple[BeatPrior, dict[str, Any]]:
     """Train the prior of an arm, or read what was trained before.
 
@@ -119,7 +120,7 @@ def prior_of(
     """
     weights, about = folder / f"{arm.weights}.safetensors", folder / f"{arm.weights}.json"
     if not about.is_file():
-        log.info("training the prior %s", arm.weights)
+        LOG.info("training the prior %s", arm.weights)
         how = plan.how if arm.epsilon is None else plan.private_how
         found = train_prior(training.examples, held_out.examples, arm.architecture(), how, arm.prevention(plan))
         with whole_file(weights) as file:

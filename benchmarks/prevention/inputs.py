@@ -25,6 +25,7 @@ from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store, whole_file
 
+LOG: Final = logging.getLogger("einthoven")
 STATEMENT_TOKENS: Final = 4
 UNLIKE: Final = 0.6
 """Correlation with the median beat below which a beat is of another shape."""
@@ -63,11 +64,11 @@ class People:
         return 60.0 / torch.where(known, rate, 75.0)
 
 
-def people_of(store: Store, recordings: Reference, split: LearningSplit, log: logging.Logger) -> People:
+def people_of(store: Store, recordings: Reference, split: LearningSplit) -> People:
     """Beats and conditions of a split, made once and kept in the warehouse's folder `_prevention`."""
     path = store.root / "_prevention" / recordings.id / f"{split}.safetensors"
     if not path.is_file():
-        log.info("fitting the beats of the %s split", split)
+        LOG.info("fitting the beats of the %s split", split)
         made = _made(store, recordings, split)
         with whole_file(path) as file:
             file.write(save({name: one.contiguous() for name, one in made.items()}))
