@@ -60,7 +60,7 @@ def discriminator(beats: Beats, real: People, components: EventComponents, seed:
     """AUC of a logistic regression on coordinates that tells drawn beats from real ones, patients never shared."""
     rows = [components.coordinates(one).numpy() for one in (real.examples.beats.usual, beats.usual)]
     groups = np.concatenate([real.examples.patients.numpy(), -1 - np.arange(len(beats))])
-    scores = linear_scores(*rows, groups, seed)
+    scores = linear_scores(rows[0], rows[1], groups, seed)
     return auc(np.repeat([False, True], [len(rows[0]), len(rows[1])]), scores, groups, RESAMPLES, seed)
 
 

@@ -82,6 +82,9 @@ class PatientGradients:
         patients: (n,) patient of every training recording.
         privacy: the guarantee.
         steps: that will be taken at most; the noise is chosen so that this many spend the whole of ε.
+
+    Raises:
+        ModuleNotFoundError: opacus is not installed.
     """
 
     def __init__(
@@ -93,9 +96,13 @@ class PatientGradients:
         privacy: PatientPrivacy,
         steps: int,
     ) -> None:
-        # Imported here: opacus is needed for private training only.
-        from opacus.accountants.utils import get_noise_multiplier
-        from opacus.optimizers import DPOptimizer
+        try:
+            from opacus.accountants.utils import get_noise_multiplier
+            from opacus.optimizers import DPOptimizer
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "differential privacy in training needs opacus: pip install 'einthoven[privacy]'"
+            ) from error
 
         self.model, self.loss, self.privacy = model, loss, privacy
         self.names = [name for name, _ in model.named_parameters()]

@@ -103,6 +103,7 @@ def draw_with_rejection(
     seeds: Tensor,
     has_ectopic: Tensor | None = None,
     most_redraws: int = MOST_REDRAWS,
+    candidate: int = 0,
 ) -> Drawn:
     """Draw beats, and again those that are rejected, each time with the next attempt of the row's seed.
 
@@ -113,15 +114,17 @@ def draw_with_rejection(
         seeds: (B,) int64 row seeds.
         has_ectopic: as for `BeatPrior.draw`.
         most_redraws: after which a row is refused.
+        candidate: which of a row's several draws this is.
     """
-    beats = prior.draw(condition, seeds, 0, has_ectopic)
+    first = candidate * (MOST_REDRAWS + 1)
+    beats = prior.draw(condition, seeds, first, has_ectopic)
     usual, ectopic, there = beats.usual.clone(), beats.ectopic.clone(), beats.has_ectopic
     redraws = torch.zeros(len(seeds), dtype=torch.int64, device=seeds.device)
     pending = torch.nonzero(rejection.rejected(beats))[:, 0]
     for attempt in range(1, most_redraws + 1):
         if not len(pending):
             break
-        again = prior.draw(condition[pending], seeds[pending], attempt, there[pending])
+        again = prior.draw(condition[pending], seeds[pending], first + attempt, there[pending])
         usual[pending], ectopic[pending], redraws[pending] = again.usual, again.ectopic, attempt
         pending = pending[rejection.rejected(again)]
     refused = torch.zeros_like(there)
