@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
 if TYPE_CHECKING:
     from opacus.optimizers import DPOptimizer
@@ -190,31 +190,3 @@ def _groups(patients: list[Tensor]) -> list[list[Tensor]]:
         groups[-1].append(one)
         rows += len(one)
     return groups
-
-
-def row_loss(model: nn.Module, losses: Callable[..., Tensor]) -> RowLoss:
-    """Loss of one recording as a function of parameters.
-
-    Args:
-        model: whose parameters are replaced.
-        losses: method of the model that gives the loss of every row from tensors by name.
-    """
-    wrapped = _Called(model, losses)
-
-    def loss(parameters: dict[str, Tensor], row: dict[str, Tensor]) -> Tensor:
-        named = {f"model.{name}": value for name, value in parameters.items()}
-        return functional_call(wrapped, named, (row,)).sum()
-
-    return loss
-
-
-class _Called(nn.Module):
-    """A method as the forward pass, which `functional_call` calls."""
-
-    def __init__(self, model: nn.Module, method: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.model = model
-        self.method = method
-
-    def forward(self, row: dict[str, Tensor]) -> Tensor:
-        return self.method(**row)

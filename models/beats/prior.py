@@ -137,7 +137,7 @@ class BeatPrior(nn.Module):
             x = block(x, embedding)
         return self.head(x)
 
-    def losses(
+    def forward(
         self, coordinates: Tensor, has_ectopic: Tensor, condition: ConditionTensors, time: Tensor, noise: Tensor
     ) -> Tensor:
         """Loss of each row, (B,): flow matching of the beats, log loss of whether there is an ectopic one.

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from models import counter_random
 from models.architecture import BeatPriorArchitecture
 from models.beats.beats import Beats
 from models.beats.identifying_space import Space, coordinate_space
-from models.beats.patient_privacy import PatientGradients, PatientPrivacy, PrivacySpent, row_loss
+from models.beats.patient_privacy import PatientGradients, PatientPrivacy, PrivacySpent, RowLoss
 from models.beats.prior import BeatPrior
 from models.beats.rejection import Rejection
 from models.conditioning import ConditionTensors
@@ -165,7 +166,7 @@ def _optimised(
     else:
         # Dropout would be another mask for every recording of a patient; the noise regularises enough.
         prior.eval()
-        loss = row_loss(prior, lambda **row: prior.losses(**_as_batch(row)))
+        loss = _row_loss(prior)
         private = PatientGradients(prior, optimiser, loss, training_set.patients, prevention.privacy, how.steps)
 
     losses: list[tuple[int, float]] = []
@@ -175,7 +176,7 @@ def _optimised(
             private.step(lambda rows: _as_tensors(batch(rows)))
         else:
             optimiser.zero_grad(set_to_none=True)
-            prior.losses(**batch(torch.randint(len(training_set), (how.batch,)))).mean().backward()
+            prior(**batch(torch.randint(len(training_set), (how.batch,)))).mean().backward()
             optimiser.step()
             schedule.step()
         decay = min(EMA_DECAY, step / (step + 10))
@@ -191,6 +192,10 @@ def _optimised(
         elif (step - best_step) // how.check_every >= how.patience:
             break
     return best, losses, best_step, private.spent() if private else None
+
+
+def _row_loss(prior: BeatPrior) -> RowLoss:
+    return lambda parameters, row: functional_call(prior, parameters, args=(), kwargs=_as_batch(row)).sum()
 
 
 def _as_tensors(batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -219,6 +224,6 @@ def held_out_losses(prior: BeatPrior, examples: Examples) -> Tensor:
             offset = counter_random.uniform(rows, f"time {turn}", ())
             noise = counter_random.normal(rows, f"noise {turn}", (coordinates.shape[1],))
             condition, there = examples.condition[rows], examples.beats.has_ectopic[rows]
-            total += prior.losses(coordinates[rows], there, condition, (turn + offset) / TIMES, noise)
+            total += prior(coordinates[rows], there, condition, (turn + offset) / TIMES, noise)
         found.append(total / TIMES)
     return torch.cat(found)

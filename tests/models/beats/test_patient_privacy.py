@@ -9,9 +9,10 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import norm
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from models.beats.beats import Beats
-from models.beats.patient_privacy import PatientGradients, PatientPrivacy, row_loss
+from models.beats.patient_privacy import PatientGradients, PatientPrivacy, RowLoss
 from models.beats.prior import BeatPrior
 from models.beats.training import Prevention, train_prior
 from tests.models.beats.people import SHORT, SMALL, people
@@ -28,15 +29,19 @@ class Line(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(3))
 
-    def losses(self, x: Tensor, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return (x @ self.weight - y).square()
+
+
+def row_loss(model: Line) -> RowLoss:
+    return lambda parameters, row: functional_call(model, parameters, args=(), kwargs=row).sum()
 
 
 def stepped(x: Tensor, y: Tensor, patients: Tensor, privacy: PatientPrivacy = EVERYONE) -> Tensor:
     """Gradient that one private step takes."""
     model = Line()
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    loss = row_loss(model, lambda **row: model.losses(**row))
+    loss = row_loss(model)
     private = PatientGradients(model, optimiser, loss, patients, privacy, steps=1)
     private.step(lambda rows: {"x": x[rows], "y": y[rows]})
     return model.weight.detach()
@@ -65,7 +70,7 @@ def test_epsilon_is_that_of_gaussian_noise() -> None:
     """With everybody in every step, T steps of noise σ are one Gaussian mechanism of sensitivity √T / σ, whose ε is
     known exactly (Balle and Wang, ICML 2018, theorem 8); accounting by Rényi divergences lies a little above it."""
     model = Line()
-    loss = row_loss(model, lambda **row: model.losses(**row))
+    loss = row_loss(model)
     x, y = torch.randn(20, 3), torch.randn(20)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     private = PatientGradients(model, optimiser, loss, torch.arange(20), EVERYONE, steps=8)
