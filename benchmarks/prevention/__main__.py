@@ -42,6 +42,9 @@ from warehouse.storage.store import Store, write_text
 LOG: Final = logging.getLogger("einthoven")
 SEED: Final = 1
 COORDINATES, ENCODER = "coordinates", "encoder"
+MEMBERSHIP: Final = "membership AUC of the loss"
+LARGEST_MEMBERSHIP_AUC: Final = 0.55
+"""As the audit's default bound."""
 LEAST_GAIN: Final = 0.005
 """Macro AUC by which a prior that prevents less must be better to be chosen."""
 
@@ -81,7 +84,13 @@ def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: 
         quick=given.quick,
         seconds=time.monotonic() - started,
         settings={"profile": given.profile, "training": len(bench.training), "plan": asdict(plan)},
-        details={"chosen on the validation split": chosen(found), "arms": found},
+        details={
+            "chosen on the validation split": {
+                "where ECGs are released": chosen(found, model_released=False),
+                "where the model is released": chosen(found, model_released=True),
+            },
+            "arms": found,
+        },
         results=results,
     )
 
@@ -99,20 +108,23 @@ def latest_recordings(store: Store) -> Reference:
     return found
 
 
-def chosen(found: dict[str, dict[str, Any]]) -> str:
+def chosen(found: dict[str, dict[str, Any]], model_released: bool) -> str:
     """The arm from whose draws a classifier learns most, among those that give no member away; ties prevent more.
 
-    An arm gives nobody away if no attack on members does better than on held-out people beyond both intervals, and if
-    the loss tells members with an AUC of at most 0.55, upper end.
+    An arm gives nobody away if no attack on its draws does better on members than on held-out people, beyond both
+    intervals; and where the model itself is released, if its loss tells members with an AUC of at most
+    `LARGEST_MEMBERSHIP_AUC`, upper end.
     """
     best = ""
     for arm in ARMS:
         result = found[arm.name]
-        pairs = [one for name, one in result["attacks"].items() if "others" in one]
+        pairs = [one for one in result["attacks"].values() if "others" in one]
         safe = all(one["members"][1] <= one["others"][2] for one in pairs)
-        if not safe or result["attacks"]["membership AUC of the loss"]["members"][2] > 0.55:
-            continue
-        if not best or result["utility"]["classifier"][0] > found[best]["utility"]["classifier"][0] - LEAST_GAIN:
+        if model_released:
+            safe &= result["attacks"][MEMBERSHIP]["members"][2] <= LARGEST_MEMBERSHIP_AUC
+        if safe and (
+            not best or result["utility"]["classifier"][0] > found[best]["utility"]["classifier"][0] - LEAST_GAIN
+        ):
             best = arm.name
     return best or "none"
 
@@ -191,9 +203,7 @@ class Bench:
         like_judges = draw(self.judge.examples.condition, 10**7 + torch.arange(len(self.judge)))
         kept = like_judges.usual.isfinite().all(dim=(1, 2))
         attacks: dict[str, Any] = {
-            "membership AUC of the loss": {
-                "members": list(membership(prior, self.training[self.members], self.judge, SEED))
-            }
+            MEMBERSHIP: {"members": list(membership(prior, self.training[self.members], self.judge, SEED))}
         }
         asked = self.training[self.members[: self.plan.asked]]
         for name, one in self.neighbourhoods.items():
