@@ -57,6 +57,20 @@ class PriorArchitecture(Architecture):
     token_width: int = Field(128, ge=16, description="Width of a condition token.")
 
 
+class BeatPriorArchitecture(Architecture):
+    """Prior of a recording's usual and ectopic beat: a small flow over their principal components."""
+
+    components: int = Field(80, ge=1, description="Principal components of usual beats that are kept.")
+    ectopic_components: int = Field(24, ge=1, description="Principal components of ectopic beats that are kept.")
+    width: int = Field(128, ge=8, description="Hidden features.")
+    blocks: int = Field(3, ge=1, description="Residual blocks.")
+    token_width: int = Field(64, ge=16, description="Width of a condition token.")
+    queries: int = Field(4, ge=1, description="Learned queries that attend to the condition tokens.")
+    coarse_keys: bool = Field(
+        True, description="Whether the prior sees the band of an age and the heart rate to 5 bpm instead of numbers."
+    )
+
+
 class RhythmStatistics(Architecture):
     """When hearts of one rhythm beat: robust numbers over the training recordings of at least 20 patients."""
 

@@ -75,17 +75,32 @@ def fit_events(signal: np.ndarray, r_peaks: list[np.ndarray], rate_hz: float) ->
         rate_hz: sampling rate.
     """
     beats = median_beats(signal, r_peaks, rate_hz)
-    seconds = torch.from_numpy(np.arange(beats.beat.shape[-1])[::COARSER] / GRID_HZ - BEFORE_R_S).float()
-    amplitudes = [torch.empty(0, signal.shape[1], len(EVENTS))]
-    for at in range(0, len(beats.rows), AT_ONCE):
+    return EventFit(torch.from_numpy(beats.rows), fit_median_beats(beats.beat, beats.rr_s))
+
+
+def fit_median_beats(beat: np.ndarray, rr_s: np.ndarray, from_s: float = -BEFORE_R_S) -> Tensor:
+    """Fit the events to median beats, by ridge least squares.
+
+    Args:
+        beat: (n, 8, samples) mV, as `models.ecg.median_beats` makes them.
+        rr_s: (n,) usual RR interval in seconds.
+        from_s: seconds from the R peak before which nothing belongs to the beat; events centred there get 0.
+
+    Returns:
+        (n, 8, events) mV.
+    """
+    seconds = torch.from_numpy(np.arange(beat.shape[-1])[::COARSER] / GRID_HZ - BEFORE_R_S).float()
+    used = EVENTS[:, 0] >= from_s
+    amplitude = torch.zeros(len(beat), beat.shape[1], len(EVENTS))
+    for at in range(0, len(beat), AT_ONCE):
         rows = slice(at, at + AT_ONCE)
-        rr_s = torch.from_numpy(beats.rr_s[rows]).float()
-        beat, weight = isolated(torch.from_numpy(np.ascontiguousarray(beats.beat[rows, :, ::COARSER])), seconds, rr_s)
-        shapes = event_shapes(seconds, rr_s)
-        weighted = shapes * weight
-        gram = weighted @ shapes.mT + RIDGE * torch.eye(len(EVENTS))
-        amplitudes.append(torch.linalg.solve(gram, weighted @ beat.mT).mT)
-    return EventFit(torch.from_numpy(beats.rows), torch.cat(amplitudes))
+        pace_s = torch.from_numpy(rr_s[rows]).float()
+        part, weight = isolated(torch.from_numpy(np.ascontiguousarray(beat[rows, :, ::COARSER])), seconds, pace_s)
+        shapes = event_shapes(seconds, pace_s)[:, used]
+        weighted = shapes * weight * (seconds >= from_s)
+        gram = weighted @ shapes.mT + RIDGE * torch.eye(shapes.shape[1])
+        amplitude[rows][:, :, used] = torch.linalg.solve(gram, weighted @ part.mT).mT
+    return amplitude
 
 
 def simulated_ecg(amplitude: Tensor, r_times_s: Tensor, rate_hz: float, samples: int) -> Tensor:

@@ -25,12 +25,15 @@ from models.architecture import (
     AutoencoderArchitecture,
     BeatDecoderArchitecture,
     BeatEncoderArchitecture,
+    BeatPriorArchitecture,
     ClassifierArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
     GeneratorConfig,
     PriorArchitecture,
 )
+from models.beats.beats import Beats
+from models.beats.prior import BeatPrior
 from models.conditioning import TEXT_SIZE, ConditionTensors
 from models.evaluation.alignment import AlignmentEncoder, contrastive_loss
 from models.evaluation.classifier import EcgClassifier
@@ -146,6 +149,19 @@ def run_prior(network: TraitPrior, given: Inputs) -> tuple[Tensor, ...]:
     return velocity, drawn.amplitude, drawn.levels
 
 
+def run_beat_prior(network: BeatPrior, given: Inputs) -> tuple[Tensor, ...]:
+    read = network.read(given["condition"])
+    velocity = network.velocity(given["noisy"], given["time"], read, given["has_ectopic"])
+    drawn = network.draw(given["condition"], given["seeds"], has_ectopic=given["has_ectopic"])
+    return velocity, network.presence(read), drawn.usual, drawn.ectopic
+
+
+def beat_prior_loss(network: BeatPrior) -> Tensor:
+    size, there = sum(network.sizes), torch.arange(ROWS) % 2 == 0
+    coordinates, noise = torch.randn(2, ROWS, size)
+    return network(coordinates, there, varied_conditions(), torch.linspace(0.1, 0.9, ROWS), noise).mean()
+
+
 def run_alignment(network: AlignmentEncoder, given: Inputs) -> tuple[Tensor, ...]:
     ecg, text = network.project_ecg(network.features(given["signal"])), network.project_text(given["text"])
     return ecg, text, network.scale * (ecg * text).sum(dim=1)
@@ -178,6 +194,7 @@ DENOISER = DenoiserArchitecture(
 )
 DETAIL = DetailArchitecture(width=16, blocks=2)
 PRIOR = PriorArchitecture(components=12, width=16, blocks=2, token_width=16)
+BEAT_PRIOR = BeatPriorArchitecture(components=12, ectopic_components=6, width=16, blocks=2, token_width=16, queries=2)
 
 NETWORKS = {
     BeatEncoder: Network(
@@ -243,6 +260,22 @@ NETWORKS = {
         run_prior,
         lambda network: PriorObjective(network)(torch.randn(ROWS, sum(network.sizes)), varied_conditions())["loss"],
         fit_prior,
+    ),
+    BeatPrior: Network(
+        BEAT_PRIOR,
+        BeatPrior,
+        lambda: {
+            "noisy": torch.randn(ROWS, sum(BeatPrior(BEAT_PRIOR).sizes)),
+            "time": torch.linspace(0.1, 0.9, ROWS),
+            "condition": varied_conditions(),
+            "has_ectopic": torch.arange(ROWS) % 2 == 0,
+            "seeds": torch.arange(ROWS),
+        },
+        run_beat_prior,
+        beat_prior_loss,
+        lambda network: network.fit_components(
+            Beats(amplitudes(), 2 * amplitudes(), torch.ones(len(amplitudes()), dtype=torch.bool))
+        ),
     ),
     EcgClassifier: Network(
         ClassifierArchitecture(width=8, stages=2, features=16),

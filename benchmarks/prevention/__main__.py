@@ -1,0 +1,252 @@
+"""What keeps the prior of beats from giving training patients away, and what does it cost?
+
+`python -m benchmarks.prevention [--quick] [--profile P] [--data PATH] [--set PATH=VALUE] [--minutes N]` trains priors
+on the training split of the recordings that a profile's warehouse holds: with exact and with coarse keys, stopped
+early, with rejection, and with differential privacy of patients. Each is attacked, and its draws are compared with
+real beats.
+Half of the validation patients stop the training and give the radius of rejection, the other half judge; fold 10 is
+read by nobody. Killed, stopped by `--minutes` or repeated, the same command goes on: what an arm gave is kept in the
+warehouse's folder `_prevention`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from benchmarks.prevention.arms import ARMS, FULL, QUICK, Arm, Plan, prior_of, rejection_of
+from benchmarks.prevention.attacks import Found, keyed_extraction, linkage, membership, near_share
+from benchmarks.prevention.inputs import People, people_of
+from benchmarks.prevention.utility import classifier, common_components, discriminator, measurement_distances
+from benchmarks.record import RESULTS, Check, arguments, publish
+from flows.profiles import load_settings
+from models.beats.beats import Beats
+from models.beats.identifying_space import Space, coordinate_space, encoder_space
+from models.beats.rejection import Neighbourhood, draw_with_rejection
+from models.conditioning import ConditionTensors
+from models.evaluation.metrics import Estimate
+from tasks.privacy.beat_encoder import beat_encoder, load_encoder
+from tasks.settings import PrivacySettings
+from warehouse.errors import EinthovenError
+from warehouse.storage.reference import Reference, digest
+from warehouse.storage.store import Store, write_text
+
+LOG: Final = logging.getLogger("einthoven")
+SEED: Final = 1
+COORDINATES, ENCODER = "coordinates", "encoder"
+MEMBERSHIP: Final = "membership AUC of the loss"
+LARGEST_MEMBERSHIP_AUC: Final = 0.55
+"""As the audit's default bound."""
+LEAST_GAIN: Final = 0.005
+"""Macro AUC by which a prior that prevents less must be better to be chosen."""
+
+
+def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: Path = RESULTS) -> None:
+    """Run the benchmark, or go on with it, and write its record.
+
+    Args:
+        words: of the command line.
+        plan: how much to do, in place of the full or the quick form.
+        results: folder of the record.
+    """
+    parser = arguments(__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, metavar="N", help="begin no arm after N minutes")
+    given = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S")
+    settings = load_settings(given.profile, given.set, given.data)
+    plan = plan or (QUICK if given.quick else FULL)
+    torch.set_num_threads(1)  # more threads would round differently
+    store, started = Store(settings.warehouse.uri), time.monotonic()
+    recordings = latest_recordings(store)
+    folder = store.root / "_prevention" / recordings.id / digest(asdict(plan))
+    bench = Bench.prepared(store, recordings, settings.privacy, plan, folder)
+    found: dict[str, dict[str, Any]] = {}
+    for name, make in {"real beats": bench.of_real, **{arm.name: bench.of_arm(arm) for arm in ARMS}}.items():
+        path = folder / f"result-{name}.json"
+        if not path.is_file():
+            if given.minutes is not None and time.monotonic() - started > 60 * given.minutes:
+                LOG.info("stopped before %s; the same command goes on", name)
+                return
+            LOG.info("judging %s", name)
+            write_text(path, json.dumps(make()))
+        found[name] = json.loads(path.read_text())
+    publish(
+        "prevention",
+        [check for name, result in found.items() for check in _checks(name, result)],
+        quick=given.quick,
+        seconds=time.monotonic() - started,
+        settings={"profile": given.profile, "training": len(bench.training), "plan": asdict(plan)},
+        details={
+            "chosen on the validation split": {
+                "where ECGs are released": chosen(found, model_released=False),
+                "where the model is released": chosen(found, model_released=True),
+            },
+            "arms": found,
+        },
+        results=results,
+    )
+
+
+def latest_recordings(store: Store) -> Reference:
+    """The recordings that were ingested last.
+
+    Raises:
+        EinthovenError: there are none.
+    """
+    kept = store.committed("recordings")
+    found = store.find("recordings", max(kept, key=lambda one: one.created_at).id) if kept else None
+    if found is None:
+        raise EinthovenError(f"{store.root} holds no recordings; run `einthoven ingest` first")
+    return found
+
+
+def chosen(found: dict[str, dict[str, Any]], model_released: bool) -> str:
+    """The arm from whose draws a classifier learns most, among those that give no member away; ties prevent more.
+
+    An arm gives nobody away if no attack on its draws does better on members than on held-out people, beyond both
+    intervals; and where the model itself is released, if its loss tells members with an AUC of at most
+    `LARGEST_MEMBERSHIP_AUC`, upper end.
+    """
+    best = ""
+    for arm in ARMS:
+        result = found[arm.name]
+        pairs = [one for one in result["attacks"].values() if "others" in one]
+        safe = all(one["members"][1] <= one["others"][2] for one in pairs)
+        if model_released:
+            safe &= result["attacks"][MEMBERSHIP]["members"][2] <= LARGEST_MEMBERSHIP_AUC
+        if safe and (
+            not best or result["utility"]["classifier"][0] > found[best]["utility"]["classifier"][0] - LEAST_GAIN
+        ):
+            best = arm.name
+    return best or "none"
+
+
+class Bench:
+    """Everything that arms share: people, spaces, and how draws are judged."""
+
+    def __init__(
+        self, training: People, held_out: People, judge: People, encoder: Space, plan: Plan, folder: Path
+    ) -> None:
+        self.training, self.held_out, self.judge = training, held_out, judge
+        self.plan, self.folder = plan, folder
+        self.components = common_components(training)
+        self.spaces = {COORDINATES: coordinate_space(self.components), ENCODER: encoder}
+        self.neighbourhoods = {
+            name: Neighbourhood.fitted(space, training.examples.beats.usual, held_out.examples.beats.usual)
+            for name, space in self.spaces.items()
+        }
+        rng = np.random.default_rng(SEED)
+        self.members = torch.from_numpy(rng.permutation(len(training))[: len(judge)])
+
+    @classmethod
+    def prepared(cls, store: Store, recordings: Reference, privacy: PrivacySettings, plan: Plan, folder: Path) -> Bench:
+        """Read people and split the validation patients in halves."""
+        encoder = encoder_space(load_encoder(store.path(beat_encoder(privacy, recordings, store))))
+        training, validation = (people_of(store, recordings, split) for split in ("train", "validation"))
+        if plan.training is not None:
+            training = training[torch.arange(min(plan.training, len(training)))]
+        patients = validation.examples.patients
+        order = torch.from_numpy(np.random.default_rng(SEED).permutation(int(patients.max()) + 1))
+        judges = order[patients] % 2 == 0
+        return cls(training, validation[~judges], validation[judges], encoder, plan, folder)
+
+    def of_real(self) -> dict[str, Any]:
+        """The same figures of real people, for reference: what no prior needs to beat."""
+        train, beats = self.training[self.members], self.judge.examples.beats
+        some = train.examples.beats
+        return {
+            "attacks": {
+                f"near a training beat, {name}": {"members": list(near_share(beats, one))}
+                for name, one in self.neighbourhoods.items()
+            },
+            "utility": {
+                "measurements": measurement_distances(some, train, self.judge),
+                "discriminator": list(discriminator(some, self.judge, self.components, SEED)),
+                "classifier": list(self._classifier(self.training.examples.beats)),
+            },
+        }
+
+    def _classifier(self, beats: Beats) -> Estimate:
+        drawn = beats.usual.isfinite().all(dim=(1, 2))
+        labels = self.training.labels[drawn.numpy()]
+        return classifier(beats[drawn], labels, self.judge, self.components, SEED)
+
+    def of_arm(self, arm: Arm) -> Any:
+        """A function that trains an arm and judges it."""
+        return lambda: self._judged(arm)
+
+    def _judged(self, arm: Arm) -> dict[str, Any]:
+        started = time.monotonic()
+        prior, about = prior_of(arm, self.plan, self.training, self.held_out, self.folder)
+        trained = time.monotonic() - started
+        rejection = rejection_of(prior, self.spaces[ENCODER], self.training, self.held_out) if arm.rejection else None
+        counts = {"draws": 0, "drawn again": 0, "refused": 0}
+
+        def draw(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
+            counts["draws"] += len(seeds)
+            if rejection is None:
+                return prior.draw(condition, seeds)
+            drawn = draw_with_rejection(prior, rejection, condition, seeds)
+            counts["drawn again"] += int((drawn.redraws > 0).sum())
+            counts["refused"] += int(drawn.refused.sum())
+            return drawn.beats
+
+        cohort = draw(self.training.examples.condition, torch.arange(len(self.training)))
+        like_judges = draw(self.judge.examples.condition, 10**7 + torch.arange(len(self.judge)))
+        kept = like_judges.usual.isfinite().all(dim=(1, 2))
+        attacks: dict[str, Any] = {
+            MEMBERSHIP: {"members": list(membership(prior, self.training[self.members], self.judge, SEED))}
+        }
+        asked = self.training[self.members[: self.plan.asked]]
+        for name, one in self.neighbourhoods.items():
+            attacks[f"near a training beat, {name}"] = {"members": list(near_share(cohort, one))}
+        extracted = keyed_extraction(draw, self.spaces, asked, self.judge, self.plan.draws, 2 * 10**7)
+        linked = linkage(draw, self.spaces, self.training, self.members, self.judge, 3 * 10**7)
+        for attack, rates in (("keyed extraction", extracted), ("rank-1 linkage", linked)):
+            attacks |= {f"{attack}, {name}": _pair(rate) for name, rate in rates.items()}
+        return {
+            "attacks": attacks,
+            "utility": {
+                "measurements": measurement_distances(like_judges[kept], self.judge[kept], self.judge),
+                "discriminator": list(discriminator(like_judges[kept], self.judge, self.components, SEED)),
+                "classifier": list(self._classifier(cohort)),
+            },
+            "training": {**about, "seconds": round(trained, 1)},
+            "rejection": counts,
+        }
+
+
+def _pair(found: Found) -> dict[str, list[float]]:
+    return {"members": list(found.members), "others": list(found.others)}
+
+
+def _checks(arm: str, result: dict[str, Any]) -> list[Check]:
+    checks = []
+    for attack, rates in result["attacks"].items():
+        for who, rate in rates.items():
+            beside = " of held-out people" if who == "others" else ""
+            value, low, high = rate
+            checks.append(Check(name=f"{arm}: {attack}{beside}", value=value, low=low, high=high))
+    utility = result["utility"]
+    distances = list(utility["measurements"].values())
+    checks.append(
+        Check(
+            name=f"{arm}: distance of measurements", value=float(np.mean(distances)) if distances else None, unit="SD"
+        )
+    )
+    for name in ("discriminator", "classifier"):
+        value, low, high = utility[name]
+        checks.append(Check(name=f"{arm}: {name} AUC", value=value, low=low, high=high))
+    return checks
+
+
+if __name__ == "__main__":
+    main()
