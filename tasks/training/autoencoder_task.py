@@ -54,7 +54,7 @@ def train_autoencoder(
         from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
-        facts, waveforms = _prepare(staging, settings, recordings), waveform_file(store, recordings)
+        facts, waveforms = _prepare(staging, recordings), waveform_file(store, recordings)
         for stage in settings.autoencoder_stages:
             train_network_on_ray(stage, staging, settings, waveforms, staging.path, facts)
         return _describe(staging.path, facts)
@@ -62,16 +62,16 @@ def train_autoencoder(
     return commit_once(STAGE, settings, [recordings], store, build, settings.for_autoencoder_digest())
 
 
-def _prepare(staging: Staging, settings: TrainingSettings, recordings: Reference) -> TrainingDataFacts:
+def _prepare(staging: Staging, recordings: Reference) -> TrainingDataFacts:
     """Choose recordings and their beats once; an interrupted run finds them in staging."""
     path = staging.path / FACTS
     if not path.exists():
-        write_text(path, prepare_recordings(staging, settings, recordings).model_dump_json())
+        write_text(path, prepare_recordings(staging.store, staging.path, recordings).model_dump_json())
     return TrainingDataFacts.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings: Reference) -> TrainingDataFacts:
-    """Choose the recordings of both splits and leave where they beat in the staging folder.
+def prepare_recordings(store: Store, folder: Path, recordings: Reference) -> TrainingDataFacts:
+    """Choose the recordings of both splits and leave where they beat in a folder.
 
     Returns:
         Facts about the data.
@@ -79,10 +79,9 @@ def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings:
     Raises:
         TrainingError: nothing usable is left in a split.
     """
-    store, logger = staging.store, run_logger()
-    folder, source = store.path(recordings), store.facts(recordings, RecordingsFacts)
+    logger, source = run_logger(), store.facts(recordings, RecordingsFacts)
     rate_hz = source.sampling_rate_hz
-    metadata = read_metadata(folder)
+    metadata = read_metadata(store.path(recordings))
     rows, excluded = usable_rows(metadata)
     r_peaks_s = from_r_peak_column(metadata)
     lead_scale: list[float] = []
@@ -97,7 +96,7 @@ def prepare_recordings(staging: Staging, settings: TrainingSettings, recordings:
             raise TrainingError(f"no {split} recording holds a whole beat; check ingestion.duration_s")
         kept_s = [peaks for peaks, kept in zip(times_s, with_beat.tolist(), strict=True) if kept]
         beats = BeatSplit(torch.from_numpy(chosen)[with_beat], r_peaks[with_beat], padded_times(kept_s))
-        save_beats(staging.path, split, beats)
+        save_beats(folder, split, beats)
         counts[split] = len(beats)
         if split == "train":
             lead_scale = _lead_scale(Waveforms(waveform_file(store, recordings), beats.rows)).tolist()

@@ -102,7 +102,7 @@ def prepare_traits(
         beats, learns = load_beats(autoencoder, split), split == "train"
         known, shown, traits = torch.ones(len(beats), dtype=torch.bool), None, []
         if events is not None:
-            amplitude, known = _usual_beats(Waveforms(waveforms, beats.rows), beats, rate_hz)
+            amplitude, known = usual_beats(Waveforms(waveforms, beats.rows), beats, rate_hz)
             if not known.any():
                 raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
             if learns:
@@ -126,7 +126,7 @@ def prepare_traits(
         save_tensors(guides, guides_file(staging))
 
 
-def _usual_beats(waveforms: Waveforms, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
+def usual_beats(waveforms: Waveforms, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
     """Event amplitudes (N, 8, events), and (N,) which recordings have any."""
     amplitudes, known = [], []
     for rows in torch.arange(len(beats)).split(AT_ONCE):
