@@ -10,9 +10,9 @@ from models.architecture import FlowConfig
 from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
-from tasks.training.autoencoder_task import prepare_recordings
 from tasks.training.model_folder import ModelConfig, save_config
 from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepare_training
+from tasks.training.preparation.recordings import prepare_recordings
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store, write_text

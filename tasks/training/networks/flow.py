@@ -15,10 +15,9 @@ from models.flow.transformer import FlowTransformer
 from models.leads import INDEPENDENT_LEADS
 from tasks.training.data.conditions import load_conditions
 from tasks.training.data.recordings import LEARNING_SPLITS
-from tasks.training.data.traits import components_file, load_traits, new_prior
+from tasks.training.data.traits import components_file, events_of, load_traits, new_prior
 from tasks.training.data.weight_files import FILTER_FILE, FLOW_FILE, save_weights
 from tasks.training.networks.recipe import Material, Recipe, beats_and_waveforms
-from tasks.training.preparation.traits import events_of
 
 GAIN: Final = 0.1
 """Share by which a training recording and its guide are made larger or smaller at most."""

@@ -12,9 +12,9 @@ from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import load_beats
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms
-from tasks.training.data.traits import components_file, new_prior, traits_file
+from tasks.training.data.traits import components_file, events_of, new_prior, traits_file
 from tasks.training.data.weight_files import FILTER_FILE, save_tensors, save_weights
-from tasks.training.preparation.traits import events_of, usual_beats
+from tasks.training.preparation.traits import usual_beats
 from warehouse.storage.facts import TrainingDataFacts
 
 AT_ONCE: Final = 256

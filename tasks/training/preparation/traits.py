@@ -19,14 +19,13 @@ from torch import Tensor
 from models.latent_diffusion.autoencoder import Autoencoder
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.latent_diffusion.trait_prior import TraitPrior
-from models.simulator.beat_components import EventComponents
 from models.simulator.beat_events import simulated_ecg
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import BeatSplit, load_beats
 from tasks.training.data.latents import shift_starts, shifted_length
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms
-from tasks.training.data.traits import components_file, guides_file, new_prior, traits_file
+from tasks.training.data.traits import components_file, events_of, guides_file, new_prior, traits_file
 from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors
 from warehouse.storage.facts import TrainingDataFacts
 
@@ -68,12 +67,6 @@ class TraitMaker:
         assert self.prior.levels is not None
         beside = self.latent_mean if shown is None else shown
         return self.prior.levels.of((latents - beside) / self.latent_std)
-
-
-def events_of(prior: TraitPrior) -> EventComponents:
-    """The beats of a prior that has them."""
-    assert prior.events is not None
-    return prior.events
 
 
 def prepare_traits(
