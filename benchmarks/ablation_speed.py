@@ -20,7 +20,7 @@ from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
 from tasks.settings.training import TrainingSettings
 from tasks.training.model_folder import load_fit, load_latent_diffusion
-from tasks.training.training_loop import GRADIENT_CLIP
+from tasks.training.optimisation import GRADIENT_CLIP
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 

@@ -37,7 +37,7 @@ class FlowGenerator(nn.Module):
             raise ValueError(f"the guide needs numbers of every rhythm; missing: {', '.join(sorted(missing))}")
         self.config = config
         self.prior = TraitPrior(config.prior, beat=True, levels=None)
-        self.network = FlowTransformer(config.denoiser, config.sampling_rate_hz)
+        self.denoiser = FlowTransformer(config.denoiser, config.sampling_rate_hz)
         self.filter = SpectralFilter(config.samples)
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, FlowTransformer] | None = None
@@ -145,10 +145,10 @@ class FlowGenerator(nn.Module):
     def _for_sampling(self) -> FlowTransformer:
         """The transformer in the precision of sampling; its copy is kept until weights change."""
         if self._precision == torch.float32:
-            return self.network
-        state = tuple((id(weight), weight._version, weight.device) for weight in self.network.parameters())
+            return self.denoiser
+        state = tuple((id(weight), weight._version, weight.device) for weight in self.denoiser.parameters())
         if self._copied is None or self._copied[0] != state:
-            self._copied = state, self.network.in_precision(self._precision)
+            self._copied = state, self.denoiser.in_precision(self._precision)
         return self._copied[1]
 
     @property

@@ -130,7 +130,7 @@ def load_fit(folder: str | Path) -> WaveFit:
 def networks(generator: Generator | FlowGenerator) -> Mapping[str, nn.Module]:
     """File of its weights to each network that a generator has."""
     if isinstance(generator, FlowGenerator):
-        return {PRIOR_FILE: generator.prior, FLOW_FILE: generator.network, FILTER_FILE: generator.filter}
+        return {PRIOR_FILE: generator.prior, FLOW_FILE: generator.denoiser, FILTER_FILE: generator.filter}
     found: dict[str, nn.Module] = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,

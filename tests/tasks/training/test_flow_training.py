@@ -88,7 +88,7 @@ def test_facts_tell_losses_that_fall(trained: tuple[Store, Reference]) -> None:
     store, model = trained
     facts = store.manifest(model).facts
     assert facts["recordings"] == {"train": 47, "validation": 12}
-    assert facts["parameters"].keys() == {"prior", "network"}
+    assert facts["parameters"].keys() == {"prior", "denoiser"}
     course = [entry["loss"] for entry in facts["history"] if entry["stage"] == "flow"]
     assert len(course) == STEPS
     assert np.mean(course[-10:]) < np.mean(course[:10])
