@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.flow.guide import GUIDE_CHANNELS
-from models.flow.sampler import guided_velocity, solve, solver_times
+from models.flow.sampler import guided_velocity, solve
 from tests.models.flow.test_transformer import network
 from tests.models.test_conditioning import conditions
 
@@ -29,12 +29,6 @@ def test_few_steps_reach_the_distribution() -> None:
     ]
     assert all(later < 0.5 * earlier for earlier, later in itertools.pairwise(errors))
     assert errors[-1] < 0.01
-
-
-def test_times_fall_from_noise_to_ecg() -> None:
-    times = solver_times(5)
-    assert times[0] == 1.0 and times[-1] == 0.0
-    assert all(now > then for now, then in itertools.pairwise(times))
 
 
 @torch.no_grad()
