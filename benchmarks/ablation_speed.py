@@ -19,8 +19,8 @@ from models.latent_diffusion.diffusion import DiffusionObjective
 from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
 from tasks.settings.training import TrainingSettings
-from tasks.training.model_folder import load_config, load_fit, load_generator
-from tasks.training.training_loop import GRADIENT_CLIP
+from tasks.training.model_folder import load_fit, load_latent_diffusion
+from tasks.training.optimisation import GRADIENT_CLIP
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -49,7 +49,8 @@ def _step(store: Store, model: Reference) -> tuple[Callable[[int], None], int]:
     """One training step of a model as its settings have it, and its samples."""
     settings = TrainingSettings.model_validate(store.manifest(model).lineage.settings["training"])
     folder, diffusion = store.path(model), settings.diffusion
-    config, generator = load_config(folder).generator, load_generator(folder)
+    generator = load_latent_diffusion(folder)
+    config = generator.config
     denoiser = generator.denoiser.requires_grad_(True).train()
     physics = None
     if weights := diffusion.physics.weights():

@@ -27,6 +27,7 @@ from flows.profiles import load_settings
 from models.evaluation.discriminators import FEWEST
 from models.evaluation.interval_distances import compared_intervals
 from models.evaluation.metrics import Estimate
+from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import group_conditions
 from tasks.ecg_sets import EcgSet, read_recordings
 from tasks.evaluation.rows.discriminators import DISCRIMINATORS, told_apart
@@ -105,7 +106,13 @@ def sets_to_compare(trained: Trained, rows: int, seed: int) -> tuple[EcgSet, Ecg
 
 
 def chain(trained: Trained, own: EcgSet, chosen: np.ndarray, settings: Settings) -> DiffusionStages:
-    """The model's stages for these recordings, under the conditions that training showed them with."""
+    """The model's stages for these recordings, under the conditions that training showed them with.
+
+    Raises:
+        EinthovenError: the model is a flow, which has one stage.
+    """
+    if not isinstance(trained.generator, Generator):
+        raise EinthovenError("a flow has no stages to tell apart; name a model of latent diffusion with --model")
     known = trained.store.read(trained.recordings, "recordings", DESIGN_COLUMNS)
     members = known.filter(pc.equal(known["split"], "train"))
     asked = group_conditions(members.take(pa.array(chosen)), members, GROUP_PATIENTS, trained.statements)

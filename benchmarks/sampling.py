@@ -35,6 +35,7 @@ from models.conditioning import ConditionTensors
 from models.evaluation.classifier import classify
 from models.evaluation.fidelity import fit_principal_components, frechet_distance
 from models.evaluation.metrics import Estimate, percentile_interval
+from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.row_groups import in_groups
 from tasks.conditions.cohort_design import design_cohort, row_seed
@@ -121,7 +122,7 @@ class Trained:
 
     store: Store
     recordings: Reference
-    generator: Generator
+    generator: Generator | FlowGenerator
     condition: ConditionTensors
     seeds: list[int]
     trait_guidance: float

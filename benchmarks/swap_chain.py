@@ -20,7 +20,7 @@ from tasks.conditions.condition import ConditionEmbedder
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_generator
+from tasks.training.model_folder import load_config, load_latent_diffusion
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -51,7 +51,7 @@ class Chain:
         train = known.filter(pc.equal(known["split"], "train"))
         self.design = design_cohort(train, self.settings, self.facts.statements)
         folder = store.path(model)
-        self.generator, config = load_generator(folder), load_config(folder)
+        self.generator, config = load_latent_diffusion(folder), load_config(folder)
         self.embedder = ConditionEmbedder(
             local_embeddings(),
             store.read(knowledge, "knowledge") if knowledge.rows else None,

@@ -1,4 +1,4 @@
-"""The generator: autoencoder, simulator fit and conditional diffusion."""
+"""The generator: diffusion in the latent of an autoencoder, or one transformer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def train_model(
     recordings = recordings or ingest_dataset(settings)
     knowledge = knowledge or build_knowledge_base(settings, recordings)
     uri = settings.warehouse.uri
-    autoencoder = train_autoencoder(settings.training, recordings, settings.compute, uri)
+    autoencoder = None
+    if settings.training.generator != "flow":
+        autoencoder = train_autoencoder(settings.training, recordings, settings.compute, uri)
     return train_generator(
         settings.training, recordings, autoencoder, knowledge, settings.retrieval, settings.compute, uri
     )

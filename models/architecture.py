@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -163,6 +163,44 @@ class GeneratorConfig(Architecture):
         if (self.simulated_ecg or self.levels) != (self.prior is not None):
             raise ValueError("a generator has a prior where it draws beats (simulated_ecg) or levels, and only there")
         return self
+
+
+class FlowArchitecture(Architecture):
+    """Transformer over patches of the filtered signal and condition tokens (`models.flow.transformer`)."""
+
+    width: int = Field(192, ge=16, description="Features of a patch and of a condition token.")
+    depth: int = Field(4, ge=1, description="Blocks.")
+    heads: int = Field(3, ge=1, description="Attention heads; each has an even number of features.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of a block's output features hidden in training.")
+    statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
+    knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> FlowArchitecture:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is no even number of features for each of {self.heads} heads")
+        return self
+
+
+FLOW_SIZES: Final = {
+    "S": FlowArchitecture(),
+    "L": FlowArchitecture(width=320, depth=10, heads=5, dropout=0.1),
+}
+"""Shapes by name: one that two processor cores train in an hour, one for a GPU."""
+
+
+class FlowConfig(Architecture):
+    """Everything but the weights that a flow generator needs, saved beside them."""
+
+    kind: Literal["flow"] = Field("flow", description="What tells this from the configuration of latent diffusion.")
+    denoiser: FlowArchitecture = Field(description="Shape of the transformer.")
+    prior: PriorArchitecture = Field(description="Shape of the prior of beats.")
+    sampling_rate_hz: int = Field(ge=10, description="Sampling rate of the recordings, in Hz.")
+    samples: int = Field(ge=8, description="Samples of a recording.")
+    experience: bool = Field(True, description="Whether the transformer sees retrieved knowledge entries.")
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Precision of the transformer when sampling.")
+    rhythms: dict[str, RhythmStatistics] = Field(description="Rhythm to what training recordings of it showed.")
+    rows_at_once: int = Field(64, ge=1, description="Rows the networks always see together; see Generator.sample.")
 
 
 class ClassifierArchitecture(Architecture):

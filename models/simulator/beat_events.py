@@ -122,7 +122,9 @@ def simulated_ecg(amplitude: Tensor, r_times_s: Tensor, rate_hz: float, samples:
     last_rr = torch.cat([usual, torch.where(last_rr.isfinite(), last_rr, usual)], dim=1)
     pace_s = ((1 - LAST_RR_SHARE) * usual + LAST_RR_SHARE * last_rr).clamp(*PACE_RANGE_S)
     times, size = r_times_s.nan_to_num(nan=0.0), torch.ones_like(r_times_s)
-    centre, width, exponent = (column.expand(len(amplitude), -1) for column in EVENTS.unbind(dim=1))
+    centre, width, exponent = (
+        column.expand(len(amplitude), -1) for column in EVENTS.to(amplitude.device).unbind(dim=1)
+    )
     parts = []
     for at in range(0, len(amplitude), AT_ONCE):
         rows = slice(at, at + AT_ONCE)

@@ -79,7 +79,7 @@ def sum_of_beats(
     amplitude = (waves.amplitude[recording] * size[recording, number, None, None]).mT
     beat, nothing = amplitude.new_zeros(len(peak), axes, before + after), amplitude.new_zeros(())
     for first, stop, columns in stretches:
-        samples_after = torch.arange(first, stop, dtype=start.dtype)
+        samples_after = torch.arange(first, stop, dtype=start.dtype, device=start.device)
         distance = torch.addcmul(start[:, columns, None], step[:, columns, None], samples_after)
         # Far from a wave its value would be a denormal number, which processors handle a hundred times slower.
         value = torch.addcmul(nothing, distance, distance, value=-1.0).clamp_min_(-30.0).exp_()
@@ -87,8 +87,8 @@ def sum_of_beats(
     # A spare beat on either side takes what reaches over the edges of the recording.
     length = before + after
     width = samples + 2 * length
-    row = (recording * axes)[:, None] + torch.arange(axes)
-    place = (row * width + (peak + after)[:, None])[..., None] + torch.arange(length)
+    row = (recording * axes)[:, None] + torch.arange(axes, device=peak.device)
+    place = (row * width + (peak + after)[:, None])[..., None] + torch.arange(length, device=peak.device)
     summed = beat.new_zeros(batch * axes * width).scatter_add(0, place.flatten(), beat.flatten())
     return summed.view(batch, axes, width)[..., length : length + samples]
 

@@ -39,7 +39,7 @@ from tasks.evaluation.rows.independent_delineator import independent_delivery_ro
 from tasks.evaluation.rows.intervals import interval_rows
 from tasks.evaluation.rows.ode_residual import ode_residual_rows
 from tasks.evaluation.rows.physics import physics_rows
-from tasks.evaluation.rows.reconstruction import reconstructed, reconstruction_rows, simulator_rows
+from tasks.evaluation.rows.reconstruction import has_autoencoder, reconstructed, reconstruction_rows, simulator_rows
 from tasks.evaluation.rows.statements import STATEMENT_AUC_RATIO, STATEMENT_MACRO_AUC, statement_rows
 from tasks.settings import ComputeSettings, EvaluationSettings
 from tasks.stage import Result, run_logger
@@ -181,7 +181,8 @@ def _compared(
     if model is not None:
         # As many as there are held-out recordings: enough for every comparison.
         chosen = np.random.default_rng(settings.seed).permutation(np.flatnonzero(unseen))[: len(sets["held_out"])]
-        sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
+        if has_autoencoder(store.path(model)):
+            sets["reconstructed"] = reconstructed(store.path(model), real.train.take(np.sort(chosen)), settings.use_gpu)
     read_out = {name: classify(real.classifier, ecgs.signal, real.rate_hz) for name, ecgs in sets.items()}
     compared = Compared(
         **sets,
@@ -205,9 +206,9 @@ def _compared(
     ]
     if model is not None:
         rows += ode_residual_rows(compared, store.path(model))
-        rows += reconstruction_rows(
-            real.held_out, reconstructed(store.path(model), real.held_out, settings.use_gpu), settings
-        )
+        if has_autoencoder(store.path(model)):
+            restored = reconstructed(store.path(model), real.held_out, settings.use_gpu)
+            rows += reconstruction_rows(real.held_out, restored, settings)
         rows += simulator_rows(store.facts(model, ModelFacts).simulator_fit, settings.seed)
     return rows
 

@@ -130,9 +130,13 @@ def _generate(
 
 
 def _say_what_is_not_fitted(store: Store, model: Reference, settings: CohortSettings) -> None:
+    from models.architecture import GeneratorConfig
     from tasks.training.model_folder import load_config
 
-    fitted = [len(rule.times) for rule in load_config(store.path(model)).generator.solvers]
+    config = load_config(store.path(model)).generator
+    if not isinstance(config, GeneratorConfig):
+        return
+    fitted = [len(rule.times) for rule in config.solvers]
     if settings.sampler_steps not in fitted:
         run_logger().info(
             "cohort %s: the model has no solver fitted for cohort.sampler_steps=%d (it has for %s), so that each actor "
@@ -215,7 +219,7 @@ class PartWriter:
         folder = self.store.path(model)
         self.generator = load_generator(folder)
         if settings.use_gpu:
-            self.generator = self.generator.to("cuda")
+            self.generator.to("cuda")
         shape = self.generator.config.denoiser
         self.embedder = ConditionEmbedder(
             local_embeddings(),

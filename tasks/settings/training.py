@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,13 @@ from models.architecture import (
     BeatDecoderArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
+    FlowArchitecture,
     PriorArchitecture,
 )
 from tasks.settings.settings_section import Section, Seed, operational
+
+UNKNOWN_TO_AUTOENCODER: Final = ("generator", "diffusion", "prior", "flow")
+"""Settings of training that do not shape the autoencoder."""
 
 
 class PhysicsSettings(Section):
@@ -118,9 +122,32 @@ class PriorTraining(Section):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
 
 
+class FlowTraining(Section):
+    """The flow: one transformer from noise to eight leads."""
+
+    architecture: FlowArchitecture = Field(default_factory=FlowArchitecture, description="Transformer shape.")
+    steps: int = Field(5000, ge=1, description="Optimiser steps.")
+    batch_size: int = Field(128, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate.")
+    ema_decay: float = Field(0.9993, gt=0, lt=1, description="Decay of the averaged weights that generate.")
+    crop_share: float = Field(0.8, gt=0, le=1, description="Share of a recording that a step sees, at a random place.")
+    group_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Chance that a training recording is shown with its group's condition instead of its own, per row.",
+    )
+    experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+
+
 class TrainingSettings(Section):
     """Training of the generator through Ray Train."""
 
+    generator: Literal["latent_diffusion", "flow"] = Field(
+        "latent_diffusion",
+        description="Which generator is trained: diffusion in the latent of an autoencoder, or one transformer on the "
+        "signal itself, which needs no autoencoder.",
+    )
     seed: Seed = Field(1, description="Seed of initialisation, batches and noise.")
     workers: int = Field(1, ge=1, description="Data-parallel workers.")
     use_gpu: bool = Field(False, description="One GPU per worker.")
@@ -134,6 +161,12 @@ class TrainingSettings(Section):
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
     prior: PriorTraining = Field(default_factory=PriorTraining, description="Stage 3.")
+    flow: FlowTraining = Field(default_factory=FlowTraining, description="In place of stages 1, 2 and 4.")
+
+    @property
+    def of_generator(self) -> DiffusionTraining | FlowTraining:
+        """Training of the network that sees conditions and makes ECGs."""
+        return self.flow if self.generator == "flow" else self.diffusion
 
     @property
     def autoencoder_stages(self) -> tuple[str, ...]:
@@ -143,11 +176,13 @@ class TrainingSettings(Section):
     @property
     def generator_stages(self) -> tuple[str, ...]:
         """Stages that learn what conditions mean, in order."""
+        if self.generator == "flow":
+            return ("prior", "flow")
         return ("prior", "denoiser") if self.diffusion.draws_traits else ("denoiser",)
 
     def for_autoencoder_digest(self) -> dict[str, Any]:
         """What of this shapes the autoencoder and the detail head."""
-        return {name: value for name, value in self.for_digest().items() if name not in ("diffusion", "prior")}
+        return {name: value for name, value in self.for_digest().items() if name not in UNKNOWN_TO_AUTOENCODER}
 
     @model_validator(mode="after")
     def _workers_share_batches_evenly(self) -> TrainingSettings:
@@ -156,6 +191,7 @@ class TrainingSettings(Section):
             "diffusion": self.diffusion.batch_size,
             "detail": self.detail.batch_size,
             "prior": self.prior.batch_size,
+            "flow": self.flow.batch_size,
         }
         for name, size in sizes.items():
             if size % self.workers:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.architecture import GeneratorConfig
+from models.architecture import FlowConfig, GeneratorConfig
+from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import WaveFit
 from tasks.settings import RetrievalSettings
@@ -20,6 +21,8 @@ from tasks.training.data.weight_files import (
     BEAT_DECODER_FILE,
     DENOISER_FILE,
     DETAIL_FILE,
+    FILTER_FILE,
+    FLOW_FILE,
     PRIOR_FILE,
     WAVE_FIT_FILE,
     save_tensors,
@@ -41,7 +44,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format_version: int = Field(FORMAT_VERSION, description="Raised when code and older folders no longer fit.")
-    generator: GeneratorConfig = Field(description="Architectures, sampling rate, length and scales.")
+    generator: GeneratorConfig | FlowConfig = Field(description="Architectures, sampling rate, length and scales.")
     statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
     embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
     knowledge_id: str = Field(description="Knowledge base it was trained with.")
@@ -85,13 +88,14 @@ def load_config(folder: str | Path) -> ModelConfig:
     return config
 
 
-def load_generator(folder: str | Path) -> Generator:
-    """Read a trained generator onto the CPU.
+def load_generator(folder: str | Path) -> Generator | FlowGenerator:
+    """Read a trained generator onto the CPU; its configuration says which kind it is.
 
     Raises:
         ModelFolderError: a file is missing or damaged, or does not fit the configuration.
     """
-    generator = Generator(load_config(folder).generator)
+    config = load_config(folder).generator
+    generator = FlowGenerator(config) if isinstance(config, FlowConfig) else Generator(config)
     for name, network in networks(generator).items():
         path = Path(folder) / name
         try:
@@ -100,6 +104,18 @@ def load_generator(folder: str | Path) -> Generator:
             detail = str(error).splitlines()[0]
             raise ModelFolderError(f"{path} does not fit {CONFIG_FILE} ({detail}); train again") from None
     return generator.requires_grad_(False)
+
+
+def load_latent_diffusion(folder: str | Path) -> Generator:
+    """Read a trained generator that has an autoencoder.
+
+    Raises:
+        ModelFolderError: as of `load_generator`, or it is a flow.
+    """
+    generator = load_generator(folder)
+    if not isinstance(generator, Generator):
+        raise ModelFolderError(f"{folder} holds a flow, which has no autoencoder; name a model of latent diffusion")
+    return generator
 
 
 def load_fit(folder: str | Path) -> WaveFit:
@@ -111,8 +127,10 @@ def load_fit(folder: str | Path) -> WaveFit:
     return WaveFit(**_read(Path(folder) / WAVE_FIT_FILE))
 
 
-def networks(generator: Generator) -> Mapping[str, nn.Module]:
+def networks(generator: Generator | FlowGenerator) -> Mapping[str, nn.Module]:
     """File of its weights to each network that a generator has."""
+    if isinstance(generator, FlowGenerator):
+        return {PRIOR_FILE: generator.prior, FLOW_FILE: generator.denoiser, FILTER_FILE: generator.filter}
     found: dict[str, nn.Module] = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,

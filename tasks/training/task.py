@@ -1,8 +1,9 @@
-"""Training of the generator on an autoencoder's latents, through Ray Train; leaves a model folder."""
+"""Training of the generator through Ray Train, on an autoencoder's latents or as a flow; leaves a model folder."""
 
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -28,18 +29,18 @@ DATA_FACTS = "_facts.json"
 def train_generator(
     settings: TrainingSettings,
     recordings: Reference,
-    autoencoder: Reference,
+    autoencoder: Reference | None,
     knowledge: Reference,
     retrieval: RetrievalSettings,
     compute: ComputeSettings,
     uri: str,
 ) -> Reference:
-    """Train the prior and the denoiser on the training split.
+    """Train the prior and the denoiser, or the flow, on the training split.
 
     Args:
         settings: architectures, objectives, steps.
         recordings: what ingestion committed.
-        autoencoder: what `train_autoencoder` made of them with the same settings.
+        autoencoder: what `train_autoencoder` made of them with the same settings; None for a flow.
         knowledge: what the knowledge base committed; its entries are retrieved for every recording's condition.
         retrieval: how entries are retrieved, here and whenever the model generates.
         compute: how Ray is used.
@@ -52,22 +53,28 @@ def train_generator(
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
+        ValueError: diffusion in the latent without an autoencoder, or a flow with one.
     """
     store = Store(uri)
+    if (autoencoder is None) != (settings.generator == "flow"):
+        raise ValueError(f"training.generator {settings.generator} and autoencoder {autoencoder} do not fit")
 
     def build(staging: Staging) -> Result:
         from tasks.cluster import connect
         from tasks.training.ray_train import train_network_on_ray
 
         connect(compute)
+        if autoencoder is None:
+            return _train_flow(staging, settings, recordings, knowledge, retrieval)
         prepared = _prepare(staging, settings, recordings, autoencoder, knowledge, retrieval)
         facts, waveforms = store.facts(autoencoder, AutoencoderFacts), waveform_file(store, recordings)
         for stage in settings.generator_stages:
             train_network_on_ray(stage, staging, settings, waveforms, store.path(autoencoder), facts)
         return _describe(staging, settings, recordings, autoencoder, knowledge, retrieval, prepared)
 
+    inputs = [recordings, knowledge] if autoencoder is None else [recordings, autoencoder, knowledge]
     sections = {"training": settings, "retrieval": retrieval}
-    model = commit_once(TRAINING, sections, [recordings, autoencoder, knowledge], store, build)
+    model = commit_once(TRAINING, sections, inputs, store, build)
     show_losses(store, model)
     return model
 
@@ -86,7 +93,8 @@ def _prepare(
     path = staging.path / DATA_FACTS
     if path.exists():
         return PreparedConditions.model_validate_json(path.read_text(encoding="utf-8"))
-    prepared = prepare_training(staging, settings, recordings, autoencoder, knowledge, retrieval)
+    encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)
+    prepared = prepare_training(staging.store, staging.path, settings, recordings, encoded, facts, knowledge, retrieval)
     write_text(path, prepared.model_dump_json())
     return prepared
 
@@ -102,12 +110,10 @@ def _describe(
 ) -> Result:
     """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
     from models.architecture import GeneratorConfig
-    from models.leads import INDEPENDENT_LEADS
     from tasks.knowledge.embeddings import EMBEDDING_MODEL
     from tasks.training.data.latents import latent_statistics
     from tasks.training.data.weight_files import AUTOENCODER_FILE, BEAT_DECODER_FILE, DETAIL_FILE
-    from tasks.training.model_folder import ModelConfig, load_fit, load_generator, save_config
-    from tasks.training.progress import loss_history
+    from tasks.training.model_folder import ModelConfig, load_latent_diffusion, save_config
 
     encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)
     mean, std = latent_statistics(encoded)
@@ -143,20 +149,52 @@ def _describe(
         shutil.copyfile(encoded / name, staging.path / name)
     save_config(staging.path, config)
     run_logger().info("denoiser: fitting solvers of few steps to its trajectories")
-    solvers = load_generator(staging.path).fitted_solvers()
+    solvers = load_latent_diffusion(staging.path).fitted_solvers()
     generator_config = config.generator.model_copy(update={"solvers": solvers})
     save_config(staging.path, config.model_copy(update={"generator": generator_config}))
-    generator, fit = load_generator(staging.path), load_fit(staging.path)
-    networks = dict(generator.named_children())
-    history = [*facts.history, *loss_history(staging.path)]
+    return _described(staging.path, facts, prepared.recordings, prepared.wave_classes)
+
+
+def _train_flow(
+    staging: Staging,
+    settings: TrainingSettings,
+    recordings: Reference,
+    knowledge: Reference,
+    retrieval: RetrievalSettings,
+) -> Result:
+    from tasks.training.flow_model import beats_of, prepare, save_model
+    from tasks.training.ray_train import train_network_on_ray
+
+    prepared = prepare(staging.store, staging.path, settings, recordings, knowledge, retrieval)
+    waveforms = waveform_file(staging.store, recordings)
+    for stage in settings.generator_stages:
+        train_network_on_ray(stage, staging, settings, waveforms, beats_of(staging.path), prepared.data)
+    save_model(staging.path, settings, recordings, knowledge, retrieval, prepared)
+    found = prepared.conditions
+    facts = AutoencoderFacts(**prepared.data.model_dump(), reconstruction_mae_mv={}, history=[])
+    return _described(staging.path, facts, found.recordings, found.wave_classes)
+
+
+def _described(folder: Path, facts: AutoencoderFacts, recordings: dict[str, int], wave_classes: list[str]) -> Result:
+    """Load the folder once, which is the proof that it is complete, and tell what is in it."""
+    from models.leads import INDEPENDENT_LEADS
+    from tasks.training.model_folder import load_fit, load_generator
+    from tasks.training.progress import loss_history
+
+    generator, fit = load_generator(folder), load_fit(folder)
+    history = [*facts.history, *loss_history(folder)]
     described = ModelFacts(
-        **{**facts.model_dump(), "recordings": prepared.recordings, "history": history},
-        parameters={name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()},
+        **{**facts.model_dump(), "recordings": recordings, "history": history},
+        parameters={
+            name: size
+            for name, network in generator.named_children()
+            if (size := sum(weight.numel() for weight in network.parameters()))
+        },
         simulator_fit={
             name: dict(zip(INDEPENDENT_LEADS, (round(value, 4) for value in row), strict=True))
-            for name, row in zip(prepared.wave_classes, fit.r2.tolist(), strict=True)
+            for name, row in zip(wave_classes, fit.r2.tolist(), strict=True)
         },
         losses={str(entry["stage"]): entry for entry in history},
     )
-    save_losses(staging.path, described)
-    return Result(rows=len(list(staging.path.glob("*.safetensors"))), facts=described)
+    save_losses(folder, described)
+    return Result(rows=len(list(folder.glob("*.safetensors"))), facts=described)

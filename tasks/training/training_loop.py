@@ -7,32 +7,25 @@ checkpoint sees exactly what an uninterrupted one sees, and a checkpoint needs n
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray.train
 import ray.train.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasks.settings.training import TrainingSettings
 from tasks.training.networks.recipe import Material, Recipe
 from tasks.training.networks.recipes import RECIPES
+from tasks.training.optimisation import Average, autocast, batch_rows, descend, new_optimiser, step_seed
 from tasks.training.progress import Progress, append_progress
 from warehouse.storage.facts import TrainingDataFacts
 
 STATE_FILE = "state.pt"
-WEIGHT_DECAY = 0.01
-WARMUP_SHARE = 0.05
-"""Share of the steps that warm the learning rate up."""
-GRADIENT_CLIP = 1.0
-"""Largest gradient norm."""
 VALIDATION_ROWS = 256
 """At most this many validation recordings are scored at a checkpoint."""
 
@@ -57,34 +50,17 @@ def train_network(job: dict[str, Any]) -> None:
     )
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
-    optimiser = torch.optim.AdamW(
-        stage.learner.parameters(),
-        lr=stage.schedule.learning_rate,
-        weight_decay=WEIGHT_DECAY,
-        betas=(0.9, 0.99),
-    )
+    optimiser = new_optimiser(stage)
     start = load_checkpoint(stage, optimiser, average)
     objective = ray.train.torch.prepare_model(stage.objective)
     began = time.monotonic()
 
     for step in range(start, stage.schedule.steps):
-        rate = learning_rate(step, stage.schedule.steps, stage.schedule.learning_rate)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
-        with autocast(device, settings):
+        with autocast(device, settings.precision):
             losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
-        optimiser.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(stage.learner.parameters(), GRADIENT_CLIP)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"{job['stage']}: the gradient is not finite at step {step}; lower its learning_rate"
-            )
-        optimiser.step()
-        if average:
-            average.update(stage.learner, step)
+        rate = descend(losses["loss"], stage, optimiser, average, step, job["stage"])
 
         done, last = step + 1, step + 1 == stage.schedule.steps
         checkpoint_due = last or done % settings.checkpoint_every_steps == 0
@@ -109,56 +85,6 @@ def train_network(job: dict[str, Any]) -> None:
             save_checkpoint(done, stage, optimiser, average, entry.losses, first=rank == 0)
 
 
-def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:
-    """The rows of a step's batch: the data is gone through in a new order each epoch, without leaving anything out."""
-    places = step * batch_size + np.arange(batch_size)
-    return np.array([_epoch_order(seed, int(place // rows), rows)[place % rows] for place in places], dtype=np.int64)
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(rows)
-
-
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed for the noise of one worker at one step."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up, then a cosine down to a hundredth of the peak."""
-    warmup = max(1, round(steps * WARMUP_SHARE))
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:
-    """bf16 where the settings ask for it, on CPU and GPU alike."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16")
-
-
-class Average:
-    """Exponential moving average of a network's weights; the average is what generates."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.weights = [parameter.detach().clone() for parameter in network.parameters()]
-
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network; faster in the first steps, when the average is still mostly initialisation."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.weights, [parameter.detach() for parameter in network.parameters()], 1 - decay)
-
-    def swap(self, network: nn.Module) -> None:
-        """Exchange the network's weights with the average; twice is as before."""
-        for parameter, other in zip(network.parameters(), self.weights, strict=True):
-            now = parameter.detach().clone()
-            parameter.data.copy_(other)
-            other.copy_(now)
-
-
 @torch.no_grad()
 def validate(stage: Recipe, average: Average | None, device: torch.device, settings: TrainingSettings) -> float:
     """Loss of the averaged weights on the validation split, with the same noise every time."""
@@ -167,7 +93,7 @@ def validate(stage: Recipe, average: Average | None, device: torch.device, setti
     torch.manual_seed(settings.seed)
     losses, scored = [], min(stage.rows["validation"], VALIDATION_ROWS)
     for rows in torch.arange(scored).split(64):
-        with autocast(device, settings):
+        with autocast(device, settings.precision):
             losses.append(float(stage.objective(**stage.batch("validation", rows, device))["loss"]) * len(rows))
     if average:
         average.swap(stage.learner)

@@ -8,8 +8,6 @@ import inspect
 import math
 import pkgutil
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -37,6 +35,7 @@ from models.beats.prior import BeatPrior
 from models.conditioning import TEXT_SIZE, ConditionTensors
 from models.evaluation.alignment import AlignmentEncoder, contrastive_loss
 from models.evaluation.classifier import EcgClassifier
+from models.flow.objective import FlowObjective
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
@@ -48,70 +47,28 @@ from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
 from models.privacy.beat_encoder import BEAT_SAMPLES, BeatEncoder, same_patient_loss
 from models.row_seeds import row_generator
-from models.simulator.rhythm_series import RHYTHMS, USUAL
+from models.simulator.rhythm_series import USUAL
 from models.superclasses import SUPERCLASSES
+from tests.models.flow.flow_networks import FLOW_NETWORKS
 from tests.models.simulator.test_beat_components import amplitudes
-from tests.models.test_conditioning import conditions
+from tests.models.small_network import RATE_HZ, ROWS, SAMPLES, Inputs, Network, varied_conditions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROWS, SAMPLES, RATE_HZ, CHANNELS, STEPS, GUIDE, LEVELS = 6, 400, 100, 4, 50, 3, 16
+CHANNELS, STEPS, GUIDE, LEVELS = 4, 50, 3, 16
 EPSILON = 1e-5
 """Largest difference of a row between batches, as a share of the largest output: float32 sums may be grouped anew."""
 
-Inputs = dict[str, Any]
 LOSSES: set[type[nn.Module]] = {
     AutoencoderObjective,
     BeatEquation,
     BeatPhysics,
     DetailObjective,
     DiffusionObjective,
+    FlowObjective,
     PriorObjective,
 }
 """Modules that compute a loss of networks: they hold nothing of their own that learns or is saved."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A small network and how it is used.
-
-    Attributes:
-        shape: its architecture.
-        build: the network of an architecture.
-        inputs: example inputs by name, rows on the first axis of each.
-        run: what the network makes of them, rows on the first axis of each output.
-        loss: what it is trained to lower; None where its parts are trained one by one.
-        fit: fits what is fitted in closed form.
-        idle: parameters that no loss depends on.
-    """
-
-    shape: Architecture
-    build: Callable[[Any], nn.Module]
-    inputs: Callable[[], Inputs]
-    run: Callable[[Any, Inputs], tuple[Tensor, ...]]
-    loss: Callable[[Any], Tensor] | None
-    fit: Callable[[Any], None] = lambda network: None
-    idle: frozenset[str] = frozenset()
-
-    def made(self, seed: int = 0) -> Any:
-        """A network of seeded weights, none of which is zero: layers that begin as zero would hide what is before."""
-        torch.manual_seed(seed)
-        network = self.build(self.shape)
-        for weight in network.parameters():
-            if not weight.any():
-                nn.init.normal_(weight, std=0.05)
-        self.fit(network)
-        return network
-
-
-def varied_conditions() -> ConditionTensors:
-    """Conditions that differ in every field and in what they leave out."""
-    condition = conditions(ROWS, statements=2, entries=1)
-    condition.numbers[:] += torch.arange(ROWS)[:, None] * torch.tensor([5.0, 0.0, 9.0])
-    condition.numbers[::2, 1] = 0.0
-    condition.present[torch.arange(ROWS), torch.arange(ROWS) % condition.present.shape[1]] = False
-    condition.rhythm[:] = torch.arange(ROWS) % len(RHYTHMS)
-    return condition
 
 
 def residual_pair() -> tuple[Tensor, Tensor]:
@@ -277,6 +234,7 @@ NETWORKS = {
             Beats(amplitudes(), 2 * amplitudes(), torch.ones(len(amplitudes()), dtype=torch.bool))
         ),
     ),
+    **FLOW_NETWORKS,
     EcgClassifier: Network(
         ClassifierArchitecture(width=8, stages=2, features=16),
         EcgClassifier,

@@ -18,7 +18,8 @@ class Compared:
     Attributes:
         train: real recordings that the generator may have learned from.
         held_out: real recordings of the split that is reported on.
-        reconstructed: training recordings through the autoencoder of the cohort's model; None where there is no model.
+        reconstructed: training recordings through the autoencoder of the cohort's model; None where there is no model
+            with an autoencoder.
         unseen: (train,) bool, training recordings of patients that the classifier did not learn from; None for all.
     """
 

@@ -31,6 +31,14 @@ MEASURED = {column: INTERVALS[column] for column in ("pr_ms", "qrs_ms", "qt_ms",
 """Measured feature to its name and unit."""
 
 
+def has_autoencoder(folder: Path) -> bool:
+    """Whether a model has an autoencoder, whose losses can be told."""
+    from models.architecture import GeneratorConfig
+    from tasks.training.model_folder import load_config
+
+    return isinstance(load_config(folder).generator, GeneratorConfig)
+
+
 def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     """Recordings encoded and decoded by a model, in whole microvolts as a cohort keeps them, and measured anew.
 
@@ -43,9 +51,9 @@ def reconstructed(folder: Path, ecgs: EcgSet, use_gpu: bool = False) -> EcgSet:
     """
     import torch
 
-    from tasks.training.model_folder import load_generator
+    from tasks.training.model_folder import load_latent_diffusion
 
-    generator = load_generator(folder)
+    generator = load_latent_diffusion(folder)
     if use_gpu:
         generator = generator.to("cuda")
     parts = [

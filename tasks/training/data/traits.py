@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import TraitPrior
+from models.simulator.beat_components import EventComponents
 from tasks.settings.training import TrainingSettings
 
 
@@ -33,9 +34,17 @@ class TraitSplit:
 
 def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
     """A prior as training settings want it, not fitted to anything yet."""
+    if settings.generator == "flow":
+        return TraitPrior(settings.prior.architecture, beat=True, levels=None)
     shape, simulated_ecg = settings.autoencoder.architecture, settings.diffusion.physics.simulated_ecg
     levels = Levels(shape.latent_channels, rate_hz / shape.downsampling) if settings.diffusion.levels else None
     return TraitPrior(settings.prior.architecture, simulated_ecg, levels)
+
+
+def events_of(prior: TraitPrior) -> EventComponents:
+    """The beats of a prior that has them."""
+    assert prior.events is not None
+    return prior.events
 
 
 def load_guides(staging: Path) -> dict[str, Tensor]:

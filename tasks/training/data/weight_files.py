@@ -13,6 +13,8 @@ BEAT_DECODER_FILE: Final = "beat_decoder.safetensors"
 DETAIL_FILE: Final = "detail.safetensors"
 PRIOR_FILE: Final = "prior.safetensors"
 DENOISER_FILE: Final = "denoiser.safetensors"
+FLOW_FILE: Final = "flow.safetensors"
+FILTER_FILE: Final = "filter.safetensors"
 WAVE_FIT_FILE: Final = "simulator_fit.safetensors"
 LATENTS_FILE: Final = "latents.safetensors"
 

@@ -23,7 +23,7 @@ class PriorRecipe(Recipe):
 
     def __init__(self, material: Material) -> None:
         settings = material.settings
-        self.schedule, self.diffusion = settings.prior, settings.diffusion
+        self.schedule, self.shown = settings.prior, settings.of_generator
         self.staging, self.ema_decay = material.staging, 0.98
         self.traits = {split: load_traits(material.staging, split) for split in LEARNING_SPLITS}
         self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
@@ -37,7 +37,7 @@ class PriorRecipe(Recipe):
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Traits of recordings with their conditions, the recording's own or its group's."""
         found, data = self.traits[split], self.conditions[split]
-        condition = data.shown(found.rows[rows], self.diffusion.group_share, self.diffusion.experience)
+        condition = data.shown(found.rows[rows], self.shown.group_share, self.shown.experience)
         return {"traits": found.traits[rows].to(device), "condition": condition.to(device)}
 
     def finish(self, device: torch.device) -> None:

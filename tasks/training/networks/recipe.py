@@ -14,6 +14,7 @@ from tasks.settings.training import (
     AutoencoderTraining,
     DetailTraining,
     DiffusionTraining,
+    FlowTraining,
     PriorTraining,
     TrainingSettings,
 )
@@ -30,7 +31,7 @@ class Material:
         staging: folder that is being built; receives what the stage leaves.
         waveforms: file with the waveforms of all recordings.
         autoencoder: folder with the autoencoder's weights, the latents and the beats; the staging folder itself while
-            that is what is being built.
+            that is what is being built. A flow has no autoencoder, and the folder only beats.
         settings: of training.
         facts: what the driver found out about the data.
     """
@@ -54,7 +55,7 @@ class Recipe(ABC):
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining
+    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | FlowTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None

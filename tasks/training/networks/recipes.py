@@ -7,6 +7,7 @@ from typing import Final
 from tasks.training.networks.autoencoder import AutoencoderRecipe
 from tasks.training.networks.denoiser import DenoiserRecipe
 from tasks.training.networks.detail_head import DetailRecipe
+from tasks.training.networks.flow import FlowRecipe
 from tasks.training.networks.prior import PriorRecipe
 from tasks.training.networks.recipe import Recipe
 
@@ -15,5 +16,6 @@ RECIPES: Final[dict[str, type[Recipe]]] = {
     "detail": DetailRecipe,
     "prior": PriorRecipe,
     "denoiser": DenoiserRecipe,
+    "flow": FlowRecipe,
 }
 """In the order in which the networks are trained."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -24,11 +25,12 @@ from tasks.training.data.conditions import ConditionSplit, save_conditions
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms, read_metadata
 from tasks.training.data.simulator_classes import wave_classes
 from tasks.training.model_folder import save_fit
+from tasks.training.preparation.flow_inputs import prepare_flow
 from tasks.training.preparation.rhythm_statistics import rhythm_statistics
 from tasks.training.preparation.traits import prepare_traits
-from warehouse.storage.facts import AutoencoderFacts, RecordingsFacts, StatementFact
+from warehouse.storage.facts import RecordingsFacts, StatementFact, TrainingDataFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging
+from warehouse.storage.store import Store
 from warehouse.storage.waveform_file import waveform_file
 
 GROUP_PATIENTS: Final = 5
@@ -45,29 +47,40 @@ class PreparedConditions(BaseModel):
 
 
 def prepare_training(
-    staging: Staging,
+    store: Store,
+    folder: Path,
     settings: TrainingSettings,
     recordings: Reference,
-    autoencoder: Reference,
-    knowledge: Reference,
+    prepared: Path,
+    facts: TrainingDataFacts,
+    knowledge: Reference | None,
     retrieval: RetrievalSettings,
 ) -> PreparedConditions:
-    """Prepare the conditions of both splits and the simulator fit in the staging folder.
+    """Prepare the conditions of both splits, the simulator fit and what the prior learns from.
+
+    Args:
+        store: the warehouse.
+        folder: of the model that is being made, where all of it is left.
+        settings: of training.
+        recordings: what ingestion committed.
+        prepared: folder with the recordings' beats; that of the autoencoder, where there is one.
+        facts: about the recordings.
+        knowledge: whose entries are retrieved; None for none.
+        retrieval: how they are.
 
     Raises:
         TrainingError: no recording of a split has a heart rate.
     """
-    store, logger = staging.store, run_logger()
-    facts = store.facts(autoencoder, AutoencoderFacts)
+    logger, shape = run_logger(), settings.of_generator.architecture
     statements = store.facts(recordings, RecordingsFacts).statements
     metadata, waveforms = read_metadata(store.path(recordings)), waveform_file(store, recordings)
-    beats = {split: load_beats(store.path(autoencoder), split) for split in LEARNING_SPLITS}
+    beats = {split: load_beats(prepared, split) for split in LEARNING_SPLITS}
     embedder = ConditionEmbedder(
         local_embeddings(),
-        store.read(knowledge, "knowledge") if knowledge.rows else None,
+        store.read(knowledge, "knowledge") if knowledge and knowledge.rows else None,
         statements,
-        settings.diffusion.architecture.statement_tokens,
-        settings.diffusion.architecture.knowledge_tokens,
+        shape.statement_tokens,
+        shape.knowledge_tokens,
         retrieval,
     )
     classes, class_of = wave_classes(metadata, statements)
@@ -87,21 +100,23 @@ def prepare_training(
             condition=condition,
             group_condition=group_condition,
         )
-        save_conditions(staging.path, split, conditions)
+        save_conditions(folder, split, conditions)
         counts[split] = len(found)
         if split == "train":
             times_s = [row[np.isfinite(row)] for row in found.r_times.numpy()]
             rhythms = rhythm_statistics(times_s, condition.rhythm.tolist(), chosen["patient_key"].to_pylist())
             of_beats = Waveforms(waveforms, found.rows)
-            _fit_simulator(staging, of_beats, found, conditions, len(classes), facts.sampling_rate_hz)
+            _fit_simulator(folder, of_beats, found, conditions, len(classes), facts.sampling_rate_hz)
         logger.info("%s: conditions of %d recordings prepared", split, len(found))
-    if settings.diffusion.draws_traits:
-        prepare_traits(staging.path, settings, waveforms, store.path(autoencoder), facts)
+    if settings.generator == "flow":
+        prepare_flow(folder, settings, waveforms, prepared, facts)
+    elif settings.diffusion.draws_traits:
+        prepare_traits(folder, settings, waveforms, prepared, facts)
     return PreparedConditions(recordings=counts, statements=statements, rhythms=rhythms, wave_classes=classes)
 
 
 def _fit_simulator(
-    staging: Staging,
+    folder: Path,
     waveforms: Waveforms,
     beats: BeatSplit,
     conditions: ConditionSplit,
@@ -114,5 +129,5 @@ def _fit_simulator(
         for rows in torch.arange(len(beats)).split(256)
     ]
     fit = fit_classes(torch.cat(on_grid), conditions.wave_class, conditions.omega, classes)
-    save_fit(staging.path, fit)
+    save_fit(folder, fit)
     run_logger().info("simulator fit: %d classes, median R² %.3f", classes, float(fit.r2.median()))

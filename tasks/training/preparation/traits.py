@@ -19,14 +19,13 @@ from torch import Tensor
 from models.latent_diffusion.autoencoder import Autoencoder
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.latent_diffusion.trait_prior import TraitPrior
-from models.simulator.beat_components import EventComponents
 from models.simulator.beat_events import simulated_ecg
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.beats import BeatSplit, load_beats
 from tasks.training.data.latents import shift_starts, shifted_length
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms
-from tasks.training.data.traits import components_file, guides_file, new_prior, traits_file
+from tasks.training.data.traits import components_file, events_of, guides_file, new_prior, traits_file
 from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors
 from warehouse.storage.facts import TrainingDataFacts
 
@@ -70,12 +69,6 @@ class TraitMaker:
         return self.prior.levels.of((latents - beside) / self.latent_std)
 
 
-def events_of(prior: TraitPrior) -> EventComponents:
-    """The beats of a prior that has them."""
-    assert prior.events is not None
-    return prior.events
-
-
 def prepare_traits(
     staging: Path, settings: TrainingSettings, waveforms: Path, autoencoder: Path, facts: TrainingDataFacts
 ) -> None:
@@ -102,7 +95,7 @@ def prepare_traits(
         beats, learns = load_beats(autoencoder, split), split == "train"
         known, shown, traits = torch.ones(len(beats), dtype=torch.bool), None, []
         if events is not None:
-            amplitude, known = _usual_beats(Waveforms(waveforms, beats.rows), beats, rate_hz)
+            amplitude, known = usual_beats(Waveforms(waveforms, beats.rows), beats, rate_hz)
             if not known.any():
                 raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
             if learns:
@@ -126,7 +119,7 @@ def prepare_traits(
         save_tensors(guides, guides_file(staging))
 
 
-def _usual_beats(waveforms: Waveforms, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
+def usual_beats(waveforms: Waveforms, beats: BeatSplit, rate_hz: int) -> tuple[Tensor, Tensor]:
     """Event amplitudes (N, 8, events), and (N,) which recordings have any."""
     amplitudes, known = [], []
     for rows in torch.arange(len(beats)).split(AT_ONCE):

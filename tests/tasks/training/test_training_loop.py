@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.training.optimisation import Average, batch_rows, learning_rate
 from tasks.training.progress import Progress, append_progress, loss_history
-from tasks.training.training_loop import Average, batch_rows, finish, learning_rate
+from tasks.training.training_loop import finish
 
 
 def test_batches_are_a_pure_function_of_seed_and_step_and_leave_nothing_out() -> None:

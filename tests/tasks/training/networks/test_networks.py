@@ -23,13 +23,21 @@ from tasks.training.data.beats import BeatSplit, padded_r_peaks, save_beats
 from tasks.training.data.conditions import ConditionSplit, save_conditions
 from tasks.training.data.latents import shift_starts
 from tasks.training.data.recordings import LEARNING_SPLITS
-from tasks.training.data.traits import components_file, guides_file, load_guides, load_traits, new_prior, traits_file
+from tasks.training.data.traits import (
+    components_file,
+    events_of,
+    guides_file,
+    load_guides,
+    load_traits,
+    new_prior,
+    traits_file,
+)
 from tasks.training.data.weight_files import AUTOENCODER_FILE, LATENTS_FILE, save_tensors, save_weights
 from tasks.training.networks.denoiser import DenoiserRecipe
 from tasks.training.networks.detail_head import DetailRecipe
 from tasks.training.networks.prior import PriorRecipe
 from tasks.training.networks.recipe import Material
-from tasks.training.preparation.traits import events_of, prepare_traits
+from tasks.training.preparation.traits import prepare_traits
 from tests.models.latent_diffusion.test_autoencoder import beating
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL, TRAINED, small

@@ -1,0 +1,1 @@
+"""One flow-matching transformer from noise to eight leads."""

@@ -1,0 +1,65 @@
+"""Small networks of the flow, for the contract that all networks keep."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from models.architecture import FlowArchitecture, FlowConfig, PriorArchitecture
+from models.flow.generator import FlowGenerator
+from models.flow.guide import GUIDE_CHANNELS
+from models.flow.objective import FlowObjective
+from models.flow.transformer import FlowTransformer
+from models.simulator.rhythm_series import USUAL
+from tests.models.simulator.test_beat_components import amplitudes
+from tests.models.small_network import RATE_HZ, ROWS, SAMPLES, Network, varied_conditions
+
+SHAPE: Final = FlowArchitecture(width=16, depth=2, heads=2, statement_tokens=2, knowledge_tokens=1)
+
+
+def flow_loss(network: FlowTransformer) -> Tensor:
+    signal, guide = torch.randn(ROWS, 8, SAMPLES), torch.randn(ROWS, GUIDE_CHANNELS, SAMPLES)
+    return FlowObjective(network)(signal, guide, varied_conditions(), torch.ones(ROWS, dtype=torch.bool))["loss"]
+
+
+def fit(network: FlowGenerator) -> None:
+    assert network.prior.events is not None
+    network.prior.events.fit(amplitudes())
+    signal = torch.randn(64, 8, SAMPLES).cumsum(dim=-1)
+    network.filter.fit(network.filter.power(signal) / len(signal))
+
+
+FLOW_NETWORKS: Final[dict[type[nn.Module], Network]] = {
+    FlowTransformer: Network(
+        SHAPE,
+        lambda shape: FlowTransformer(shape, RATE_HZ),
+        lambda: {
+            "noisy": torch.randn(ROWS, 8, SAMPLES),
+            "time": torch.linspace(0.1, 0.9, ROWS),
+            "condition": varied_conditions(),
+            "guide": torch.randn(ROWS, GUIDE_CHANNELS, SAMPLES),
+        },
+        lambda network, given: (network(**given),),
+        flow_loss,
+    ),
+    FlowGenerator: Network(
+        FlowConfig(
+            denoiser=SHAPE,
+            prior=PriorArchitecture(components=12, width=16, blocks=2, token_width=16),
+            sampling_rate_hz=RATE_HZ,
+            samples=SAMPLES,
+            rhythms=USUAL,
+            rows_at_once=16,
+        ),
+        FlowGenerator,
+        lambda: {"condition": varied_conditions(), "seeds": torch.arange(ROWS)},
+        lambda network, given: (
+            network.sample(given["condition"], given["seeds"].tolist(), steps=2, guidance=1.5, trait_guidance=1.25),
+        ),
+        None,
+        fit,
+    ),
+}
+"""Class of each network to how a small one is made and used."""
