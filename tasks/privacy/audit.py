@@ -66,7 +66,7 @@ def audit(
     """
     rows = [row for attack in attacks.all() for row in attack.rows()]
     logger.info("audit cohort: %d measurements", len(rows))
-    powers = measured_power(audited, attacks.counting, attacks.scoring, settings, logger)
+    powers = measured_power(audited, attacks.all(), settings, logger)
     size = len(audited.synthetic)
     rows = with_power(rows, powers, size)
     held_out = concatenate([audited.reference, audited.non_members])
@@ -103,7 +103,7 @@ def facts_of(
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
         widened.append("linkage has no bound, and mixed beats need not be found: fewer than 1,000 held-out recordings")
     curve = [
-        CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, power=power)
+        CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, trials=settings.trials, power=power)
         for (attack, metric), trials in powers.items()
         for (kind, share, n), power in trials.items()
     ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from tasks.privacy.audit_row import AuditRow
 from tasks.privacy.audited import NEEDED_SHARE, SHARES, Audited, planted_rows
 from tasks.settings import PrivacySettings
 
-SMALLER = (0.25, 0.5)
-"""Sizes of smaller cohorts, as shares of this one, for the curve of power against size."""
+SIZES: Final = (100, 500, 2_000)
+"""Rows of smaller cohorts, the first ones of this one, for the curve of power against size."""
 
 Bound = tuple[str, str]
 """Attack and metric of a bounded row."""
@@ -38,16 +38,13 @@ class Attack(Protocol):
 
 def measured_power(
     audited: Audited,
-    counting: Sequence[Attack],
-    scoring: Sequence[Attack],
+    attacks: Sequence[Attack],
     settings: PrivacySettings,
     logger: logging.Logger | logging.LoggerAdapter[Any],
 ) -> Powers:
     """Share of `settings.trials` in which canaries break each bound, by kind, share and size of the cohort.
 
-    Args:
-        counting: attacks that count rows; smaller cohorts are tried as well.
-        scoring: attacks on people, which need the whole cohort.
+    Smaller cohorts are this one's first rows; of attacks on people they keep the width of the interval.
     """
     rng = np.random.default_rng(settings.seed)
     broken: dict[Bound, dict[Trial, list[bool]]] = defaultdict(lambda: defaultdict(list))
@@ -56,10 +53,10 @@ def measured_power(
     for name, kind, share in [*plans, (THROUGHOUT, canaries.BEATS, 0.5)]:
         pool = len(audited.planted[kind].sources)
         for _ in range(settings.trials):
-            for size in (*(round(part * rows) for part in SMALLER), rows):
+            for size in (*(size for size in SIZES if size < rows), rows):
                 count = planted_rows(share, size)
                 chosen = rng.choice(pool, count, replace=count > pool)
-                for attack in [*counting, *(scoring if size == rows else ())]:
+                for attack in attacks:
                     for bound, found in attack.broken(kind, chosen, size).items():
                         broken[bound][name, share, size].append(found)
         logger.info("audit cohort: power against %s, %.1f %% of rows", name, 100 * share)

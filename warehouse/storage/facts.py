@@ -220,8 +220,9 @@ class CanaryPower(BaseModel):
     metric: str
     canary: str = Field(description="Kind of canary.")
     share: float = Field(description="Of the rows that were planted.")
-    rows: int = Field(description="Of the cohort, without canaries.")
-    power: float
+    rows: int = Field(description="Of the cohort, or of the part of it that was tried, without canaries.")
+    trials: int = Field(description="Times that canaries were planted.")
+    power: float = Field(description="Share of the trials in which the bound was broken.")
 
 
 class AuditFacts(Facts):

@@ -76,7 +76,8 @@ def test_an_honest_cohort_passes_with_proven_power(stage_outputs: StageOutputs) 
     assert all(row["power"] >= 0.95 and row["threshold"] is not None for row in bounded)
     assert [row for row in rows if row["passed"] is None], "alarms are reported without a bound"
     at = {(one["attack"], one["canary"], one["share"], one["rows"]): one["power"] for one in facts["power"]}
-    assert at["beat gate", canaries.BEATS, 0.005, 40] <= at["beat gate", canaries.BEATS, 0.05, 160] == 1
+    assert at["beat gate", canaries.BEATS, 0.005, 100] <= at["beat gate", canaries.BEATS, 0.05, 160] == 1
+    assert {(one["rows"], one["trials"]) for one in facts["power"]} == {(100, 20), (160, 20)}
 
 
 def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: StageOutputs) -> None:
