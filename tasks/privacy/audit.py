@@ -6,11 +6,12 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from models.privacy import canaries
 from tasks.conditions.condition import StatementFacts
 from tasks.ecg_sets import concatenate
 from tasks.privacy.attacks.attributes import attribute_rows
 from tasks.privacy.attacks.disclosure import disclosure_rows
-from tasks.privacy.attacks.linkage import Linkage
+from tasks.privacy.attacks.linkage import Gate, Linkage
 from tasks.privacy.attacks.membership import Membership, records_at_risk
 from tasks.privacy.attacks.near_copies import NearCopies
 from tasks.privacy.audit_row import AuditRow
@@ -42,7 +43,11 @@ class Attacks:
     @classmethod
     def on(cls, audited: Audited, settings: PrivacySettings) -> Attacks:
         """All attacks there are."""
-        counting: list[Attack] = [Linkage(audited, settings), NearCopies(audited, settings)]
+        counting: list[Attack] = [
+            Linkage(audited, audited.spaces[0], settings, canaries.BEATS),
+            Gate(audited, audited.event_space, settings, canaries.FITTED),
+            NearCopies(audited, settings),
+        ]
         return cls(counting, [Membership(audited, space, settings) for space in audited.spaces])
 
     def all(self) -> list[Attack]:

@@ -72,11 +72,12 @@ def test_an_honest_cohort_passes_with_proven_power(stage_outputs: StageOutputs) 
     assert len(areas) == 4, "two attacks in two spaces"
     assert all(row["low"] < 0.5 < row["high"] and row["n"] == 225 for row in areas)
     bounded = [row for row in rows if row["canary"]]
-    assert {row["canary"] for row in bounded} == {canaries.BEATS, canaries.RECORDINGS, THROUGHOUT}
+    assert {row["canary"] for row in bounded} == {canaries.BEATS, canaries.FITTED, canaries.RECORDINGS, THROUGHOUT}
     assert all(row["power"] >= 0.95 and row["threshold"] is not None for row in bounded)
     assert [row for row in rows if row["passed"] is None], "alarms are reported without a bound"
     at = {(one["attack"], one["canary"], one["share"], one["rows"]): one["power"] for one in facts["power"]}
-    assert at["beat gate", canaries.BEATS, 0.005, 100] <= at["beat gate", canaries.BEATS, 0.05, 160] == 1
+    gate = "beat gate, identifying space"
+    assert at[gate, canaries.BEATS, 0.005, 100] <= at[gate, canaries.BEATS, 0.05, 160] == 1
     assert {(one["rows"], one["trials"]) for one in facts["power"]} == {(100, 20), (160, 20)}
 
 
@@ -88,8 +89,8 @@ def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: Stag
     lax = facts_of(rows, {}, PRIVACY.model_copy(update={"min_power": 0.0}), 25, None)
     assert "privacy.min_power is 0, by default 0.95" in lax.widened
     assert any("mixed beats need not be found" in one for one in facts["widened"])
-    (gate,) = [row for row in rows if row["setting"] == "max_beat_share"]
-    assert (gate["threshold"], gate["default_threshold"]) == (0.05, 0.005)
+    gates = [row for row in rows if row["setting"] == "max_beat_share"]
+    assert [(gate["threshold"], gate["default_threshold"]) for gate in gates] == [(0.05, 0.005)] * 2
 
 
 def test_records_at_risk_stay_in_the_warehouse(stage_outputs: StageOutputs) -> None:
@@ -108,7 +109,7 @@ def test_copies_with_noise_fail_every_attack(store: Store, recordings: Reference
     assert {
         f"membership by {by}, identifying space: AUC, records" for by in ("density ratio", "calibrated distance")
     } <= failed
-    assert {"near copy of a training recording: share copied", f"{GATE[0]}: {GATE[1]}"} <= failed
+    assert {"near copy of a training recording: share copied", f"beat gate, identifying space: {GATE}"} <= failed
 
 
 def test_training_patients_beats_in_other_rhythms_are_refused(
@@ -118,9 +119,9 @@ def test_training_patients_beats_in_other_rhythms_are_refused(
     signal, statements = people(120, seed=99)
     own = Ecgs(members.signal[:12], in_samples(members.r_peaks_s[:12], RATE_HZ))
     hosts = Ecgs(signal[:12], locate_r_peaks(signal[:12], RATE_HZ))
-    signal[:12] = canaries.planted(canaries.BEATS, own, hosts, RATE_HZ, 1).signal
+    signal[:12] = canaries.planted(canaries.BEATS, own, hosts, RATE_HZ, np.arange(12)).signal
     facts, rows = audit(store, recordings, cohort_table(signal, statements), "planted beats")
-    assert f"{GATE[0]}: {GATE[1]}" in facts["failed"]
+    assert f"beat gate, identifying space: {GATE}" in facts["failed"]
     assert facts["verdict"] == "refused"
     assert next(row for row in rows if row["metric"] == "share copied")["value"] == 0
 
