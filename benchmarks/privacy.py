@@ -40,6 +40,7 @@ from warehouse.storage.waveforms import to_measured_columns, to_r_peak_column
 
 SHARES: Final = (0.0, 0.005, 0.01, 0.02, 0.05, 0.2, 0.5)
 ROWS, QUICK_ROWS = 20_000, 2_000
+MADE_AT_ONCE: Final = 1024
 MINUTES, GIGABYTES = 15.0, 4.0
 CONDITION_COLUMNS: Final = ("statements", "age_years", "sex", *ASKED_COLUMNS)
 
@@ -147,21 +148,28 @@ def cannot_leak(people: EcgSet, n: int, rate_hz: int, seed: int) -> tuple[EcgSet
     everyone = np.unique(people.patients)
     half = np.isin(people.patients, rng.choice(everyone, len(everyone) // 2, replace=False))
     given, rest = people.take(half), people.take(~half)
-    ecgs = Ecgs(given.signal, in_samples(given.r_peaks_s, rate_hz))
     sources, hosts = rng.integers(len(given), size=n), rng.integers(len(given), size=n)
-    made = canaries.planted(canaries.BEATS, ecgs.take(sources), ecgs.take(hosts), rate_hz, seed)
-    measured = to_measured_columns(measure(made.signal, made.r_peaks, rate_hz))
+    ecgs = Ecgs(given.signal, in_samples(given.r_peaks_s, rate_hz))
+    signal, measured = np.empty((n, *given.signal.shape[1:]), np.float32), []
+    for at in range(0, n, MADE_AT_ONCE):
+        rows = slice(at, at + MADE_AT_ONCE)
+        made = canaries.planted(
+            canaries.BEATS, ecgs.take(sources[rows]), ecgs.take(hosts[rows]), rate_hz, np.arange(n)[rows]
+        )
+        signal[rows] = made.signal
+        measured.append(pa.table(to_measured_columns(measure(made.signal, made.r_peaks, rate_hz))))
+    r_peaks = [ecgs.r_peaks[host] for host in hosts]
     held = given.table.column("superclasses").to_pylist()
     columns: dict[str, Any] = {
         # Nothing is asked for that few patients share: this is about waveforms.
         **{name: pa.nulls(n, cohorts().field(name).type) for name in CONDITION_COLUMNS},
         "superclasses": [(held[source] or [])[:1] for source in sources],
         "text": [""] * n,
-        "r_peak_s": to_r_peak_column(made.r_peaks, rate_hz),
-        **measured,
+        "r_peak_s": to_r_peak_column(r_peaks, rate_hz),
+        **dict(zip(measured[0].column_names, pa.concat_tables(measured).columns, strict=True)),
     }
     patients = np.array([f"synthetic {row}" for row in range(n)], dtype=object)
-    return EcgSet(pa.table(columns), made.signal, patients), rest
+    return EcgSet(pa.table(columns), signal, patients), rest
 
 
 def planted_releases(audited: Audited, attacks: Attacks, seed: int) -> list[dict[str, Any]]:

@@ -137,13 +137,3 @@ def read_cohort(store: Store, cohort: Reference) -> EcgSet:
     table = store.read(cohort, "cohorts", [*ASKED_COLUMNS, *SHARED_COLUMNS])
     patients = np.array([f"synthetic {row}" for row in table["row_number"].to_pylist()], dtype=object)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)
-
-
-def concatenate(sets: list[EcgSet]) -> EcgSet:
-    """Several sets below each other; columns that not all of them have are dropped."""
-    names = [name for name in sets[0].table.column_names if all(name in one.table.column_names for one in sets)]
-    return EcgSet(
-        pa.concat_tables([one.table.select(names) for one in sets]),
-        np.concatenate([one.signal for one in sets]),
-        np.concatenate([one.patients for one in sets]),
-    )

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from models.privacy import canaries
 from tasks.conditions.condition import StatementFacts
-from tasks.ecg_sets import concatenate
 from tasks.privacy.attacks.attributes import attribute_rows
 from tasks.privacy.attacks.disclosure import disclosure_rows
 from tasks.privacy.attacks.linkage import Gate, Linkage
@@ -74,10 +73,8 @@ def audit(
     powers = measured_power(audited, attacks.all(), settings, logger)
     size = len(audited.synthetic)
     rows = with_power(rows, powers, size)
-    held_out = concatenate([audited.reference, audited.non_members])
-    rows += disclosure_rows(
-        audited.synthetic, audited.members, concatenate([audited.members, held_out]), statements, settings
-    )
+    real = [audited.members, audited.reference, audited.non_members]
+    rows += disclosure_rows(audited.synthetic, audited.members, real, statements, settings)
     rows += attribute_rows(audited, settings)
     facts = facts_of(rows, powers, settings, len(audited.non_members), beat_encoder)
     return Findings(rows, facts, records_at_risk(attacks.scoring, AT_RISK).tolist())

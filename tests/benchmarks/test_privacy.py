@@ -45,6 +45,6 @@ def test_planted_releases_are_refused_and_one_that_cannot_leak_passes(tmp_path: 
     assert {verdicts[kind, 0.2] for kind in (canaries.BEATS, canaries.RECORDINGS)} == {"refused"}
     assert np.array_equal(cannot_leak(people, 100, RATE_HZ, seed=1)[0].signal, synthetic.signal)
     failed = [
-        row for row in disclosure_rows(synthetic, members, members, STATEMENTS, settings) if row["passed"] is False
+        row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, settings) if row["passed"] is False
     ]
     assert not failed, "conditions and texts of the cohort are nobody's"
