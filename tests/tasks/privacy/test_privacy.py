@@ -161,7 +161,9 @@ def test_text_of_a_patient_fails(store: Store, recordings: Reference, text: str,
     texts = ["normal ECG, sinus rhythm", text, "normal ECG, sinus rhythm"]
     table = cohort_table(signal, statements, texts)
     synthetic, members = EcgSet(table, signal, np.arange(3)), read_recordings(store, recordings, "train")
-    rows = [row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, PRIVACY) if row["passed"] is False]
+    rows = [
+        row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, PRIVACY) if row["passed"] is False
+    ]
     assert len(rows) == len(failures)
     assert all(any(failure in row["metric"] for row in rows) for failure in failures)
 
@@ -177,7 +179,9 @@ def test_what_many_patients_reports_say_may_be_said(store: Store, table: pa.Tabl
     )
     signal, statements = people(5, seed=98)
     synthetic = EcgSet(cohort_table(signal, statements, [common] * 5), signal, np.arange(5))
-    assert not [row for row in disclosure_rows(synthetic, members, [real], STATEMENTS, PRIVACY) if row["passed"] is False]
+    assert not [
+        row for row in disclosure_rows(synthetic, members, [real], STATEMENTS, PRIVACY) if row["passed"] is False
+    ]
 
 
 def test_a_bound_on_what_could_not_be_computed_is_not_kept() -> None:
