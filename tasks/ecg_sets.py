@@ -126,7 +126,9 @@ def read_reported(store: Store, recordings: Reference, split: ReportedSplit) -> 
 
 
 def _read(store: Store, recordings: Reference, split: str) -> EcgSet:
-    table = store.read(recordings, "recordings", ["patient_key", "split", "coded_views", *SHARED_COLUMNS])
+    table = store.read(
+        recordings, "recordings", ["patient_key", "split", "coded_views", "quality_flags", *SHARED_COLUMNS]
+    )
     table = table.filter(pc.equal(table["split"], split))
     patients = table["patient_key"].to_numpy(zero_copy_only=False)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)

@@ -89,7 +89,7 @@ def shadow_scores(losses: np.ndarray, shadows: Shadows) -> dict[str, np.ndarray]
 
 
 def scores_among_shadows(shadows: Shadows) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Scores of each shadow, attacked by the others, and who was in its training set, one after another: (shadows · n,).
+    """Scores of each shadow, attacked by the others, and who it learned from, one after another: (shadows · n,).
 
     Here membership is known and drawn at random: it shows what the attack finds in models trained like this.
     """

@@ -19,6 +19,16 @@ class BeatEncoderSettings(Section):
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
 
 
+class ModelAuditSettings(Section):
+    """Attacks on the model itself; bounds are those of `privacy`."""
+
+    keyed_people: int = Field(1000, ge=1, description="Members, and held-out people, whose own condition is asked for.")
+    keyed_seeds: int = Field(50, ge=1, description="Draws for each of their conditions.")
+    shadow_priors: int = Field(
+        32, ge=4, multiple_of=2, description="Priors trained on half of the people each; a Ray task each."
+    )
+
+
 class PrivacySettings(Section):
     """The audit and the thresholds that gate a release; docs/privacy.md gives the reasons of each."""
 

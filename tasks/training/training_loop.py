@@ -57,12 +57,7 @@ def train_network(job: dict[str, Any]) -> None:
     )
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
-    optimiser = torch.optim.AdamW(
-        stage.learner.parameters(),
-        lr=stage.schedule.learning_rate,
-        weight_decay=WEIGHT_DECAY,
-        betas=(0.9, 0.99),
-    )
+    optimiser = new_optimiser(stage.learner, stage.schedule.learning_rate)
     start = load_checkpoint(stage, optimiser, average)
     objective = ray.train.torch.prepare_model(stage.objective)
     began = time.monotonic()
@@ -132,6 +127,11 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
         return peak * (step + 1) / warmup
     done = (step - warmup) / max(1, steps - warmup)
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def new_optimiser(network: nn.Module, peak: float) -> torch.optim.AdamW:
+    """The optimiser of every network, at its peak learning rate."""
+    return torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.99))
 
 
 def autocast(device: torch.device, settings: TrainingSettings) -> torch.autocast:

@@ -245,6 +245,17 @@ class AuditFacts(Facts):
         return self.verdict == "passed"
 
 
+class ModelAuditFacts(Facts):
+    """Of a privacy audit of a model."""
+
+    kind = "model_audit"
+
+    failed: list[str] = Field(description="Measurements beyond their bound; a release of the model would need none.")
+    members: int = Field(description="Recordings that the model learned from.")
+    non_members: int = Field(description="Recordings of the test split.")
+    shadows: dict[str, int] = Field(description="Network to the shadows that it was attacked with.")
+
+
 class TrainingDataFacts(BaseModel):
     """Of the recordings that networks learn from."""
 
