@@ -17,7 +17,7 @@ from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store, write_text
 
-STAGE = Stage("audit cohort", "audit", code_version=6)
+STAGE = Stage("audit cohort", "audit", code_version=7)
 FEWEST_NON_MEMBERS = 10
 AT_RISK_FILE = "records_at_risk.json"
 
