@@ -3,7 +3,8 @@
 `python -m benchmarks.privacy [--profile P] [--data PATH] [--cohort ID] [--rows N]` attacks a cohort of the profile's
 warehouse, or without one a cohort that cannot leak: mean beats of half of the validation patients, put into the rhythms
 of others of them, against training, test and the other half of the validation recordings. It reports the power of
-every attack against every kind of canary, the verdict on releases with planted leaks, time and memory.
+every attack against every kind of canary, the verdict on releases with planted leaks, time and memory, and what the
+beat gate says of people like the training patients.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.privacy_people import people_like_training
 from benchmarks.record import Check, arguments, publish
 from flows.profiles import load_settings
 from models.ecg.measurements import measure
@@ -28,7 +30,7 @@ from tasks.ecg_sets import ASKED_COLUMNS, EcgSet, read_cohort, read_recordings, 
 from tasks.evaluation.networks.classifier import load_classifier
 from tasks.privacy.attacks.membership import THROUGHOUT
 from tasks.privacy.audit import Attacks, audit
-from tasks.privacy.audited import NEEDED_SHARE, Audited, planted_rows
+from tasks.privacy.audited import IDENTIFYING, NEEDED_SHARE, Audited, planted_rows
 from tasks.privacy.beat_encoder import beat_encoder, load_encoder
 from tasks.settings import PrivacySettings
 from warehouse.errors import EinthovenError
@@ -74,6 +76,11 @@ def main(words: Sequence[str] | None = None) -> None:
         *_bounds(found.rows),
         *_power(found.facts, settings.privacy),
         *_refused(planted),
+        *(
+            check
+            for space in (audited.spaces[0], audited.event_space)
+            for check in people_like_training(audited, space, settings.privacy.seed)
+        ),
     ]
     publish(
         "privacy",
@@ -198,7 +205,7 @@ def _failed(attacks: Attacks) -> list[dict[str, Any]]:
 def _recognition(rows: list[dict[str, Any]]) -> list[Check]:
     found = []
     for row in rows:
-        if row["attack"].startswith("recognition of real people"):
+        if row["attack"].startswith(f"recognition of real people, {IDENTIFYING}"):
             at_least = row["metric"] != "equal error rate"
             found.append(
                 Check(

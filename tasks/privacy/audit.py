@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from models.privacy import canaries
 from tasks.conditions.condition import StatementFacts
 from tasks.privacy.attacks.attributes import attribute_rows
@@ -105,9 +107,17 @@ def facts_of(
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
         widened.append("linkage has no bound, and mixed beats need not be found: fewer than 1,000 held-out recordings")
     curve = [
-        CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, trials=settings.trials, power=power)
+        CanaryPower(
+            attack=attack,
+            metric=metric,
+            canary=kind,
+            share=share,
+            rows=n,
+            trials=len(broken),
+            power=float(np.mean(broken)),
+        )
         for (attack, metric), trials in powers.items()
-        for (kind, share, n), power in trials.items()
+        for (kind, share, n), broken in trials.items()
     ]
     return AuditFacts(
         verdict=verdict, failed=failed, powerless=weak, widened=widened, power=curve, beat_encoder=beat_encoder

@@ -218,7 +218,7 @@ class CanaryPower(BaseModel):
 
     attack: str
     metric: str
-    canary: str = Field(description="Kind of canary.")
+    canary: str = Field(description="Kind of canary, or nothing: what breaks a bound then is no leak.")
     share: float = Field(description="Of the rows that were planted.")
     rows: int = Field(description="Of the cohort, or of the part of it that was tried, without canaries.")
     trials: int = Field(description="Times that canaries were planted.")

@@ -82,7 +82,9 @@ class Membership:
         if rows not in self._to_part:
             self._to_part[rows] = self._to_first(rows)
         canaries = self.audited.points(self.space, kind)[np.unique(chosen)]
-        nearest = np.minimum(self._to_part[rows], nearest_distance(self.suspects.points, canaries))
+        nearest = self._to_part[rows]
+        if len(chosen):
+            nearest = np.minimum(nearest, nearest_distance(self.suspects.points, canaries))
         broken = {}
         for score, of_records in self.calibration.scores(nearest).items():
             attack = f"membership by {score}, {self.space.name}"

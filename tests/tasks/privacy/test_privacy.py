@@ -18,6 +18,7 @@ from tasks.privacy.attacks.linkage import GATE
 from tasks.privacy.attacks.membership import THROUGHOUT
 from tasks.privacy.audit import facts_of
 from tasks.privacy.audit_row import audit_row
+from tasks.privacy.power import NOTHING
 from tasks.privacy.task import AT_RISK_FILE, PrivacyError, audit_ecgs
 from tasks.settings import ComputeSettings
 from tests.models.synthetic_hearts import RATE_HZ
@@ -78,7 +79,11 @@ def test_an_honest_cohort_passes_with_proven_power(stage_outputs: StageOutputs) 
     at = {(one["attack"], one["canary"], one["share"], one["rows"]): one["power"] for one in facts["power"]}
     gate = "beat gate, identifying space"
     assert at[gate, canaries.BEATS, 0.005, 100] <= at[gate, canaries.BEATS, 0.05, 160] == 1
-    assert {(one["rows"], one["trials"]) for one in facts["power"]} == {(100, 20), (160, 20)}
+    planted = [one for one in facts["power"] if one["share"]]
+    assert {(one["rows"], one["trials"]) for one in planted} == {(100, 20), (160, 20)}
+    alone = [one for one in facts["power"] if one["canary"] == NOTHING]
+    assert {(one["rows"], one["trials"], one["share"]) for one in alone} == {(100, 1, 0.0), (160, 1, 0.0)}
+    assert all(one["power"] == 0 for one in alone if one["rows"] == 160), "the cohort keeps its bounds"
 
 
 def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: StageOutputs) -> None:
