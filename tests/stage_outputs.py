@@ -106,7 +106,9 @@ PRIVACY: Final = PrivacySettings(
     max_beat_share=0.05,
     min_group_patients=5,
 )
-MODEL_AUDIT: Final = ModelAuditSettings(shadow_priors=4, keyed_people=5, keyed_seeds=3)
+MODEL_AUDIT: Final = ModelAuditSettings(
+    shadow_priors=4, keyed_people=5, keyed_seeds=3, shadow_denoisers=4, denoiser_recordings=24
+)
 HARDLY_TRAINED: Final = PRIVACY.model_copy(
     update={"encoder": PRIVACY.encoder.model_copy(update={"steps": 4, "learning_rate": 1e-4})}
 )

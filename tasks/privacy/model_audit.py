@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pyarrow as pa
 from prefect import task
 
@@ -16,7 +17,6 @@ from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
 STAGE = Stage("audit model", "model_audit", code_version=1)
-PRIOR = "prior"
 
 
 @task(name="audit model", **RUN_BY_PREFECT)
@@ -64,18 +64,15 @@ def _audit(
     recordings: Reference,
     compute: ComputeSettings,
 ) -> Result:
-    import numpy as np
-    import torch
-
-    from models.conditioning import ConditionTensors
     from models.privacy.shadows import training_sets
     from tasks.conditions.condition import ConditionEmbedder
     from tasks.ecg_sets import read_recordings, read_reported
     from tasks.knowledge.embeddings import local_embeddings
     from tasks.privacy.attacks.keyed_extraction import keyed_extraction_rows
     from tasks.privacy.attacks.shadows import shadow_rows
+    from tasks.privacy.white_box.denoiser_learner import DenoiserLearner
     from tasks.privacy.white_box.prior_learner import PriorLearner
-    from tasks.privacy.white_box.recorded import learned_from, recorded
+    from tasks.privacy.white_box.recorded import Recorded, learned_from, recorded
     from tasks.privacy.white_box.shadow_training import train_shadows
     from tasks.settings import TrainingSettings
     from tasks.training.model_folder import load_config, load_generator
@@ -110,25 +107,24 @@ def _audit(
     logger.info("audit model: traits of %d recordings found", sum(map(len, seen.values())))
     rows = list(keyed_extraction_rows(prior, members, [seen["reference"], non_members], settings, privacy))
     logger.info("audit model: own conditions asked for")
-    pool = [members, non_members]
-    learner = PriorLearner(
-        config=config.generator,
-        training=training,
-        learned_from=len(members),
-        fitted={
-            name: one.contiguous()
-            for name, one in prior.state_dict().items()
-            if name.startswith(("events.", "levels."))
-        },
-        traits=torch.cat([one.traits for one in pool]),
-        condition=ConditionTensors.stack([one.condition for one in pool]),
-        group_condition=ConditionTensors.stack([one.group_condition for one in pool]),
-    )
-    patients = np.concatenate([one.ecgs.patients for one in pool])
-    inside = training_sets(patients, settings.shadow_priors, privacy.seed)
-    shadows = train_shadows(learner, inside, privacy.seed + 1, staging.path, compute)
+    fitted = {
+        name: one.contiguous() for name, one in prior.state_dict().items() if name.startswith(("events.", "levels."))
+    }
+    whole = Recorded.concatenate([members, non_members])
     member = np.repeat([True, False], [len(members), len(non_members)])
-    rows += shadow_rows(PRIOR, learner.judged(prior), shadows, member, patients, privacy)
+    learned = (config.generator, training, len(members))
+    learner = PriorLearner(*learned, fitted, whole.traits, whole.condition, whole.group_condition)
+    patients = whole.ecgs.patients
+    inside = training_sets(patients, settings.shadow_priors, privacy.seed)
+    shadows = train_shadows("prior", learner, inside, privacy.seed + 1, staging.path, compute)
+    rows += shadow_rows("prior", learner.judged(prior), shadows, member, patients, privacy)
+    if settings.shadow_denoisers:
+        few = _few(member, settings.denoiser_recordings, privacy.seed)
+        of_few = DenoiserLearner.of(whole.take(few), generator, training, len(members))
+        inside = training_sets(patients[few], settings.shadow_denoisers, privacy.seed)
+        shadows = train_shadows("denoiser", of_few, inside, privacy.seed + 1, staging.path, compute)
+        losses = of_few.judged(generator.denoiser)
+        rows += shadow_rows("denoiser", losses, shadows, member[few], patients[few], privacy)
     failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
     for one in failed:
         logger.warning("audit model: %s is beyond its bound", one)
@@ -138,6 +134,13 @@ def _audit(
         failed=failed,
         members=len(members),
         non_members=len(non_members),
-        shadows={PRIOR: settings.shadow_priors},
+        shadows={"prior": settings.shadow_priors, "denoiser": settings.shadow_denoisers},
     )
     return Result(rows=len(rows), facts=facts)
+
+
+def _few(member: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of so many recordings, half of them of members, or as many as there are."""
+    rng = np.random.default_rng(seed)
+    sides = (np.flatnonzero(member), np.flatnonzero(~member))
+    return np.sort(np.concatenate([rng.permutation(side)[: count // 2] for side in sides]))

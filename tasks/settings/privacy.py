@@ -27,6 +27,12 @@ class ModelAuditSettings(Section):
     shadow_priors: int = Field(
         32, ge=4, multiple_of=2, description="Priors trained on half of the people each; a Ray task each."
     )
+    shadow_denoisers: int = Field(
+        0, ge=0, multiple_of=2, description="Denoisers trained likewise, at least 8 to say anything; 0 for none: slow."
+    )
+    denoiser_recordings: int = Field(
+        400, ge=4, description="Recordings that shadow denoisers are trained and judged on, half of them of members."
+    )
 
 
 class PrivacySettings(Section):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -42,6 +44,23 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.traits)
 
+    @staticmethod
+    def concatenate(sides: Sequence[Recorded]) -> Recorded:
+        """Several below each other."""
+        ecgs = EcgSet(
+            pa.concat_tables([one.ecgs.table for one in sides]),
+            np.concatenate([one.ecgs.signal for one in sides]),
+            np.concatenate([one.ecgs.patients for one in sides]),
+        )
+        traits = torch.cat([one.traits for one in sides])
+        condition = ConditionTensors.stack([one.condition for one in sides])
+        return Recorded(ecgs, traits, condition, ConditionTensors.stack([one.group_condition for one in sides]))
+
+    def take(self, rows: np.ndarray) -> Recorded:
+        """Some of them, by index."""
+        chosen = torch.from_numpy(rows)
+        return Recorded(self.ecgs.take(rows), self.traits[chosen], self.condition[chosen], self.group_condition[chosen])
+
 
 def learned_from(ecgs: EcgSet) -> EcgSet:
     """The recordings that a model may learn from: usable ones with a usual beat."""
@@ -63,30 +82,49 @@ def recorded(
 @torch.inference_mode()
 def traits_of(ecgs: EcgSet, generator: Generator) -> Tensor:
     """(n, traits) of recordings, in the coordinates of a generator's prior."""
-    config, prior = generator.config, generator.prior
+    prior, parts = generator.prior, []
     assert prior is not None
-    maker = TraitMaker(
-        prior=prior,
+    for rows in np.array_split(np.arange(len(ecgs)), -(-len(ecgs) // AT_ONCE)):
+        some, traits = ecgs.take(rows), []
+        if prior.events is not None:
+            traits.append(prior.events.coordinates(_amplitudes(some, generator)))
+        if prior.levels is not None:
+            latents, shown, _ = latents_of(some, generator)
+            traits.append(prior.levels.coordinates(_maker(generator).levels_of(latents, shown)))
+        parts.append(torch.cat(traits, dim=1))
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def latents_of(ecgs: EcgSet, generator: Generator) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Latents (n, C, T) of recordings, those of what the simulator draws of them, and R peaks (n, P) in seconds.
+
+    Without a prior of beats there is no simulated ECG.
+    """
+    rate_hz, prior = generator.config.sampling_rate_hz, generator.prior
+    r_times = _padded_s(in_samples(ecgs.r_peaks_s, rate_hz), rate_hz)
+    shown = None
+    if prior is not None and prior.events is not None:
+        shown = _maker(generator).encoded(prior.events.nearest(_amplitudes(ecgs, generator)), r_times)
+    return generator.autoencoder.encode(torch.from_numpy(ecgs.signal) / generator.lead_scale)[0].float(), shown, r_times
+
+
+def _amplitudes(ecgs: EcgSet, generator: Generator) -> Tensor:
+    rate_hz = generator.config.sampling_rate_hz
+    return own_amplitudes(ecgs.signal, in_samples(ecgs.r_peaks_s, rate_hz), rate_hz)[0]
+
+
+def _maker(generator: Generator) -> TraitMaker:
+    assert generator.prior is not None
+    return TraitMaker(
+        prior=generator.prior,
         autoencoder=generator.autoencoder,
         lead_scale=generator.lead_scale,
         latent_mean=generator.latent_mean,
         latent_std=generator.latent_std,
-        rate_hz=config.sampling_rate_hz,
-        samples=config.samples,
+        rate_hz=generator.config.sampling_rate_hz,
+        samples=generator.config.samples,
     )
-    r_peaks = in_samples(ecgs.r_peaks_s, config.sampling_rate_hz)
-    parts = []
-    for rows in torch.arange(len(ecgs)).split(AT_ONCE):
-        signal, found = ecgs.signal[rows.numpy()], [r_peaks[row] for row in rows]
-        traits, shown = [], None
-        if prior.events is not None:
-            traits.append(prior.events.coordinates(own_amplitudes(signal, found, config.sampling_rate_hz)[0]))
-            shown = maker.encoded(prior.events.amplitude(traits[0]), _padded_s(found, config.sampling_rate_hz))
-        if prior.levels is not None:
-            latents = generator.autoencoder.encode(torch.from_numpy(signal) / generator.lead_scale)[0].float()
-            traits.append(prior.levels.coordinates(maker.levels_of(latents, shown)))
-        parts.append(torch.cat(traits, dim=1))
-    return torch.cat(parts)
 
 
 def _padded_s(r_peaks: list[np.ndarray], rate_hz: float) -> Tensor:

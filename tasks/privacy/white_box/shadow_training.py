@@ -32,11 +32,12 @@ class StoredLearner(Learner, Protocol):
 
 
 def train_shadows(
-    learner: StoredLearner, inside: np.ndarray, seed: int, folder: Path, compute: ComputeSettings
+    network: str, learner: StoredLearner, inside: np.ndarray, seed: int, folder: Path, compute: ComputeSettings
 ) -> Shadows:
     """Train a shadow for each row of training sets, or find its losses.
 
     Args:
+        network: its name, under which shadows are kept.
         learner: what shadows learn from.
         inside: (shadows, n) bool, from `models.privacy.shadows.training_sets`.
         seed: of the first shadow, the next have the next ones.
@@ -47,10 +48,10 @@ def train_shadows(
 
     kept = folder / FOLDER
     kept.mkdir(exist_ok=True)
-    files = [kept / f"losses-{number:03d}.npy" for number in range(len(inside))]
+    files = [kept / f"{network}-{number:03d}.npy" for number in range(len(inside))]
     missing = [number for number, file in enumerate(files) if not file.exists()]
     if missing:
-        pool = kept / "pool.safetensors"
+        pool = kept / f"{network}.safetensors"
         learner.save(pool)
         connect(compute)
         train = ray.remote(num_cpus=1, max_retries=1)(train_shadow)
@@ -64,7 +65,7 @@ def train_shadows(
         while waiting:
             (done,), waiting = ray.wait(waiting)
             ray.get(done)
-            run_logger().info("shadow %d of %d is trained", jobs[done] + 1, len(inside))
+            run_logger().info("%s: shadow %d of %d is trained", network, jobs[done] + 1, len(inside))
     return Shadows(np.stack([np.load(file) for file in files]), inside)
 
 

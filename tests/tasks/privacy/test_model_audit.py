@@ -57,12 +57,12 @@ def test_shadows_are_trained_once(learner: PriorLearner, tmp_path: Path) -> None
     few = TrainingSettings.model_validate({"prior": {"steps": 2, "batch_size": 8}})
     quick = PriorLearner(**{**vars(learner), "training": few})
     inside = training_sets(np.arange(PEOPLE), 4, seed=1)
-    first = train_shadows(quick, inside, 7, tmp_path, ComputeSettings())
+    first = train_shadows("prior", quick, inside, 7, tmp_path, ComputeSettings())
     assert np.allclose(first.losses[2], quick.losses(np.flatnonzero(inside[2]), 7 + 2), rtol=1e-4)
-    kept = tmp_path / FOLDER / "losses-001.npy"
+    kept = tmp_path / FOLDER / "prior-001.npy"
     np.save(kept, np.full_like(first.losses[1], 5.0))
-    (tmp_path / FOLDER / "losses-002.npy").unlink()
-    again = train_shadows(quick, inside, 7, tmp_path, ComputeSettings())
+    (tmp_path / FOLDER / "prior-002.npy").unlink()
+    again = train_shadows("prior", quick, inside, 7, tmp_path, ComputeSettings())
     assert (again.losses[1] == 5.0).all(), "what is there is not trained again"
     assert np.array_equal(np.delete(again.losses, 1, axis=0), np.delete(first.losses, 1, axis=0))
 
@@ -76,11 +76,12 @@ def test_the_audit_of_a_model_that_learned_from_nobody(stage_outputs: StageOutpu
         area = rows[f"{name} of the prior's losses", "AUC, records"]
         assert area["low"] < 0.5 < area["high"] and area["n"] == 225
         assert area["threshold"] == 0.75 and 0 < area["reference"] < 1
+        assert rows[f"{name} of the denoiser's losses", "AUC, records"]["n"] == 24
     extracted = [row for row in rows.values() if row["attack"] == "keyed extraction"]
     assert len(extracted) == 4
     assert all(row["n"] == 0 and row["value"] is None and row["passed"] is None for row in extracted), "too few people"
     facts = store.manifest(made).facts
-    assert (facts["members"], facts["non_members"], facts["shadows"]) == (200, 25, {"prior": 4})
+    assert (facts["members"], facts["non_members"], facts["shadows"]) == (200, 25, {"prior": 4, "denoiser": 4})
     assert set(facts["failed"]) == {
         f"{attack}: {metric}" for (attack, metric), row in rows.items() if row["passed"] is False
     }
@@ -89,6 +90,6 @@ def test_the_audit_of_a_model_that_learned_from_nobody(stage_outputs: StageOutpu
 
 def test_a_model_without_a_prior_cannot_be_attacked(stage_outputs: StageOutputs) -> None:
     store, _, _, recordings = stage_outputs.model_audited
-    model, _ = put_model(store, recordings, prior=None, simulated_ecg=False, levels=False)
+    model, _ = put_model(store, recordings, simulated_ecg=False)
     with pytest.raises(EinthovenError, match="draws no beats"):
         audit_model.fn(MODEL_AUDIT, PRIVACY, model, recordings, ComputeSettings(), str(store.root))
