@@ -7,7 +7,7 @@ theirs only if it is nearer to them than to other people of the same condition, 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,9 +30,9 @@ def controls_of(
     Returns:
         Indices (kept,) of who has enough controls, and of their controls (kept, CONTROLS) in the pool.
     """
-    rng, of_condition = np.random.default_rng(seed), {}
-    shuffled = rng.permutation(len(pool))
-    for row in shuffled:
+    rng = np.random.default_rng(seed)
+    of_condition: dict[Hashable, dict[Any, int]] = {}
+    for row in rng.permutation(len(pool)):
         of_condition.setdefault(pool[row], {}).setdefault(patients[row], row)
     kept, controls = [], []
     for row, condition in enumerate(conditions):

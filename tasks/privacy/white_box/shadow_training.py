@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,9 +27,9 @@ class StoredLearner(Learner, Protocol):
     def save(self, path: Path) -> None:
         """Leave its tensors in a file."""
 
-    @classmethod
-    def load(cls, path: Path, **about: Any) -> Self:
-        """Read what `save` left."""
+    @property
+    def load(self) -> Callable[..., Learner]:
+        """Reads what `save` left, given the file and `about`; a class method."""
 
 
 def train_shadows(
@@ -57,7 +58,7 @@ def train_shadows(
         train = ray.remote(num_cpus=1, max_retries=1)(train_shadow)
         jobs = {
             train.remote(
-                type(learner), pool, learner.about, np.flatnonzero(inside[number]), seed + number, files[number]
+                learner.load, pool, learner.about, np.flatnonzero(inside[number]), seed + number, files[number]
             ): number
             for number in missing
         }
@@ -70,12 +71,12 @@ def train_shadows(
 
 
 def train_shadow(
-    learner: type[StoredLearner], pool: Path, about: dict[str, Any], rows: np.ndarray, seed: int, file: Path
+    load: Callable[..., Learner], pool: Path, about: dict[str, Any], rows: np.ndarray, seed: int, file: Path
 ) -> None:
     """Train one shadow in a Ray worker, and write its losses; the file appears whole or not at all."""
     import torch
 
     torch.set_num_threads(1)  # more threads would round differently
-    losses = learner.load(pool, **about).losses(rows, seed)
+    losses = load(pool, **about).losses(rows, seed)
     with whole_file(file) as written:
         np.save(written, losses)
