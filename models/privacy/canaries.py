@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.privacy.mean_beats import AFTER_R_S, BEAT_RATE_HZ, BEAT_SAMPLES, BEFORE_R_S, mean_beats
-from models.simulator.beat_events import simulated_ecg
+from models.simulator.beat_events import EVENTS, fit_events, simulated_ecg
 
 BEATS: Final = "own beats in another rhythm"
 NEIGHBOURS: Final = "own beats mixed with others"
@@ -100,12 +99,15 @@ def _fitted(sources: Ecgs, hosts: Ecgs, rate_hz: float) -> Ecgs:
 
     Noise, wander and all else that the simulator does not draw of a host stay. Drawing is linear in the amplitudes.
     """
-    own, others = (own_amplitudes(each.signal, each.r_peaks, rate_hz)[0] for each in (sources, hosts))
+    amplitude = torch.zeros(2, *sources.signal.shape[:2], len(EVENTS))
+    for side, ecgs in enumerate((sources, hosts)):
+        fit = fit_events(ecgs.signal, ecgs.r_peaks, rate_hz)
+        amplitude[side, fit.rows] = fit.amplitude
     longest = max(2, *(len(peaks) for peaks in hosts.r_peaks))
     r_times = torch.full((len(hosts), longest), torch.nan)
     for row, peaks in enumerate(hosts.r_peaks):
         r_times[row, : len(peaks)] = torch.from_numpy(np.sort(peaks) / rate_hz)
-    change = simulated_ecg(own - others, r_times, rate_hz, hosts.signal.shape[2])
+    change = simulated_ecg(amplitude[0] - amplitude[1], r_times, rate_hz, hosts.signal.shape[2])
     return Ecgs(hosts.signal + change.numpy(), hosts.r_peaks)
 
 
