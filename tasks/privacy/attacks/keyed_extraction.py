@@ -58,7 +58,7 @@ def keyed_extraction_rows(
             rows, controls = rows[chosen], controls[chosen]
             drawn = _drawn(prior, conditions[side], rows, model_audit.keyed_seeds, settings.seed)
             hits = [
-                extracted(one, beats[side][row][None], beats["held out"][others][None])[0]
+                extracted(one[None], beats[side][row][None], beats["held out"][others][None])[0]
                 for one, row, others in zip(drawn, rows, controls, strict=True)
             ]
             asked[side] = len(rows)
