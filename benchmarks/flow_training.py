@@ -123,7 +123,10 @@ def train_stage(name: str, kind: type[Recipe], material: Material, run: Run) -> 
     recipe = kind(material)
     recipe.objective.to(device)
     average = Average(recipe.learner, recipe.ema_decay or 0.0)
-    optimiser, path = new_optimiser(recipe), run.folder / f"_checkpoint-{name}.pt"
+    optimiser, path = (
+        new_optimiser(recipe.learner, recipe.schedule.learning_rate),
+        run.folder / f"_checkpoint-{name}.pt",
+    )
     first = _resume(path, recipe, optimiser, average, settings)
     if device.type == "cuda":
         for block in getattr(recipe.learner, "blocks", []):

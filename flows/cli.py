@@ -27,6 +27,7 @@ FLOWS = {
     "evaluate": "evaluate_cohort",
     "audit": "audit_privacy",
     "release": "release_cohort",
+    "audit_model": "audit_model",
 }
 
 
@@ -208,6 +209,7 @@ _SUGGESTED = {
     ),
     "evaluate": ("aspect, metric, subject, condition, value, low, high, reference", "evaluations", ""),
     "audit": ("attack, metric, value, low, high, threshold, passed", "audits", ""),
+    "audit_model": ("attack, metric, value, low, high, reference, threshold, passed", "model_audits", ""),
     "release": (
         "statement, count(*) as ecgs, round(avg(heart_rate_bpm)) as bpm",
         "cohorts join releases on cohort_id = dataset_id, unnest(statements) as shown(statement)",
@@ -229,6 +231,7 @@ _stage("generate", "Generate a synthetic cohort.")
 _stage("evaluate", "Measure a cohort's quality and downstream worth.")
 _stage("audit", "Audit a cohort's privacy.")
 _stage("release", "Run everything and publish a release.")
+_stage("audit_model", "Audit the model itself, which no release of data needs.")
 
 
 @cli.command()

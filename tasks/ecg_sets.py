@@ -126,7 +126,9 @@ def read_reported(store: Store, recordings: Reference, split: ReportedSplit) -> 
 
 
 def _read(store: Store, recordings: Reference, split: str) -> EcgSet:
-    table = store.read(recordings, "recordings", ["patient_key", "split", "coded_views", *SHARED_COLUMNS])
+    table = store.read(
+        recordings, "recordings", ["patient_key", "split", "coded_views", "quality_flags", *SHARED_COLUMNS]
+    )
     table = table.filter(pc.equal(table["split"], split))
     patients = table["patient_key"].to_numpy(zero_copy_only=False)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)
@@ -137,13 +139,3 @@ def read_cohort(store: Store, cohort: Reference) -> EcgSet:
     table = store.read(cohort, "cohorts", [*ASKED_COLUMNS, *SHARED_COLUMNS])
     patients = np.array([f"synthetic {row}" for row in table["row_number"].to_pylist()], dtype=object)
     return EcgSet(table.drop_columns(list(LEAD_COLUMNS)), from_lead_columns(table), patients)
-
-
-def concatenate(sets: list[EcgSet]) -> EcgSet:
-    """Several sets below each other; columns that not all of them have are dropped."""
-    names = [name for name in sets[0].table.column_names if all(name in one.table.column_names for one in sets)]
-    return EcgSet(
-        pa.concat_tables([one.table.select(names) for one in sets]),
-        np.concatenate([one.signal for one in sets]),
-        np.concatenate([one.patients for one in sets]),
-    )

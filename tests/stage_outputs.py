@@ -28,8 +28,9 @@ from tasks.generation.task import generate_ecgs
 from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
 from tasks.knowledge.local_model import LocalChatModel
 from tasks.knowledge.task import KNOWLEDGE, build_knowledge
-from tasks.privacy import beat_encoder
+from tasks.privacy import beat_encoder, model_audit
 from tasks.privacy import task as privacy
+from tasks.privacy.model_audit import audit_model
 from tasks.privacy.task import audit_ecgs
 from tasks.release import task as release
 from tasks.release.task import publish_release
@@ -41,6 +42,7 @@ from tasks.settings import (
     EvaluationSettings,
     IngestionSettings,
     KnowledgeSettings,
+    ModelAuditSettings,
     PrivacySettings,
     ReleaseSettings,
     RetrievalSettings,
@@ -103,6 +105,9 @@ PRIVACY: Final = PrivacySettings(
     max_membership_tpr_at_10=0.4,
     max_beat_share=0.05,
     min_group_patients=5,
+)
+MODEL_AUDIT: Final = ModelAuditSettings(
+    shadow_priors=4, keyed_people=5, keyed_seeds=3, shadow_denoisers=4, denoiser_recordings=24
 )
 HARDLY_TRAINED: Final = PRIVACY.model_copy(
     update={"encoder": PRIVACY.encoder.model_copy(update={"steps": 4, "learning_rate": 1e-4})}
@@ -250,6 +255,15 @@ class StageOutputs:
         return store, audit_ecgs.fn(PRIVACY, cohort, recordings, ComputeSettings(), str(store.root)), cohort, recordings
 
     @cached_property
+    def model_audited(self) -> tuple[Store, Reference, Reference, Reference]:
+        """The audit of a generator that learned from nobody, the generator, and recordings."""
+        store = self._store("model privacy")
+        recordings = clinic.put_recordings(store, clinic.recordings_table(250))
+        model, _ = clinic.put_model(store, recordings)
+        inputs = (MODEL_AUDIT, PRIVACY, model, recordings)
+        return store, audit_model.fn(*inputs, ComputeSettings(), str(store.root)), model, recordings
+
+    @cached_property
     def published(self) -> tuple[Store, Reference]:
         """A release."""
         store = self._store("release")
@@ -324,6 +338,11 @@ class StageOutputs:
         inputs = {"cohort": store.path(cohort), "recordings": store.path(recordings)}
         return Output(privacy.STAGE, store.path(made), (HARDLY_TRAINED,), AUDITED, inputs, (beat_encoder.STAGE.name,))
 
+    def of_model_audit(self) -> Output:
+        store, made, model, recordings = self.model_audited
+        inputs = {"model": store.path(model), "recordings": store.path(recordings)}
+        return Output(model_audit.STAGE, store.path(made), (MODEL_AUDIT, PRIVACY), AUDITED, inputs)
+
     def of_release(self) -> Output:
         _, made = self.published
         return Output(release.STAGE, Path(made.uri), (RELEASE,), EXACT)
@@ -342,6 +361,7 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
     evaluation.STAGE.name: StageOutputs.of_evaluation,
     beat_encoder.STAGE.name: StageOutputs.of_beat_encoder,
     privacy.STAGE.name: StageOutputs.of_audit,
+    model_audit.STAGE.name: StageOutputs.of_model_audit,
     release.STAGE.name: StageOutputs.of_release,
 }
 """Name of a stage to its small run."""

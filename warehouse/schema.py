@@ -301,6 +301,11 @@ def audits() -> pa.Schema:
     )
 
 
+def model_audits() -> pa.Schema:
+    """One privacy measurement of a model, which is not released, with the threshold that its own release would need."""
+    return audits()
+
+
 TABLES = {
     "recordings": recordings,
     "quarantine": quarantine,
@@ -309,5 +314,6 @@ TABLES = {
     "cohorts": cohorts,
     "evaluations": evaluations,
     "audits": audits,
+    "model_audits": model_audits,
 }
 """Table name to the function that makes its schema."""

@@ -22,6 +22,70 @@ LONGEST_LAG_S = 2.0
 """Largest shift searched; at least four fifths of ten seconds still overlap."""
 CANDIDATES = 32
 ROWS_AT_ONCE = 64
+LIMITED_AT_ONCE = 1024
+
+
+class CopySearch:
+    """Searches a pool of recordings for the most similar one.
+
+    Args:
+        pool: (m, leads, samples), any unit.
+        rate_hz: of the pool and of what is looked for.
+    """
+
+    def __init__(self, pool: np.ndarray, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
+        self.pool = np.empty(pool.shape, np.float32)
+        magnitudes = []
+        for at in range(0, len(pool), LIMITED_AT_ONCE):
+            rows = slice(at, at + LIMITED_AT_ONCE)
+            self.pool[rows] = limit_band(pool[rows], rate_hz)
+            magnitudes.append(_magnitudes(self.pool[rows], rate_hz))
+        self.magnitudes = np.concatenate(magnitudes) if magnitudes else np.empty((0, 0), np.float32)
+
+    def closest(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The most similar recording for each query, of `CANDIDATES` with the most similar spectra.
+
+        Correlation at lag τ is Σ x(t) y(t + τ) / √(Σ x² Σ y²), sums over all leads and over the samples that overlap.
+
+        Args:
+            queries: (n, leads, samples), any unit.
+
+        Returns:
+            Correlation in −1 … 1 and index in the pool, both (n,); NaN and −1 for an empty pool, NaN for a flat query.
+        """
+        best, index = np.full(len(queries), np.nan), np.full(len(queries), -1)
+        for at in range(0, len(queries) if len(self.pool) else 0, LIMITED_AT_ONCE):
+            rows = slice(at, at + LIMITED_AT_ONCE)
+            best[rows], index[rows] = self._closest(limit_band(queries[rows], self.rate_hz))
+        return best, index
+
+    def _closest(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        candidates = nearest(_magnitudes(x, self.rate_hz), self.magnitudes, CANDIDATES)[1]
+        samples = x.shape[2]
+        reach = min(round(LONGEST_LAG_S * self.rate_hz), samples - 1)
+        length = next_fast_len(samples + reach, real=True)
+        lags = np.arange(-reach, reach + 1)
+        best, index = np.full(len(x), np.nan), np.full(len(x), -1)
+        for first in range(0, len(x), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            one, others = x[rows], self.pool[candidates[rows]]
+            # (rows, candidates, frequency), summed over leads.
+            product = np.einsum(
+                "rlf,rclf->rcf", rfft(one, n=length, axis=2).conj(), rfft(others, n=length, axis=3), optimize=True
+            )
+            shifted = irfft(product, n=length, axis=2)
+            # Negative lags are at the end of a circular correlation.
+            correlation = np.concatenate([shifted[:, :, length - reach :], shifted[:, :, : reach + 1]], axis=2)
+            scale = _overlap_scale(others.reshape(-1, *others.shape[2:]), -lags).reshape(correlation.shape)
+            of_one = _overlap_scale(one, lags)
+            correlation *= scale
+            correlation *= of_one[:, None]
+            highest = np.where(scale.any(axis=2), correlation.max(axis=2), -np.inf)
+            chosen = highest.argmax(axis=1)
+            index[rows] = np.take_along_axis(candidates[rows], chosen[:, None], axis=1)[:, 0]
+            best[rows] = np.where(of_one.any(axis=1), highest.max(axis=1), np.nan)
+        return np.where(np.isfinite(best), best, np.nan), index
 
 
 def limit_band(signal: np.ndarray, rate_hz: int) -> np.ndarray:
@@ -30,48 +94,6 @@ def limit_band(signal: np.ndarray, rate_hz: int) -> np.ndarray:
     frequency = rfftfreq(signal.shape[2], 1 / rate_hz)
     spectrum[:, :, (frequency < BAND_HZ[0]) | (frequency > BAND_HZ[1])] = 0
     return irfft(spectrum, n=signal.shape[2], axis=2)
-
-
-def closest_correlation(queries: np.ndarray, pool: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """The most similar recording of a pool for each query, of `CANDIDATES` with the most similar spectra.
-
-    Correlation at lag τ is Σ x(t) y(t + τ) / √(Σ x² Σ y²), sums over all leads and over the samples that overlap.
-
-    Args:
-        queries: (n, leads, samples), any unit.
-        pool: (m, leads, samples).
-
-    Returns:
-        Correlation in −1 … 1 and index in the pool, both (n,); NaN and −1 for an empty pool, NaN for a flat query.
-    """
-    if len(pool) == 0 or len(queries) == 0:
-        return np.full(len(queries), np.nan), np.full(len(queries), -1)
-    x, y = limit_band(queries, rate_hz), limit_band(pool, rate_hz)
-    candidates = nearest(_magnitudes(x, rate_hz), _magnitudes(y, rate_hz), CANDIDATES)[1]
-    samples = x.shape[2]
-    reach = min(round(LONGEST_LAG_S * rate_hz), samples - 1)
-    length = next_fast_len(samples + reach, real=True)
-    lags = np.arange(-reach, reach + 1)
-    best, index = np.full(len(x), np.nan), np.full(len(x), -1)
-    for first in range(0, len(x), ROWS_AT_ONCE):
-        rows = slice(first, first + ROWS_AT_ONCE)
-        one, others = x[rows], y[candidates[rows]]
-        # (rows, candidates, frequency), summed over leads.
-        product = np.einsum(
-            "rlf,rclf->rcf", rfft(one, n=length, axis=2).conj(), rfft(others, n=length, axis=3), optimize=True
-        )
-        shifted = irfft(product, n=length, axis=2)
-        # Negative lags are at the end of a circular correlation.
-        correlation = np.concatenate([shifted[:, :, length - reach :], shifted[:, :, : reach + 1]], axis=2)
-        scale = _overlap_scale(others.reshape(-1, *others.shape[2:]), -lags).reshape(correlation.shape)
-        of_one = _overlap_scale(one, lags)
-        correlation *= scale
-        correlation *= of_one[:, None]
-        highest = np.where(scale.any(axis=2), correlation.max(axis=2), -np.inf)
-        chosen = highest.argmax(axis=1)
-        index[rows] = np.take_along_axis(candidates[rows], chosen[:, None], axis=1)[:, 0]
-        best[rows] = np.where(of_one.any(axis=1), highest.max(axis=1), np.nan)
-    return np.where(np.isfinite(best), best, np.nan), index
 
 
 def _magnitudes(signal: np.ndarray, rate_hz: int) -> np.ndarray:

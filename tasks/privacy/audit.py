@@ -6,11 +6,13 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from models.privacy import canaries
 from tasks.conditions.condition import StatementFacts
-from tasks.ecg_sets import concatenate
 from tasks.privacy.attacks.attributes import attribute_rows
 from tasks.privacy.attacks.disclosure import disclosure_rows
-from tasks.privacy.attacks.linkage import Linkage
+from tasks.privacy.attacks.linkage import Gate, Linkage
 from tasks.privacy.attacks.membership import Membership, records_at_risk
 from tasks.privacy.attacks.near_copies import NearCopies
 from tasks.privacy.audit_row import AuditRow
@@ -42,7 +44,11 @@ class Attacks:
     @classmethod
     def on(cls, audited: Audited, settings: PrivacySettings) -> Attacks:
         """All attacks there are."""
-        counting: list[Attack] = [Linkage(audited, settings), NearCopies(audited, settings)]
+        counting: list[Attack] = [
+            Linkage(audited, audited.spaces[0], settings, canaries.BEATS),
+            Gate(audited, audited.event_space, settings, canaries.FITTED),
+            NearCopies(audited, settings),
+        ]
         return cls(counting, [Membership(audited, space, settings) for space in audited.spaces])
 
     def all(self) -> list[Attack]:
@@ -66,13 +72,11 @@ def audit(
     """
     rows = [row for attack in attacks.all() for row in attack.rows()]
     logger.info("audit cohort: %d measurements", len(rows))
-    powers = measured_power(audited, attacks.counting, attacks.scoring, settings, logger)
+    powers = measured_power(audited, attacks.all(), settings, logger)
     size = len(audited.synthetic)
     rows = with_power(rows, powers, size)
-    held_out = concatenate([audited.reference, audited.non_members])
-    rows += disclosure_rows(
-        audited.synthetic, audited.members, concatenate([audited.members, held_out]), statements, settings
-    )
+    real = [audited.members, audited.reference, audited.non_members]
+    rows += disclosure_rows(audited.synthetic, audited.members, real, statements, settings)
     rows += attribute_rows(audited, settings)
     facts = facts_of(rows, powers, settings, len(audited.non_members), beat_encoder)
     return Findings(rows, facts, records_at_risk(attacks.scoring, AT_RISK).tolist())
@@ -103,9 +107,17 @@ def facts_of(
     if not any(row["attack"] == "re-identification" and row["threshold"] for row in rows):
         widened.append("linkage has no bound, and mixed beats need not be found: fewer than 1,000 held-out recordings")
     curve = [
-        CanaryPower(attack=attack, metric=metric, canary=kind, share=share, rows=n, power=power)
+        CanaryPower(
+            attack=attack,
+            metric=metric,
+            canary=kind,
+            share=share,
+            rows=n,
+            trials=len(broken),
+            power=float(np.mean(broken)),
+        )
         for (attack, metric), trials in powers.items()
-        for (kind, share, n), power in trials.items()
+        for (kind, share, n), broken in trials.items()
     ]
     return AuditFacts(
         verdict=verdict, failed=failed, powerless=weak, widened=widened, power=curve, beat_encoder=beat_encoder

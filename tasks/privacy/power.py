@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -16,14 +16,17 @@ from tasks.privacy.audit_row import AuditRow
 from tasks.privacy.audited import NEEDED_SHARE, SHARES, Audited, planted_rows
 from tasks.settings import PrivacySettings
 
-SMALLER = (0.25, 0.5)
-"""Sizes of smaller cohorts, as shares of this one, for the curve of power against size."""
+SIZES: Final = (100, 500, 2_000)
+"""Rows of smaller cohorts, the first ones of this one, for the curve of power against size."""
 
 Bound = tuple[str, str]
 """Attack and metric of a bounded row."""
 Trial = tuple[str, float, int]
 """Kind of canary, planted share and rows of the cohort."""
-Powers = dict[Bound, dict[Trial, float]]
+Powers = dict[Bound, dict[Trial, list[bool]]]
+"""In which trials each bound was broken."""
+NOTHING: Final = "nothing"
+"""Planted: what breaks a bound without canaries is no power. Of few rows, an interval is wider than its bound."""
 
 
 class Attack(Protocol):
@@ -38,32 +41,34 @@ class Attack(Protocol):
 
 def measured_power(
     audited: Audited,
-    counting: Sequence[Attack],
-    scoring: Sequence[Attack],
+    attacks: Sequence[Attack],
     settings: PrivacySettings,
     logger: logging.Logger | logging.LoggerAdapter[Any],
 ) -> Powers:
-    """Share of `settings.trials` in which canaries break each bound, by kind, share and size of the cohort.
+    """In which of `settings.trials` canaries break each bound, by kind, share and size of the cohort.
 
-    Args:
-        counting: attacks that count rows; smaller cohorts are tried as well.
-        scoring: attacks on people, which need the whole cohort.
+    Smaller cohorts are this one's first rows; of attacks on people they keep the width of the interval.
     """
     rng = np.random.default_rng(settings.seed)
     broken: dict[Bound, dict[Trial, list[bool]]] = defaultdict(lambda: defaultdict(list))
     rows = len(audited.synthetic)
+    sizes = (*(size for size in SIZES if size < rows), rows)
+    for size in sizes:
+        for attack in attacks:
+            for bound, found in attack.broken(canaries.BEATS, np.empty(0, np.int64), size).items():
+                broken[bound][NOTHING, 0.0, size].append(found)
     plans = [(kind, kind, share) for kind in canaries.KINDS for share in SHARES]
     for name, kind, share in [*plans, (THROUGHOUT, canaries.BEATS, 0.5)]:
         pool = len(audited.planted[kind].sources)
         for _ in range(settings.trials):
-            for size in (*(round(part * rows) for part in SMALLER), rows):
+            for size in sizes:
                 count = planted_rows(share, size)
                 chosen = rng.choice(pool, count, replace=count > pool)
-                for attack in [*counting, *(scoring if size == rows else ())]:
+                for attack in attacks:
                     for bound, found in attack.broken(kind, chosen, size).items():
                         broken[bound][name, share, size].append(found)
         logger.info("audit cohort: power against %s, %.1f %% of rows", name, 100 * share)
-    return {bound: {trial: float(np.mean(each)) for trial, each in trials.items()} for bound, trials in broken.items()}
+    return broken
 
 
 def with_power(rows: list[AuditRow], powers: Powers, size: int) -> list[AuditRow]:
@@ -72,7 +77,8 @@ def with_power(rows: list[AuditRow], powers: Powers, size: int) -> list[AuditRow
     for row in rows:
         of_bound = powers.get((row["attack"], row["metric"]), {})
         share = 0.5 if row["canary"] == THROUGHOUT else NEEDED_SHARE
-        found.append({**row, "power": of_bound.get((row["canary"], share, size))} if row["canary"] else row)
+        trials = of_bound.get((row["canary"], share, size))
+        found.append({**row, "power": float(np.mean(trials)) if trials else None} if row["canary"] else row)
     return found
 
 

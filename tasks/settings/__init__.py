@@ -12,7 +12,7 @@ from tasks.settings.compute import ComputeSettings
 from tasks.settings.evaluation import AlignmentSettings, EvaluationSettings
 from tasks.settings.ingestion import IngestionSettings
 from tasks.settings.knowledge import KnowledgeSettings
-from tasks.settings.privacy import BeatEncoderSettings, PrivacySettings
+from tasks.settings.privacy import BeatEncoderSettings, ModelAuditSettings, PrivacySettings
 from tasks.settings.release import ReleaseSettings
 from tasks.settings.retrieval import RetrievalSettings, RetrievalWeights
 from tasks.settings.settings_section import Section
@@ -28,6 +28,7 @@ __all__ = [
     "EvaluationSettings",
     "IngestionSettings",
     "KnowledgeSettings",
+    "ModelAuditSettings",
     "PrivacySettings",
     "ReleaseSettings",
     "RetrievalSettings",
@@ -55,4 +56,7 @@ class Settings(Section):
     cohort: CohortSettings = Field(default_factory=CohortSettings, description="Generation.")
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings, description="Evaluation.")
     privacy: PrivacySettings = Field(default_factory=PrivacySettings, description="Privacy audit.")
+    model_audit: ModelAuditSettings = Field(
+        default_factory=ModelAuditSettings, description="Privacy audit of the model itself, which no release needs."
+    )
     release: ReleaseSettings = Field(default_factory=ReleaseSettings, description="Release.")

@@ -19,6 +19,22 @@ class BeatEncoderSettings(Section):
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
 
 
+class ModelAuditSettings(Section):
+    """Attacks on the model itself; bounds are those of `privacy`."""
+
+    keyed_people: int = Field(1000, ge=1, description="Members, and held-out people, whose own condition is asked for.")
+    keyed_seeds: int = Field(50, ge=1, description="Draws for each of their conditions.")
+    shadow_priors: int = Field(
+        32, ge=4, multiple_of=2, description="Priors trained on half of the people each; a Ray task each."
+    )
+    shadow_denoisers: int = Field(
+        0, ge=0, multiple_of=2, description="Denoisers trained likewise, at least 8 to say anything; 0 for none: slow."
+    )
+    denoiser_recordings: int = Field(
+        400, ge=4, description="Recordings that shadow denoisers are trained and judged on, half of them of members."
+    )
+
+
 class PrivacySettings(Section):
     """The audit and the thresholds that gate a release; docs/privacy.md gives the reasons of each."""
 

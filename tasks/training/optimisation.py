@@ -18,11 +18,9 @@ GRADIENT_CLIP = 1.0
 """Largest gradient norm."""
 
 
-def new_optimiser(recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW for what a recipe learns."""
-    return torch.optim.AdamW(
-        recipe.learner.parameters(), lr=recipe.schedule.learning_rate, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.99)
-    )
+def new_optimiser(network: nn.Module, peak: float) -> torch.optim.Optimizer:
+    """The optimiser of every network, at its peak learning rate."""
+    return torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.99))
 
 
 def descend(

@@ -50,7 +50,7 @@ def train_network(job: dict[str, Any]) -> None:
     )
     stage.objective.to(device)
     average = Average(stage.learner, stage.ema_decay) if stage.ema_decay else None
-    optimiser = new_optimiser(stage)
+    optimiser = new_optimiser(stage.learner, stage.schedule.learning_rate)
     start = load_checkpoint(stage, optimiser, average)
     objective = ray.train.torch.prepare_model(stage.objective)
     began = time.monotonic()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks.privacy import SHARES, cannot_leak, planted_releases
+from benchmarks.privacy_people import people_like_training
 from models.architecture import BeatEncoderArchitecture
 from models.ecg.r_peaks import in_samples
 from models.privacy import canaries
 from models.privacy.beat_encoder import BeatEncoderTraining, train_beat_encoder
 from models.privacy.mean_beats import beat_halves
-from tasks.ecg_sets import read_recordings, read_reported
+from tasks.ecg_sets import EcgSet, read_recordings, read_reported
 from tasks.privacy.attacks.disclosure import disclosure_rows
 from tasks.privacy.audit import Attacks
 from tasks.privacy.audited import Audited
@@ -45,6 +48,30 @@ def test_planted_releases_are_refused_and_one_that_cannot_leak_passes(tmp_path: 
     assert {verdicts[kind, 0.2] for kind in (canaries.BEATS, canaries.RECORDINGS)} == {"refused"}
     assert np.array_equal(cannot_leak(people, 100, RATE_HZ, seed=1)[0].signal, synthetic.signal)
     failed = [
-        row for row in disclosure_rows(synthetic, members, members, STATEMENTS, settings) if row["passed"] is False
+        row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, settings) if row["passed"] is False
     ]
     assert not failed, "conditions and texts of the cohort are nobody's"
+
+
+def test_who_is_in_the_data_under_two_names_is_within_the_radius_and_has_the_same_sex_and_age() -> None:
+    rng = np.random.default_rng(1)
+    points = {"members": rng.normal(size=(200, 6)), "reference": rng.normal(size=(60, 6)), "non_members": None}
+    points["members"][100:110] = points["members"][:10] + 0.01 * rng.normal(size=(10, 6))
+    points["non_members"] = rng.normal(size=(60, 6))
+    ages, sexes = rng.integers(20, 90, 200), rng.choice(["female", "male"], 200)
+    ages[100:110], sexes[100:110] = ages[:10] + 1, sexes[:10]
+
+    def people(count: int, **columns: list) -> EcgSet:
+        table = pa.table({"superclasses": [["NORM"]] * count, **columns})
+        return EcgSet(table, np.zeros((count, 0)), np.array([f"p{row}" for row in range(count)]))
+
+    audited = SimpleNamespace(
+        members=people(200, age_years=ages.tolist(), sex=sexes.tolist()),
+        reference=people(60),
+        non_members=people(60),
+        points=lambda space, side: points[side],
+    )
+    found = people_like_training(audited, SimpleNamespace(name="a space"), seed=1)
+    inside, alike, by_chance, others = (check.value for check in found)
+    assert 0.08 <= inside <= 0.12, "both recordings of ten people; in one part of eight both are members or neither is"
+    assert alike > 0.75 and by_chance < 0.2 and others < 0.03

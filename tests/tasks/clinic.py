@@ -40,6 +40,8 @@ STATEMENTS = {
     "LVH": {"description": "left ventricular hypertrophy", "superclass": "HYP", "kind": "diagnostic"},
     "SR": {"description": "sinus rhythm", "superclass": "", "kind": "rhythm"},
 }
+TRAINING = {"prior": {"steps": 60}, "diffusion": {"steps": 40}}
+"""How a generator would have been trained."""
 SPLITS = ((8, "train"), (9, "validation"), (10, "test"))
 
 
@@ -197,7 +199,8 @@ def put_model(
         save_config(staging.path, about)
         save_fit(staging.path, fit)
         facts = model_facts(simulator_fit={"NORM": dict.fromkeys(INDEPENDENT_LEADS, 0.75)})
-        model = staging.commit(1, lineage("train", [recordings, knowledge]), facts)
+        trained = lineage("train", [recordings, knowledge]).model_copy(update={"settings": {"training": TRAINING}})
+        model = staging.commit(1, trained, facts)
     return model, knowledge
 
 

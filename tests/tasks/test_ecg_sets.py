@@ -19,6 +19,7 @@ REPORTS = {
     "tasks/ecg_sets.py",
     "tasks/evaluation/comparison.py",
     "tasks/evaluation/networks/classifier.py",
+    "tasks/privacy/model_audit.py",
     "tasks/privacy/task.py",
 }
 """Files that may read the test split: those of the evaluation, by its setting, of the audit and its benchmark, and of
@@ -32,6 +33,7 @@ SPLIT_NAMES = {
     "benchmarks/knowledge.py",
     "benchmarks/privacy.py",
     "tasks/ingestion/task.py",
+    "tasks/privacy/model_audit.py",
     "tasks/privacy/task.py",
     "tasks/settings/evaluation.py",
 }

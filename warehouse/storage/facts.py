@@ -222,10 +222,11 @@ class CanaryPower(BaseModel):
 
     attack: str
     metric: str
-    canary: str = Field(description="Kind of canary.")
+    canary: str = Field(description="Kind of canary, or nothing: what breaks a bound then is no leak.")
     share: float = Field(description="Of the rows that were planted.")
-    rows: int = Field(description="Of the cohort, without canaries.")
-    power: float
+    rows: int = Field(description="Of the cohort, or of the part of it that was tried, without canaries.")
+    trials: int = Field(description="Times that canaries were planted.")
+    power: float = Field(description="Share of the trials in which the bound was broken.")
 
 
 class AuditFacts(Facts):
@@ -246,6 +247,17 @@ class AuditFacts(Facts):
     def passed(self) -> bool:
         """Whether a release may follow."""
         return self.verdict == "passed"
+
+
+class ModelAuditFacts(Facts):
+    """Of a privacy audit of a model."""
+
+    kind = "model_audit"
+
+    failed: list[str] = Field(description="Measurements beyond their bound; a release of the model would need none.")
+    members: int = Field(description="Recordings that the model learned from.")
+    non_members: int = Field(description="Recordings of the test split.")
+    shadows: dict[str, int] = Field(description="Network to the shadows that it was attacked with.")
 
 
 class TrainingDataFacts(BaseModel):

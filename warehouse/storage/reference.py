@@ -20,6 +20,7 @@ Kind = Literal[
     "cohort",
     "evaluation",
     "audit",
+    "model_audit",
     "release",
 ]
 

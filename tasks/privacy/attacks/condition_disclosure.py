@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tasks.conditions.condition import StatementFacts, conditions_asked, conditions_of
 from tasks.conditions.patient_groups import PatientGroups, traits_of
@@ -48,7 +48,9 @@ def statement_diversity(synthetic: EcgSet) -> int:
     return min(map(len, sets.values()), default=0)
 
 
-def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFacts, settings: PrivacySettings) -> int:
+def copied_texts(
+    synthetic: EcgSet, real: Sequence[EcgSet], statement_facts: StatementFacts, settings: PrivacySettings
+) -> int:
     """Synthetic ECGs whose text repeats a passage of real reports that fewer than `min_group_patients` patients share.
 
     A text that is the rendering of its own condition says no more than that does, and it is bounded by k.
@@ -62,9 +64,10 @@ def copied_texts(synthetic: EcgSet, real: EcgSet, statement_facts: StatementFact
     if not own:
         return 0
     patients: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for text, patient in zip(real.table.column("text").to_pylist(), real.patients, strict=True):
-        for passage in _passages(text):
-            patients[passage].add(patient)
+    for ecgs in real:
+        for text, patient in zip(ecgs.table.column("text").to_pylist(), ecgs.patients, strict=True):
+            for passage in _passages(text):
+                patients[passage].add(patient)
     personal = {passage for passage, of in patients.items() if len(of) < settings.min_group_patients}
     return sum(any(passage in personal for passage in _passages(text)) for text in own)
 

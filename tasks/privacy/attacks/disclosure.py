@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tasks.conditions.condition import StatementFacts
 from tasks.ecg_sets import EcgSet
@@ -12,12 +12,16 @@ from tasks.settings import PrivacySettings
 
 
 def disclosure_rows(
-    synthetic: EcgSet, members: EcgSet, real: EcgSet, statement_facts: StatementFacts, settings: PrivacySettings
+    synthetic: EcgSet,
+    members: EcgSet,
+    real: Sequence[EcgSet],
+    statement_facts: StatementFacts,
+    settings: PrivacySettings,
 ) -> Iterator[AuditRow]:
     """Whether conditions single out patients, and whether texts repeat reports or hold numbers that could identify.
 
     Args:
-        real: all recordings, whatever their split.
+        real: all recordings, of every split.
     """
     attack, n = "singling out by condition", len(synthetic)
     smallest = exactly(min(group_sizes(synthetic, members, statement_facts)))

@@ -35,7 +35,14 @@ class Membership:
             np.concatenate([audited.members.patients, audited.non_members.patients]),
         )
         self.calibration = Calibration(self.suspects.points, audited.points(space, "reference"), settings.seed)
-        self.to_released = nearest_distance(self.suspects.points, audited.points(space, "synthetic"))
+        self.to_released = self._to_first(len(audited.synthetic))
+        # What tells superclasses need not tell people: own beats in other rhythms are often not found there.
+        self.bounded = space.name != CLASSIFIER
+        self._to_part: dict[int, np.ndarray] = {len(audited.synthetic): self.to_released}
+
+    def _to_first(self, rows: int) -> np.ndarray:
+        """Distance of each suspect to the nearest of the cohort's first rows."""
+        return nearest_distance(self.suspects.points, self.audited.points(self.space, "synthetic")[:rows])
 
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
@@ -46,18 +53,16 @@ class Membership:
     def found(self) -> dict[tuple[str, str], tuple[Estimate, str | None, float | None, int]]:
         """Attack and metric to estimate, setting that bounds it, value by chance, and suspects."""
         suspects, settings = self.suspects, self.settings
-        # What tells superclasses need not tell people: own beats in other rhythms are often not found there.
-        bounded = self.space.name != CLASSIFIER
         found: dict[tuple[str, str], tuple[Estimate, str | None, float | None, int]] = {}
         for score, of_records in self.scores.items():
             for level, (scores, member, patients) in self._levels(of_records).items():
                 area, shares = judged(scores, member, patients, settings.bootstrap_samples, settings.seed)
                 attack = f"membership by {score}, {self.space.name}"
-                found[attack, f"AUC, {level}"] = area, "max_membership_auc" if bounded else None, 0.5, len(scores)
+                found[attack, f"AUC, {level}"] = area, "max_membership_auc" if self.bounded else None, 0.5, len(scores)
                 for rate, share in shares.items():
                     # Fewer non-members than one false positive needs cannot tell the rate.
                     measurable = (~suspects.member).sum() * rate >= 1 and level == "records"
-                    bound = BOUNDS.get(rate) if measurable and bounded else None
+                    bound = BOUNDS.get(rate) if measurable and self.bounded else None
                     metric = f"share of members found at {rate:.1%} false positives, {level}"
                     found[attack, metric] = share, bound, rate, len(scores)
         return found
@@ -68,12 +73,18 @@ class Membership:
         return {"records": records, "patients": of_patients(scores, suspects)}
 
     def broken(self, kind: str, chosen: np.ndarray, rows: int) -> dict[tuple[str, str], bool]:
-        """Whether each bound is broken by chosen canaries beside the cohort, whose rows all stay.
+        """Whether each bound is broken by chosen canaries beside so many of the cohort's first rows, which all stay.
 
         The upper end is the value with canaries plus what the cohort's own interval has above its value.
         """
+        if not self.bounded:
+            return {}
+        if rows not in self._to_part:
+            self._to_part[rows] = self._to_first(rows)
         canaries = self.audited.points(self.space, kind)[np.unique(chosen)]
-        nearest = np.minimum(self.to_released, nearest_distance(self.suspects.points, canaries))
+        nearest = self._to_part[rows]
+        if len(chosen):
+            nearest = np.minimum(nearest, nearest_distance(self.suspects.points, canaries))
         broken = {}
         for score, of_records in self.calibration.scores(nearest).items():
             attack = f"membership by {score}, {self.space.name}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 
 from models.evaluation.metrics import wilson
-from models.privacy import canaries, near_copies
+from models.privacy import canaries
+from models.privacy.near_copies import CopySearch
 from tasks.privacy.audit_row import AuditRow, audit_row, exactly, within
 from tasks.privacy.audited import Audited
 from tasks.settings import PrivacySettings
@@ -24,25 +24,20 @@ class NearCopies:
 
     def __init__(self, audited: Audited, settings: PrivacySettings) -> None:
         self.audited, self.settings = audited, settings
+        search = CopySearch(audited.members.signal, audited.rate_hz)
         self.released, self.held_out = (
-            self._correlation(each.signal) for each in (audited.synthetic, audited.non_members)
+            search.closest(each.signal)[0] for each in (audited.synthetic, audited.non_members)
         )
+        self.hits = {kind: self._copies(search, kind) for kind in audited.planted}
 
-    def _correlation(self, signal: np.ndarray) -> np.ndarray:
-        return near_copies.closest_correlation(signal, self.audited.members.signal, self.audited.rate_hz)[0]
-
-    @cached_property
-    def hits(self) -> dict[str, np.ndarray]:
-        """Kind of canary to which canaries count as copies.
+    def _copies(self, search: CopySearch, kind: str) -> np.ndarray:
+        """Which canaries of a kind count as copies.
 
         Beats in another rhythm are none by construction; of a pool for a whole release, the first ones are looked at.
         """
-        found = {}
-        for kind, pool in self.audited.planted.items():
-            looked_at = pool.ecgs.signal[: len(self.audited.planted[canaries.RECORDINGS].sources)]
-            copies = np.zeros(len(pool.sources), bool)
-            copies[: len(looked_at)] = self._correlation(looked_at) >= COPY_CORRELATION
-            found[kind] = copies
+        found = np.zeros(len(self.audited.planted[kind].sources), bool)
+        looked_at = np.arange(len(self.audited.planted[canaries.RECORDINGS].sources))
+        found[looked_at] = search.closest(self.audited.canaries(kind, looked_at).signal)[0] >= COPY_CORRELATION
         return found
 
     def broken(self, kind: str, chosen: np.ndarray, rows: int) -> dict[tuple[str, str], bool]:

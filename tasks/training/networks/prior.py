@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from safetensors.torch import load_file
@@ -15,6 +15,8 @@ from tasks.training.data.traits import components_file, load_traits, new_prior
 from tasks.training.data.weight_files import PRIOR_FILE, save_weights
 from tasks.training.networks.recipe import Material, Recipe
 
+EMA_DECAY: Final = 0.98
+
 
 class PriorRecipe(Recipe):
     """Stage 3: the prior on recordings' traits and their conditions. Leaves its averaged weights."""
@@ -24,7 +26,7 @@ class PriorRecipe(Recipe):
     def __init__(self, material: Material) -> None:
         settings = material.settings
         self.schedule, self.shown = settings.prior, settings.of_generator
-        self.staging, self.ema_decay = material.staging, 0.98
+        self.staging, self.ema_decay = material.staging, EMA_DECAY
         self.traits = {split: load_traits(material.staging, split) for split in LEARNING_SPLITS}
         self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         self.rows = {split: len(traits) for split, traits in self.traits.items()}

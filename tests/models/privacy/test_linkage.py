@@ -38,10 +38,11 @@ def points(encoder: BeatEncoder, given: Ecgs) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("kind", "share"), [(canaries.BEATS, 0.95), (canaries.NEIGHBOURS, 0.6), (canaries.RECORDINGS, 0.95)]
+    ("kind", "share"),
+    [(canaries.BEATS, 0.95), (canaries.NEIGHBOURS, 0.6), (canaries.FITTED, 0.8), (canaries.RECORDINGS, 0.95)],
 )
 def test_whose_canary_it_is_can_be_told(encoder: BeatEncoder, kind: str, share: float) -> None:
-    made = canaries.planted(kind, PEOPLE.take(np.arange(30)), HOSTS, RATE_HZ, 1)
+    made = canaries.planted(kind, PEOPLE.take(np.arange(30)), HOSTS, RATE_HZ, np.arange(30))
     found = nearest_patient(points(encoder, made), points(encoder, PEOPLE), np.arange(120))
     assert (found.row == np.arange(30)).mean() >= share
 
@@ -51,7 +52,7 @@ def test_planted_beats_lie_within_the_radius_and_other_people_do_not(encoder: Be
     held_out = nearest_patient(points(encoder, OTHERS), training, patients)
     gate = BeatGate.fitted(held_out, [""] * 60)
     assert not gate.inside(held_out, [""] * 60).any()
-    made = canaries.planted(canaries.BEATS, PEOPLE.take(np.arange(30)), HOSTS, RATE_HZ, 1)
+    made = canaries.planted(canaries.BEATS, PEOPLE.take(np.arange(30)), HOSTS, RATE_HZ, np.arange(30))
     own = nearest_patient(points(encoder, made), training, patients)
     assert gate.inside(own, [""] * 30).mean() > 0.8
     fresh = nearest_patient(points(encoder, with_peaks(60, 4)), training, patients)
@@ -60,7 +61,7 @@ def test_planted_beats_lie_within_the_radius_and_other_people_do_not(encoder: Be
 
 def test_planted_beats_keep_the_rhythm_of_the_ecg_that_they_are_put_into() -> None:
     sources = PEOPLE.take(np.arange(30))
-    made = canaries.planted(canaries.BEATS, sources, HOSTS, RATE_HZ, 1)
+    made = canaries.planted(canaries.BEATS, sources, HOSTS, RATE_HZ, np.arange(30))
     assert made.r_peaks is HOSTS.r_peaks
     own, others, found = (mean_beats(one.signal, one.r_peaks, RATE_HZ) for one in (sources, HOSTS, made))
 

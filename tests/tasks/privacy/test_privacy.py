@@ -18,6 +18,7 @@ from tasks.privacy.attacks.linkage import GATE
 from tasks.privacy.attacks.membership import THROUGHOUT
 from tasks.privacy.audit import facts_of
 from tasks.privacy.audit_row import audit_row
+from tasks.privacy.power import NOTHING
 from tasks.privacy.task import AT_RISK_FILE, PrivacyError, audit_ecgs
 from tasks.settings import ComputeSettings
 from tests.models.synthetic_hearts import RATE_HZ
@@ -72,11 +73,17 @@ def test_an_honest_cohort_passes_with_proven_power(stage_outputs: StageOutputs) 
     assert len(areas) == 4, "two attacks in two spaces"
     assert all(row["low"] < 0.5 < row["high"] and row["n"] == 225 for row in areas)
     bounded = [row for row in rows if row["canary"]]
-    assert {row["canary"] for row in bounded} == {canaries.BEATS, canaries.RECORDINGS, THROUGHOUT}
+    assert {row["canary"] for row in bounded} == {canaries.BEATS, canaries.FITTED, canaries.RECORDINGS, THROUGHOUT}
     assert all(row["power"] >= 0.95 and row["threshold"] is not None for row in bounded)
     assert [row for row in rows if row["passed"] is None], "alarms are reported without a bound"
     at = {(one["attack"], one["canary"], one["share"], one["rows"]): one["power"] for one in facts["power"]}
-    assert at["beat gate", canaries.BEATS, 0.005, 40] <= at["beat gate", canaries.BEATS, 0.05, 160] == 1
+    gate = "beat gate, identifying space"
+    assert at[gate, canaries.BEATS, 0.005, 100] <= at[gate, canaries.BEATS, 0.05, 160] == 1
+    planted = [one for one in facts["power"] if one["share"]]
+    assert {(one["rows"], one["trials"]) for one in planted} == {(100, 20), (160, 20)}
+    alone = [one for one in facts["power"] if one["canary"] == NOTHING]
+    assert {(one["rows"], one["trials"], one["share"]) for one in alone} == {(100, 1, 0.0), (160, 1, 0.0)}
+    assert all(one["power"] == 0 for one in alone if one["rows"] == 160), "the cohort keeps its bounds"
 
 
 def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: StageOutputs) -> None:
@@ -87,8 +94,8 @@ def test_an_audit_says_which_bounds_are_not_the_default_ones(stage_outputs: Stag
     lax = facts_of(rows, {}, PRIVACY.model_copy(update={"min_power": 0.0}), 25, None)
     assert "privacy.min_power is 0, by default 0.95" in lax.widened
     assert any("mixed beats need not be found" in one for one in facts["widened"])
-    (gate,) = [row for row in rows if row["setting"] == "max_beat_share"]
-    assert (gate["threshold"], gate["default_threshold"]) == (0.05, 0.005)
+    gates = [row for row in rows if row["setting"] == "max_beat_share"]
+    assert [(gate["threshold"], gate["default_threshold"]) for gate in gates] == [(0.05, 0.005)] * 2
 
 
 def test_records_at_risk_stay_in_the_warehouse(stage_outputs: StageOutputs) -> None:
@@ -107,7 +114,7 @@ def test_copies_with_noise_fail_every_attack(store: Store, recordings: Reference
     assert {
         f"membership by {by}, identifying space: AUC, records" for by in ("density ratio", "calibrated distance")
     } <= failed
-    assert {"near copy of a training recording: share copied", f"{GATE[0]}: {GATE[1]}"} <= failed
+    assert {"near copy of a training recording: share copied", f"beat gate, identifying space: {GATE}"} <= failed
 
 
 def test_training_patients_beats_in_other_rhythms_are_refused(
@@ -117,9 +124,9 @@ def test_training_patients_beats_in_other_rhythms_are_refused(
     signal, statements = people(120, seed=99)
     own = Ecgs(members.signal[:12], in_samples(members.r_peaks_s[:12], RATE_HZ))
     hosts = Ecgs(signal[:12], locate_r_peaks(signal[:12], RATE_HZ))
-    signal[:12] = canaries.planted(canaries.BEATS, own, hosts, RATE_HZ, 1).signal
+    signal[:12] = canaries.planted(canaries.BEATS, own, hosts, RATE_HZ, np.arange(12)).signal
     facts, rows = audit(store, recordings, cohort_table(signal, statements), "planted beats")
-    assert f"{GATE[0]}: {GATE[1]}" in facts["failed"]
+    assert f"beat gate, identifying space: {GATE}" in facts["failed"]
     assert facts["verdict"] == "refused"
     assert next(row for row in rows if row["metric"] == "share copied")["value"] == 0
 
@@ -136,7 +143,7 @@ def test_a_condition_that_singles_out_patients_fails(store: Store, recordings: R
     synthetic = EcgSet(cohort_table(signal, statements), signal, np.arange(9))
     members = read_recordings(store, recordings, "train")
     failed = [
-        row for row in disclosure_rows(synthetic, members, members, STATEMENTS, PRIVACY) if row["passed"] is False
+        row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, PRIVACY) if row["passed"] is False
     ]
     assert [(row["setting"], row["value"]) for row in failed] == [("min_group_patients", 0)]
 
@@ -159,7 +166,9 @@ def test_text_of_a_patient_fails(store: Store, recordings: Reference, text: str,
     texts = ["normal ECG, sinus rhythm", text, "normal ECG, sinus rhythm"]
     table = cohort_table(signal, statements, texts)
     synthetic, members = EcgSet(table, signal, np.arange(3)), read_recordings(store, recordings, "train")
-    rows = [row for row in disclosure_rows(synthetic, members, members, STATEMENTS, PRIVACY) if row["passed"] is False]
+    rows = [
+        row for row in disclosure_rows(synthetic, members, [members], STATEMENTS, PRIVACY) if row["passed"] is False
+    ]
     assert len(rows) == len(failures)
     assert all(any(failure in row["metric"] for row in rows) for failure in failures)
 
@@ -175,7 +184,9 @@ def test_what_many_patients_reports_say_may_be_said(store: Store, table: pa.Tabl
     )
     signal, statements = people(5, seed=98)
     synthetic = EcgSet(cohort_table(signal, statements, [common] * 5), signal, np.arange(5))
-    assert not [row for row in disclosure_rows(synthetic, members, real, STATEMENTS, PRIVACY) if row["passed"] is False]
+    assert not [
+        row for row in disclosure_rows(synthetic, members, [real], STATEMENTS, PRIVACY) if row["passed"] is False
+    ]
 
 
 def test_a_bound_on_what_could_not_be_computed_is_not_kept() -> None:
