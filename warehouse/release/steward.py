@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
 from warehouse.release.numbers_in_words import interval, number
+from warehouse.release.verdict import reasons
 
 STEWARD = "STEWARD.md"
 VERDICTS = {
@@ -39,6 +40,7 @@ class StewardSummary:
 
     verdict: str
     meaning: str
+    reasons: list[str]
     bounds: list[Bound]
     residual_risk: list[str]
     signature: str
@@ -50,6 +52,7 @@ def steward_summary(content: ReleaseContent) -> StewardSummary:
     return StewardSummary(
         verdict=content.verdict,
         meaning=VERDICTS[content.verdict],
+        reasons=reasons(content.audit, content.min_power),
         bounds=[
             Bound(
                 row["attack"],
@@ -90,7 +93,7 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
             f"{len(untested)} of {len(bounded)} bounded measurements were not tested with planted records: how small a "
             "leak they would notice is not known."
         )
-    risks += [f"Not the default bound: {widened}." for widened in content.widened]
+    risks += [f"Not the default bound: {widened}." for widened in content.audit_facts.widened]
     if reported := len(content.audit) - len(bounded):
         risks.append(f"Measurements reported without a bound, which nothing checked automatically: {reported}.")
     risks += [
