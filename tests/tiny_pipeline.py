@@ -242,7 +242,17 @@ class TinyPipeline:
         bounded = ("max_membership_auc", BOUND)
         checks = [
             ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, *bounded, *CANARIES[0]),
-            ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, "max_near_copy_share", 0.0, *CANARIES[1]),
+            (
+                "near copies",
+                "share above correlation 0.98",
+                0.0,
+                0.0,
+                0.02,
+                0.0,
+                "max_near_copy_share",
+                0.0,
+                *CANARIES[1],
+            ),
             ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None, None, None),
         ]
         names = ("attack", "metric", "value", "low", "high", "reference", "setting", "threshold", "canary", "power")

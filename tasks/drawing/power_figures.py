@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from tasks.drawing.report_figures import ACCENT, INK, STYLE
+from tasks.drawing.report_figures import ACCENT, STYLE
 
 SHADES = ("#8fd0c8", "#48a69d", "#0b7a75", "#064b48", "#8a5a00", "#3b5bdb", "#a21caf", "#6b7785")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -20,17 +20,17 @@ def draw_power(lines: Mapping[str, Points], needed_share: float, min_power: floa
     Args:
         lines: label to (share, power), by share.
         needed_share: at which the power decides on the verdict.
-        min_power: needed there.
+        min_power: needed there; 0 if none is.
     """
     with mpl.rc_context(STYLE):
-        columns = len(lines) if max(map(len, lines)) < 14 else 1
-        figure = Figure(figsize=(5.4, 2.9 + 0.18 * len(lines) / columns), layout="constrained")
+        columns = 1 if max(map(len, lines)) > 14 else min(len(lines), 3)
+        figure = Figure(figsize=(4.3, 2.4 + 0.18 * -(-len(lines) // columns)), layout="constrained")
         axes = figure.add_subplot()
         shares = sorted({share for points in lines.values() for share, _ in points})
         axes.set_xscale("log")
-        axes.axhline(min_power, color=ACCENT, linewidth=1, linestyle="--")
-        axes.axvline(needed_share, color=ACCENT, linewidth=1, linestyle="--")
-        axes.plot(needed_share, min_power, "s", color=ACCENT, markersize=4)
+        if min_power:
+            axes.axhline(min_power, color=ACCENT, linewidth=1, linestyle="--")
+            axes.axvline(needed_share, color=ACCENT, linewidth=1, linestyle="--")
         # Equal lines hide each other: every one is a little wider than the next and has a marker of its own.
         for number, (label, points) in enumerate(lines.items()):
             axes.plot(
@@ -50,16 +50,6 @@ def draw_power(lines: Mapping[str, Points], needed_share: float, min_power: floa
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0, decimals=0))
         axes.set_xlabel("planted share of all rows")
-        axes.set_ylabel("trials in which the bound breaks")
-        axes.annotate(
-            "needed",
-            (needed_share, min_power),
-            xytext=(-4, -4),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=8,
-            color=INK,
-        )
+        axes.set_ylabel("trials that break it")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", fontsize=8, ncols=columns)
     return figure

@@ -39,11 +39,13 @@ def reasons(rows: Sequence[Row], min_power: float) -> list[str]:
             f"{100 * (row['power'] or 0):.0f} of 100 trials, and {100 * min_power:.0f} are needed."
             for row in weak
         ]
-    elif tested and min_power > 0:
+    elif tested and not min_power:
+        found.append("No power was asked of the attacks (min_power is 0): that they found little proves little.")
+    elif tested:
         found.append(
             f"Each of the {len(tested)} bounds that are about an attack's success was broken in at least "
             f"{100 * min_power:.0f} of 100 trials with planted training records, so the attacks can find a leak."
         )
     if counted := len(bounded) - len(tested):
-        found.append(f"{counted} bounds are on what was counted in the released rows; there is nothing to test there.")
+        found.append(f"Bounds on what was counted in the released rows themselves, which need no such test: {counted}.")
     return found
