@@ -239,20 +239,10 @@ class TinyPipeline:
 
     def _audit(self, cohort: Reference, recordings: Reference) -> Reference:
         auc = self.membership_auc
-        bounded = ("max_membership_auc", BOUND)
+        area, copied = ("max_membership_auc", BOUND, *CANARIES[0]), ("max_near_copy_share", 0.0, *CANARIES[1])
         checks = [
-            ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, *bounded, *CANARIES[0]),
-            (
-                "near copies",
-                "share above correlation 0.98",
-                0.0,
-                0.0,
-                0.02,
-                0.0,
-                "max_near_copy_share",
-                0.0,
-                *CANARIES[1],
-            ),
+            ("membership inference", "AUC by distance", auc, auc - 0.04, auc + 0.04, 0.5, *area),
+            ("near copies", "share above correlation 0.98", 0.0, 0.0, 0.02, 0.0, *copied),
             ("nearest neighbour", "distance ratio", 1.02, 0.98, 1.07, 1.0, None, None, None, None),
         ]
         names = ("attack", "metric", "value", "low", "high", "reference", "setting", "threshold", "canary", "power")

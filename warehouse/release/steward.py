@@ -113,8 +113,8 @@ def _signature(content: ReleaseContent) -> str:
             "treat it as approved by a person. To sign, publish again with that setting; this makes a new version."
         )
     return (
-        f"{steward} answers for the bounds of this audit: release {content.identifier} was published with them under this "
-        f"name on {day}. The name is what the publisher's settings state and is part of the release's id; "
+        f"{steward} answers for the bounds of this audit: release {content.identifier} was published with them under "
+        f"this name on {day}. The name is what the publisher's settings state and is part of the release's id; "
         "Einthoven does not check who wrote it."
     )
 
