@@ -3,7 +3,7 @@
     einthoven release --profile demo
     python -m benchmarks.report_screenshot einthoven-warehouse/releases/demo/current
 
-Refuses a release whose source was not simulated: nothing that a model learned from patients belongs into the repository.
+Refuses a release whose source was not simulated: what a model learned from patients does not belong in the repository.
 """
 
 from __future__ import annotations
