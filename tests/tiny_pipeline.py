@@ -18,8 +18,9 @@ from warehouse.release.files import write_release_files
 from warehouse.release.releases import publish
 from warehouse.release.verification import require_sound
 from warehouse.storage.facts import Facts
+from warehouse.storage.manifest import Lineage
 from warehouse.storage.reference import Kind, Reference, digest
-from warehouse.storage.store import Lineage, Store
+from warehouse.storage.store import Store
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
 SAMPLES = 250

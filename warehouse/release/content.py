@@ -22,8 +22,9 @@ from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
 from warehouse.storage.facts import AuditFacts, RecordingsFacts
+from warehouse.storage.manifest import FileEntry, Manifest, library_versions
 from warehouse.storage.reference import Kind, Reference
-from warehouse.storage.store import FileEntry, Manifest, Store, library_versions
+from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns
 
 UNPUBLISHED_SETTINGS = frozenset({"path", "uri"})

@@ -21,8 +21,9 @@ from warehouse.release.dataset_card import dataset_card
 from warehouse.release.steward import STEWARD, steward_document
 from warehouse.release.verdict import reasons
 from warehouse.schema import audits, evaluations
+from warehouse.storage.manifest import MANIFEST, FileEntry
 from warehouse.storage.parquet_encoding import SMALL_LEVEL
-from warehouse.storage.store import MANIFEST, FileEntry, sha256_of, write_parquet, write_text
+from warehouse.storage.whole_files import sha256_of, write_parquet, write_text
 
 ROWS_PER_FILE = 16_384
 """ECGs of a file: 270 MB of memory at 100 Hz and 10 s."""

@@ -8,8 +8,9 @@ from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseInputs, min_power_of
 from warehouse.release.verdict import broken, named, without_power
 from warehouse.storage.facts import AuditFacts
+from warehouse.storage.manifest import Manifest
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Manifest, Store
+from warehouse.storage.store import Store
 
 
 def require_releasable(store: Store, inputs: ReleaseInputs) -> None:

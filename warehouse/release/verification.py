@@ -21,7 +21,9 @@ from warehouse.release.leaks import find_leaks, identifying_columns
 from warehouse.release.releases import CHECKSUMS, CURRENT, VERSION, read_release_manifest, versions
 from warehouse.release.tombstone import WITHDRAWN, read_tombstone
 from warehouse.release.verdict import broken, named, without_power
-from warehouse.storage.store import MANIFEST, Store, sha256_of
+from warehouse.storage.manifest import MANIFEST
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of
 
 REQUIRED = ("README.md", "STEWARD.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
 

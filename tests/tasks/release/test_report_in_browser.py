@@ -20,7 +20,8 @@ from tests.tiny_pipeline import CONDITIONS, TinyPipeline, publish_tiny
 from warehouse.errors import EinthovenError
 from warehouse.release.content import ReleaseDescription, gather
 from warehouse.release.worst_conditions import WORST_SHOWN
-from warehouse.storage.store import MANIFEST, Store
+from warehouse.storage.manifest import MANIFEST
+from warehouse.storage.store import Store
 
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
 MARGIN_MM = 10

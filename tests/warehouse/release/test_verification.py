@@ -18,7 +18,8 @@ from tests.tiny_pipeline import SAMPLES, TinyPipeline, publish_tiny
 from warehouse.errors import ReleaseError
 from warehouse.release.releases import seal
 from warehouse.release.verification import require_sound, resolve_release, verify_release
-from warehouse.storage.store import Store, sha256_of
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of
 
 
 @pytest.fixture(scope="module")
