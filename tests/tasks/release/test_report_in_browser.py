@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.report_screenshot import FLAGS, HEIGHT, LARGEST, PICTURE, WIDTH, chromium, screenshot
 from tasks.release.report import render_report
+from tests.conftest import ROOT
 from tests.tiny_pipeline import CONDITIONS, TinyPipeline, publish_tiny
 from warehouse.errors import EinthovenError
 from warehouse.release.content import ReleaseDescription, gather
@@ -161,14 +164,16 @@ def test_axe_finds_no_violation(page: Page, viewport: dict[str, int]) -> None:
 
 
 def test_the_screenshot_in_the_documents_is_taken_of_a_simulated_release_only(report: Path, tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "warehouse"))
     for name, simulated in (("simulated", True), ("people", False)):
-        release = publish_tiny(store, TinyPipeline(store, simulated=simulated).commit(), name, identifier=name)
+        store = Store(str(tmp_path / f"warehouse of {name}"))
+        release = publish_tiny(store, TinyPipeline(store, simulated=simulated).commit(), name)
         (tmp_path / name).mkdir()
         (tmp_path / name / MANIFEST).write_bytes((release / MANIFEST).read_bytes())
         (tmp_path / name / "report.html").write_bytes(report.read_bytes())
     taken = tmp_path / "report.png"
-    screenshot(tmp_path / "simulated", taken)
+    command = [sys.executable, "-m", "benchmarks.report_screenshot", str(tmp_path / "simulated"), "--out", str(taken)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     for picture in (taken, PICTURE):
         with Image.open(picture) as opened:
             assert opened.size == (WIDTH, HEIGHT) and len(opened.getcolors() or []) > 10
