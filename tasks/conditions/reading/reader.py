@@ -10,6 +10,7 @@ from tasks.conditions.reading.intervals import denied_by, implied_by
 from tasks.conditions.reading.numbers import Found, Rate, axis_of
 from tasks.conditions.reading.phrases import SILENT, Phrase, Phrases
 from tasks.conditions.reading.scope import Mention, Sentence, is_infarction
+from tasks.conditions.reading.words import ellipses
 from tasks.knowledge.vocabulary import Concept
 
 OTHER_RHYTHMS: Final = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB", "SVARR"})
@@ -109,9 +110,12 @@ class StatementReader:
             sexes=_once([one.sex for one in numbers if one.sex] + [one.kind for one in phrases if one.kind in _SEXES]),
             not_understood=(*_unknown(text, phrases, sentence), *meaning.refused(text)),
             leads=_once(leads),
-            ambiguous=tuple(
-                text[one.start : one.end]
-                for one in [*sentence.ambiguous, *(each.phrase for each in sentence.mentions if each.ambiguous)]
+            ambiguous=(
+                *ellipses(text),
+                *(
+                    text[one.start : one.end]
+                    for one in [*sentence.ambiguous, *(each.phrase for each in sentence.mentions if each.ambiguous)]
+                ),
             ),
             excluded_names=meaning.excluded_names(),
             degrees=_once([text[one.start : one.end] for one in phrases if one.kind == "degree"]),

@@ -107,8 +107,8 @@ class Sentence:
         elif kind in NEGATIONS:
             self._negate(phrase)
         elif kind == DENIAL:
-            if phrase.words == ("not",) and any(one.status == "excluded" for one in self.mentions[:-1]):
-                # "A is excluded, B is not".
+            if phrase.words == ("not",) and any(one.status in ("excluded", "possible") for one in self.mentions[:-1]):
+                # "A is excluded, B is not", "A is not excluded, B is not".
                 self.ambiguous.append(phrase)
             self._back("excluded")
         elif kind == "number":

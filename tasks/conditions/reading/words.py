@@ -100,6 +100,18 @@ def _spelled(written: str, lower: str, start: int, end: int) -> list[str]:
     return [singular(written.replace("'", ""))]
 
 
+_TO_BE_OR_DO: Final = r"(?:is|are|was|were|be|been|do|does|did|has|have|had|can|could|may|might|will|would|should|must)"
+_ELLIPSIS: Final = re.compile(
+    rf"\b(?:so|as) {_TO_BE_OR_DO}\b"
+    rf"|\b(?:{_TO_BE_OR_DO}|also|as well)(?=\s*(?:[,.;:!?)\n]|$|(?:and|or|but|too|also|though|although|while)\b))"
+)
+
+
+def ellipses(text: str) -> list[str]:
+    """Verbs and adverbs that repeat what an earlier clause says: "A is not excluded, B is", "so is B", "B also"."""
+    return [found[0] for found in _ELLIPSIS.finditer(text.lower())]
+
+
 def singular(word: str) -> str:
     """A word in singular and American spelling."""
     word = re.sub(r"aem", "em", word)

@@ -158,3 +158,24 @@ def test_whatever_the_statements_a_sentence_never_turns_one_of_them_round(senten
         for concept in unwanted:
             assert not set(concept.asks) & {*shown, *request.condition.statements}, text
     assert followed >= 15, "most sentences are followed"
+
+
+ELLIPSES = (
+    "{} is not excluded, {} is",
+    "{} is not excluded, {} is not",
+    "{} is excluded, so is {}",
+    "{} is absent. So is {}",
+    "{} is excluded, as is {}",
+    "{} is absent. {} also",
+    "{} was ruled out, {} was as well",
+    "{} is absent, {} may be",
+    "{} isn't present, but {} is",
+)
+"""The second statement repeats a verb of the first: there or not, a reader must find out which."""
+
+
+@pytest.mark.parametrize("sentence", ELLIPSES)
+def test_a_clause_that_borrows_its_verb_is_refused(sentence: str) -> None:
+    for first, second in (("atrial fibrillation", "left bundle branch block"), ("LVH", "PVCs")):
+        with pytest.raises(ConditionError):
+            understand(sentence.format(first, second), None, None, None, READER, FACTS)
