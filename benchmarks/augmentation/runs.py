@@ -22,7 +22,7 @@ from benchmarks.augmentation.network import Optimisation, Shape, read_network, t
 from benchmarks.augmentation.recipes import IMBALANCED_RECIPES, REAL_ONLY, RECIPES, Recipe
 from models.superclasses import SUPERCLASSES
 from warehouse.storage.reference import digest
-from warehouse.storage.store import whole_file, write_text
+from warehouse.storage.whole_files import whole_file, write_text
 
 VERSION: Final = 1
 """Raised when the same run would give another result."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from tasks.drawing import report_figures as figures
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.drawing.fidelity_figures import discriminator_rows, draw_discriminators
 from tasks.drawing.learning_curves import last_losses, learning_curves
+from tasks.release.picture import Picture
+from tasks.release.power_pictures import power_pictures
 from warehouse.release.content import ReleaseContent
 from warehouse.release.dataset_card import LIMITS, conditions, delivery, generation, summary
 from warehouse.release.fidelity_verdicts import fidelity_verdicts
@@ -46,15 +47,6 @@ ASPECTS = {
     "reconstruction": "What does the autoencoder lose?",
     "simulator": "How well does the simulator fit the recordings?",
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture with what it shows in words, for those who do not see it."""
-
-    data: str
-    alt: str
-    caption: str
 
 
 def render_report(store: Store, content: ReleaseContent) -> str:
@@ -88,6 +80,7 @@ def render_report(store: Store, content: ReleaseContent) -> str:
         delivery=delivery(content),
         worst=worst_conditions(content.evaluation),
         steward=steward_summary(content),
+        power=list(power_pictures(content)),
         longest_table=LONGEST_TABLE,
         downstream=list(downstream_pictures(downstream)),
         training=training_pictures(

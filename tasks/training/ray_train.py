@@ -27,17 +27,19 @@ from warehouse.storage.store import Staging
 
 
 class Trainer(TorchTrainer):
-    """`TorchTrainer` without the placement-group cleaner where Ray is local.
+    """`TorchTrainer` without what these runs do not need.
 
-    The cleaner serves clusters that outlive their driver. It asks the dashboard, which a local Ray does not have, and
-    then warns every second.
+    Without the callback for Ray datasets, which training does not read: it starts a process that loads all of Ray Data.
+    Where Ray is local, without the placement-group cleaner too: it serves clusters that outlive their driver, asks the
+    dashboard, which a local Ray does not have, and then warns every second.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # mypy sees Ray Train 1
-        if os.environ.get("RAY_ADDRESS"):
-            return callbacks
-        return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
+        unneeded = {"DatasetsCallback"} | (
+            set() if os.environ.get("RAY_ADDRESS") else {"PlacementGroupCleanerCallback"}
+        )
+        return [callback for callback in callbacks if type(callback).__name__ not in unneeded]
 
 
 def train_network_on_ray(

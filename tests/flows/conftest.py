@@ -94,6 +94,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # How often Prefect's worker asks for runs, and Ray Train looks at its workers: every 10 and 2 seconds else.
+        "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
     }
     log = (home / "server.log").open("w")
     command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]

@@ -9,8 +9,9 @@ from models.leads import INDEPENDENT_LEADS
 from tests.facts import audit_facts, evaluation_facts, recordings_facts
 from warehouse.schema import MEASURED_FEATURES, TABLES, audits, cohorts, evaluations, knowledge, quarantine, recordings
 from warehouse.storage.facts import Facts
+from warehouse.storage.manifest import Lineage
 from warehouse.storage.reference import Kind, Reference
-from warehouse.storage.store import Lineage, Store
+from warehouse.storage.store import Store
 from warehouse.storage.waveforms import to_lead_columns, to_measured_columns
 
 

@@ -24,8 +24,10 @@ from warehouse.catalog.data_dictionary import TableDescription, catalog_tables
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.release.tombstone import WITHDRAWN
 from warehouse.schema import TABLES
+from warehouse.storage.manifest import Manifest
 from warehouse.storage.reference import digest
-from warehouse.storage.store import Manifest, Store, writing
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import writing
 
 _FIXED_SIZE = re.compile(r"fixed_size_list<\w+: (int16|float)(?: not null)?>\[(\d+)\]")
 _ELEMENT_TYPES = {"int16": "SMALLINT", "float": "FLOAT"}

@@ -12,7 +12,8 @@ from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
 from warehouse.release.releases import CURRENT, read_release_manifest, release_folder, versions
 from warehouse.release.tombstone import Tombstone, read_tombstone
-from warehouse.storage.store import Manifest, Store
+from warehouse.storage.manifest import Manifest
+from warehouse.storage.store import Store
 
 RELEASED_KINDS = ("cohort", "evaluation", "audit", "model")
 """Kinds of dataset that a release is made from directly."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from warehouse.catalog.catalog import QueryResult, query
 from warehouse.errors import EinthovenError
-from warehouse.storage.store import Store, write_text
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import write_text
 
 PATH = Path(__file__).resolve().parents[2] / "docs" / "queries.md"
 SHOWN_ROWS = 12

@@ -22,8 +22,9 @@ from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
 from warehouse.storage.facts import AuditFacts, RecordingsFacts
+from warehouse.storage.manifest import FileEntry, Manifest, library_versions
 from warehouse.storage.reference import Kind, Reference
-from warehouse.storage.store import FileEntry, Manifest, Store, library_versions
+from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns
 
 UNPUBLISHED_SETTINGS = frozenset({"path", "uri"})
@@ -148,12 +149,17 @@ class ReleaseContent:
     sampling_rate_hz: int
     evaluation: list[dict[str, Any]]
     audit: list[dict[str, Any]]
-    verdict: str
-    """Of the audit: passed, refused or inconclusive."""
-    widened: list[str]
-    """Bounds that are wider than the default ones, in words."""
+    audit_facts: AuditFacts
+    """Verdict, what led to it, and the power of the attacks."""
+    min_power: float
+    """Share of trials in which an attack had to find its canaries."""
     lineage: list[LineageStep]
     created_at: datetime
+
+    @property
+    def verdict(self) -> str:
+        """Of the audit: passed, refused or inconclusive."""
+        return self.audit_facts.verdict
 
     @property
     def rows(self) -> int:
@@ -206,7 +212,6 @@ def gather(
             )
     recordings = recordings_behind(store, inputs)
     facts = store.facts(recordings, RecordingsFacts)
-    outcome = store.facts(inputs.audit, AuditFacts)
     scalars = [name for name in expected.names if name not in LEAD_COLUMNS]
     cohort = store.read(inputs.cohort, "cohorts", scalars)
     return ReleaseContent(
@@ -225,8 +230,8 @@ def gather(
         sampling_rate_hz=rate_hz,
         evaluation=metric_rows(store.read(inputs.evaluation, "evaluations")),
         audit=metric_rows(store.read(inputs.audit, "audits")),
-        verdict=outcome.verdict,
-        widened=outcome.widened,
+        audit_facts=store.facts(inputs.audit, AuditFacts),
+        min_power=min_power_of(store.manifest(inputs.audit).lineage.settings),
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )
@@ -247,6 +252,17 @@ def recordings_behind(store: Store, inputs: ReleaseInputs) -> Reference:
     if recordings is None:
         raise ReleaseError(f"audit {inputs.audit.id} names no recordings in its lineage; audit the cohort again")
     return recordings
+
+
+def min_power_of(settings: dict[str, Any]) -> float:
+    """Power that the settings of an audit ask of its attacks.
+
+    Raises:
+        ReleaseError: they do not say.
+    """
+    if not isinstance(found := settings.get("min_power"), float):
+        raise ReleaseError("the audit's settings name no min_power; audit the cohort again")
+    return found
 
 
 def lineage_of(store: Store, references: list[Reference]) -> list[LineageStep]:

@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
 from warehouse.release.fidelity_verdicts import fidelity_verdicts
-from warehouse.release.numbers_in_words import interval, number, outcome
+from warehouse.release.numbers_in_words import interval, number
+from warehouse.release.steward import steward_summary
 from warehouse.release.worst_conditions import headline_rows, worst_conditions
 
 LIMITS = (
@@ -56,7 +57,7 @@ def generation(content: ReleaseContent) -> list[str]:
         "Each row was generated for a stated condition, from its own random seed. Conditions asked for are "
         "combinations of age band, sex and statements that several training patients share.",
         "The cohort was evaluated against recordings that the model never saw, and audited for privacy. It was "
-        "published because every bound of the audit was kept.",
+        "published because the audit passed.",
     ]
 
 
@@ -89,7 +90,6 @@ def dataset_card(content: ReleaseContent) -> str:
     environment.filters |= {
         "number": number,
         "interval": interval,
-        "outcome": outcome,
         "cell": lambda text: text.replace("|", r"\|").replace("\n", " "),
     }
     template = environment.get_template("dataset_card.md.jinja")
@@ -104,4 +104,5 @@ def dataset_card(content: ReleaseContent) -> str:
         worst=worst_conditions(content.evaluation),
         limits=LIMITS,
         delivery=delivery(content),
+        steward=steward_summary(content),
     )

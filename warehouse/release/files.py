@@ -19,9 +19,11 @@ from warehouse.release.content import ReleaseContent, ReleasedFile, manifest_of,
 from warehouse.release.croissant import CROISSANT, croissant
 from warehouse.release.dataset_card import dataset_card
 from warehouse.release.steward import STEWARD, steward_document
+from warehouse.release.verdict import reasons
 from warehouse.schema import audits, evaluations
+from warehouse.storage.manifest import MANIFEST, FileEntry
 from warehouse.storage.parquet_encoding import SMALL_LEVEL
-from warehouse.storage.store import MANIFEST, FileEntry, sha256_of, write_parquet, write_text
+from warehouse.storage.whole_files import sha256_of, write_parquet, write_text
 
 ROWS_PER_FILE = 16_384
 """ECGs of a file: 270 MB of memory at 100 Hz and 10 s."""
@@ -34,10 +36,17 @@ def write_release_files(folder: Path, content: ReleaseContent, report_html: str)
         folder: empty staging folder.
         report_html: the report, self-contained.
     """
+    facts = content.audit_facts
     audit = {
-        "passed": all(row["passed"] is not False for row in content.audit),
+        "verdict": facts.verdict,
+        "reasons": reasons(content.audit, content.min_power),
+        "failed": facts.failed,
+        "powerless": facts.powerless,
+        "widened": facts.widened,
+        "min_power": content.min_power,
         "columns": _columns(audits()),
         "metrics": content.audit,
+        "power": [one.model_dump() for one in facts.power],
     }
     files = [
         *_write_parts(folder, content),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from warehouse.errors import ReleaseError
-from warehouse.release.content import ReleaseInputs
+from warehouse.release.content import ReleaseInputs, min_power_of
+from warehouse.release.verdict import broken, named, without_power
 from warehouse.storage.facts import AuditFacts
+from warehouse.storage.manifest import Manifest
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Manifest, Store
+from warehouse.storage.store import Store
 
 
 def require_releasable(store: Store, inputs: ReleaseInputs) -> None:
@@ -29,15 +31,16 @@ def require_releasable(store: Store, inputs: ReleaseInputs) -> None:
     )
     facts = store.facts(audit, AuditFacts)
     rows = store.read(audit, "audits").to_pylist()
-    failed = [row for row in rows if row["passed"] is False]
-    if facts.passed and not failed and not facts.powerless and any(row["passed"] for row in rows):
+    failed, weak = broken(rows), without_power(rows, min_power_of(store.manifest(audit).lineage.settings))
+    if facts.passed and not (failed or weak or facts.failed or facts.powerless) and any(row["passed"] for row in rows):
         return
-    if failed or facts.failed or facts.verdict != "inconclusive":
+    if failed or facts.failed or not (weak or facts.powerless):
         checks = "; ".join(map(_describe, failed)) or ", ".join(facts.failed) or "no check was made"
-        outcome = f"failed its privacy audit: {checks}"
+        outcome = f"is refused by its privacy audit: {checks}"
         advice = "Change the model or the cohort; raise a bound only if you can defend it"
     else:
-        outcome = f"has an inconclusive privacy audit: {'; '.join(facts.powerless)}"
+        checks = "; ".join(map(_describe_power, weak)) or "; ".join(facts.powerless)
+        outcome = f"has an inconclusive privacy audit: {checks}"
         advice = (
             "What an attack cannot find in planted leaks it cannot exclude; audit more ECGs against more recordings"
         )
@@ -62,6 +65,11 @@ def _describe(row: dict[str, Any]) -> str:
         return text
     setting = f" (privacy.{row['setting']})" if row["setting"] else ""
     return f"{text} against the bound {_number(row['threshold'])}{setting}"
+
+
+def _describe_power(row: dict[str, Any]) -> str:
+    """One attack that did not find its canaries."""
+    return f"{named(row)}, power {row['power'] or 0:.2f} against {row['canary']}"
 
 
 def _number(value: float | None) -> str:

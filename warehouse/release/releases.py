@@ -20,8 +20,10 @@ from pydantic import ValidationError
 from warehouse.errors import ReleaseError
 from warehouse.release.content import ReleaseManifest
 from warehouse.release.tombstone import read_tombstone
+from warehouse.storage.manifest import MANIFEST
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import MANIFEST, Store, sha256_of, sync_folder, write_text, writing
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of, sync_folder, write_text, writing
 
 CHECKSUMS = "SHA256SUMS"
 CURRENT = "current"

@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from warehouse.release.content import ReleaseContent
-from warehouse.release.numbers_in_words import interval, number
+from warehouse.release.numbers_in_words import interval, short
+from warehouse.release.verdict import reasons
 
 STEWARD = "STEWARD.md"
 VERDICTS = {
@@ -39,6 +40,9 @@ class StewardSummary:
 
     verdict: str
     meaning: str
+    reasons: list[str]
+    widened: list[str]
+    """Where the audit asks for less than the default."""
     bounds: list[Bound]
     residual_risk: list[str]
     signature: str
@@ -50,15 +54,17 @@ def steward_summary(content: ReleaseContent) -> StewardSummary:
     return StewardSummary(
         verdict=content.verdict,
         meaning=VERDICTS[content.verdict],
+        reasons=reasons(content.audit, content.min_power),
+        widened=content.audit_facts.widened,
         bounds=[
             Bound(
                 row["attack"],
                 row["metric"],
-                f"{number(row['value'])} {row['unit'] or ''}".strip(),
-                interval(row),
-                number(row["threshold"]),
+                f"{short(row['value'])} {row['unit'] or ''}".strip(),
+                interval(row, short),
+                f"{'≥' if (row['setting'] or '').startswith('min_') else '≤'}\u00a0{short(row['threshold'])}",
                 row["passed"] is True,
-                "–" if row["power"] is None else f"{100 * row['power']:.0f} %",
+                "–" if row["power"] is None else f"{100 * row['power']:.0f}\u00a0%",
             )
             for row in bounded
         ],
@@ -70,29 +76,24 @@ def steward_summary(content: ReleaseContent) -> StewardSummary:
 def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> list[str]:
     """What may still be possible although every bound was kept."""
     risks = []
-    for row in bounded:
-        if row["metric"].startswith("AUC") and row["high"] is not None:
-            risks.append(
-                f"{row['attack'].capitalize()}: shown one recording that the model learned from and one that it "
-                f"did not, this attack names the right one in up to {100 * row['high']:.0f} of 100 cases; guessing "
-                "names 50."
-            )
-    powers = [row["power"] for row in bounded if row["power"] is not None]
+    areas = [row for row in bounded if row["metric"].startswith("AUC") and row["high"] is not None]
+    if areas:
+        best = max(areas, key=lambda row: row["high"])
+        risks.append(
+            "Membership: shown a recording that the model learned from and one that it did not, the most successful of "
+            f"{len(areas)} attacks ({best['attack']}; {best['metric']}) names the right one in up to "
+            f"{100 * best['high']:.0f} of 100 cases; guessing names 50."
+        )
+    powers = [row["power"] or 0.0 for row in bounded if row["canary"]]
     if powers:
         risks.append(
-            f"The audit was tested with training records planted on purpose. Its weakest bounded attack finds them in "
-            f"{100 * min(powers):.0f} of 100 trials; a leak smaller than the planted ones may go unnoticed."
+            f"The weakest attack found the training records planted for it in {100 * min(powers):.0f} of 100 trials. "
+            "A leak that is smaller than the planted ones, or of another kind, may go unnoticed."
         )
-    # What is counted in the released rows themselves needs no canary.
-    untested = [row for row in bounded if row["power"] is None and row["canary"] is not None]
-    if untested:
-        risks.append(
-            f"{len(untested)} of {len(bounded)} bounded measurements were not tested with planted records: how small a "
-            "leak they would notice is not known."
-        )
-    risks += [f"Not the default bound: {widened}." for widened in content.widened]
     if reported := len(content.audit) - len(bounded):
-        risks.append(f"Measurements reported without a bound, which nothing checked automatically: {reported}.")
+        risks.append(
+            f"{reported} measurements of the audit have no bound: they are there to be read, nothing judged them."
+        )
     risks += [
         "Attacks that the audit does not list were not made. A person with a very rare condition is protected by the "
         "number of patients who share the condition asked for, not by the attacks' averages.",
@@ -108,12 +109,12 @@ def _signature(content: ReleaseContent) -> str:
     steward, day = content.description.steward, content.created_at.strftime("%Y-%m-%d")
     if not steward:
         return (
-            "Nobody signed this release: its setting `release.steward` is empty. Einthoven's gate alone decided; do "
-            "not treat it as approved by a person."
+            "Nobody signed this release: its setting release.steward is empty. Einthoven's gate alone decided; do not "
+            "treat it as approved by a person. To sign, publish again with that setting; this makes a new version."
         )
     return (
-        f"{steward} answers for the bounds above: release {content.identifier} was published with them under this "
-        f"name on {day}. The name is what the publisher's settings state and is part of the release's id; "
+        f"{steward} answers for the bounds of this audit: release {content.identifier} was published with them under "
+        f"this name on {day}. The name is what the publisher's settings state and is part of the release's id; "
         "Einthoven does not check who wrote it."
     )
 

@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import EinthovenError, ReleaseError
-from warehouse.release.content import ReleaseManifest, released_columns
+from warehouse.release.content import ReleaseManifest, min_power_of, released_columns
 from warehouse.release.leaks import find_leaks, identifying_columns
 from warehouse.release.releases import CHECKSUMS, CURRENT, VERSION, read_release_manifest, versions
 from warehouse.release.tombstone import WITHDRAWN, read_tombstone
-from warehouse.storage.store import MANIFEST, Store, sha256_of
+from warehouse.release.verdict import broken, named, without_power
+from warehouse.storage.manifest import MANIFEST
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of
 
 REQUIRED = ("README.md", "STEWARD.md", "audit.json", "croissant.json", "evaluation.json", "report.html")
 
@@ -95,7 +98,7 @@ def verify_release(folder: Path) -> list[Finding]:
         "waveforms": lambda: _waveforms(folder),
         "croissant": lambda: _croissant(folder, manifest),
         "evaluation": lambda: _evaluation(folder),
-        "privacy audit": lambda: _audit(folder),
+        "privacy audit": lambda: _audit(folder, manifest),
         "no identifiers": lambda: _identifiers(folder),
     }
     return findings + [_run(name, check) for name, check in checks.items()]
@@ -282,12 +285,27 @@ def _evaluation(folder: Path) -> str:
     return f"{len(metrics)} metrics"
 
 
-def _audit(folder: Path) -> str:
+def _audit(folder: Path, manifest: ReleaseManifest) -> str:
+    """The verdict and its reasons, held against the audit's own rows."""
     audit = json.loads((folder / "audit.json").read_bytes())
-    _fail_if([f"{row['attack']}: {row['metric']}" for row in audit["metrics"] if row["passed"] is False], "failed")
-    if audit["passed"] is not True:
-        raise CheckFailedError("audit.json does not say that the audit passed")
-    return f"passed, {sum(row['passed'] is True for row in audit['metrics'])} bounds kept"
+    rows, min_power = audit["metrics"], audit["min_power"]
+    settings = next((step.settings for step in manifest.lineage if step.kind == "audit"), {})
+    if min_power_of(settings) != min_power:
+        raise CheckFailedError(f"audit.json asks for power {min_power}, the audit's settings in {MANIFEST} do not")
+    _fail_if_any(
+        {
+            "failed": [named(row) for row in broken(rows)] or audit["failed"],
+            "without power": [named(row) for row in without_power(rows, min_power)] or audit["powerless"],
+        }
+    )
+    if audit["verdict"] != "passed" or not manifest.privacy_passed:
+        raise CheckFailedError(f"the verdict is {audit['verdict']}, {MANIFEST} says passed: {manifest.privacy_passed}")
+    if not audit["reasons"]:
+        raise CheckFailedError("audit.json gives no reasons for its verdict")
+    kept = sum(row["passed"] is True for row in rows)
+    if not kept:
+        raise CheckFailedError("audit.json holds no bound")
+    return f"passed, {kept} bounds kept"
 
 
 def _identifiers(folder: Path) -> str:

@@ -22,7 +22,9 @@ from warehouse.release.releases import (
     versions,
 )
 from warehouse.release.tombstone import WITHDRAWN, Tombstone, read_tombstone
-from warehouse.storage.store import MANIFEST, Store, sha256_of, sync_folder, write_text, writing
+from warehouse.storage.manifest import MANIFEST
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of, sync_folder, write_text, writing
 
 KEPT = (MANIFEST, WITHDRAWN)
 

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from warehouse.sources.source import Source
 from warehouse.storage.reference import digest
-from warehouse.storage.store import Store, write_parquet
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import write_parquet
 
 SETTLED_NS = 2_000_000_000
 """Age from which a modification time is trusted: file systems round it, to 2 s at worst, so that a file changed twice

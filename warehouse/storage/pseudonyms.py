@@ -16,7 +16,8 @@ import uuid
 from pathlib import Path
 
 from warehouse.errors import WarehouseError
-from warehouse.storage.store import Store, writing
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import writing
 
 KEY_VARIABLE = "EINTHOVEN_PSEUDONYM_KEY"
 KEY_BYTES = 32

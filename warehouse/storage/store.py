@@ -13,72 +13,24 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from warehouse.errors import WarehouseError
 from warehouse.storage.facts import Facts, as_json
-from warehouse.storage.parquet_encoding import FAST_LEVEL, encode_parquet
+from warehouse.storage.manifest import MANIFEST, FileEntry, Lineage, Manifest, read_manifest, table_columns
 from warehouse.storage.reference import Kind, Reference
+from warehouse.storage.whole_files import explained, sha256_of, sync_folder, write_parquet, write_text, writing
 
 F = TypeVar("F", bound=Facts)
-
-MANIFEST = "MANIFEST.json"
-RECORDED_LIBRARIES = ("numpy", "torch", "diffusers", "ray", "prefect", "pyarrow", "duckdb", "wfdb", "langchain")
-
-
-class FileEntry(BaseModel):
-    """One file of a dataset."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    path: str = Field(description="Path relative to the dataset's folder.")
-    bytes: int
-    sha256: str
-
-
-class Lineage(BaseModel):
-    """Where a dataset came from: enough to make it again."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    stage: str = Field(description="Name of the stage that made it.")
-    code_version: int = Field(description="The stage's code version; part of the id.")
-    settings: dict[str, Any] = Field(description="The stage's settings, whole.")
-    shaping: dict[str, Any] = Field(
-        default_factory=dict, description="What of the settings shapes the result; part of the id."
-    )
-    inputs: list[Reference] = Field(description="What it was made from.")
-    libraries: dict[str, str] = Field(default_factory=lambda: library_versions())
-
-
-class Manifest(BaseModel):
-    """What a dataset holds; its presence in a committed folder is what makes the folder a dataset."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    kind: Kind
-    id: str
-    rows: int
-    tables: dict[str, list[str]] = Field(description="Table name to 'column: type' lines.")
-    files: list[FileEntry]
-    lineage: Lineage
-    facts: dict[str, Any] = Field(default_factory=dict, description="Small results worth reading without the data.")
-    created_at: datetime
-
-    def parts(self, table: str) -> list[FileEntry]:
-        """The Parquet files of a table, in order."""
-        return [one for one in self.files if PurePosixPath(one.path).match(f"{table}/part-*.parquet")]
 
 
 class Staging:
@@ -270,8 +222,8 @@ class Store:
             except OSError as error:
                 # Files outside the warehouse, such as a source that cannot be read, are not about writing.
                 inside = error.filename is None or Path(str(error.filename)).is_relative_to(self.root)
-                if inside and (explained := _explained(error, self.root)):
-                    raise explained from error
+                if inside and (said := explained(error, self.root)):
+                    raise said from error
                 raise
 
     @contextmanager
@@ -293,107 +245,3 @@ class Store:
             yield
         finally:
             lock.release()
-
-
-def write_parquet(table: pa.Table, path: Path, level: int = FAST_LEVEL) -> Path:
-    """Write a Parquet file that appears whole or not at all, and is on disk when this returns."""
-    with whole_file(path) as file:
-        encode_parquet(table, file, level)
-    return path
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write a text file (UTF-8) that appears whole or not at all, and is on disk when this returns."""
-    with whole_file(path) as file:
-        file.write(text.encode())
-    return path
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write; it gets its name, in place of an earlier one, when all of it is on disk."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            with partial.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write into one line that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if explained := _explained(error, path):
-            raise explained from error
-        raise
-
-
-def _explained(error: OSError, path: Path) -> WarehouseError | None:
-    """What to do about a failed write; None where there is nothing better to say than the error itself."""
-    place = error.filename or path
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WarehouseError(
-            f"no space left while writing {place}; free some, then run the same command again: it continues from there"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return WarehouseError(
-            f"cannot write {place} ({error.strerror}); make it writable or set warehouse.uri elsewhere"
-        )
-    return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read a MANIFEST.json.
-
-    Raises:
-        WarehouseError: it is damaged.
-    """
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise WarehouseError(
-            f"{path} is damaged ({error.error_count()} errors); remove its folder and run again"
-        ) from None
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def table_columns(folder: Path) -> dict[str, list[str]]:
-    """The tables of a folder, each with its columns as 'name: type'."""
-    tables = {}
-    for first in sorted(folder.glob("*/part-00000.parquet")):
-        schema = pq.read_schema(first)
-        tables[first.parent.name] = [f"{field.name}: {field.type}" for field in schema]
-    return tables
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that shape results, for lineage."""
-    found = {}
-    for name in RECORDED_LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import WarehouseError
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store, whole_file, writing
+from warehouse.storage.store import Store
 from warehouse.storage.waveforms import microvolts
+from warehouse.storage.whole_files import whole_file, writing
 
 
 def waveform_file(store: Store, recordings: Reference) -> Path:

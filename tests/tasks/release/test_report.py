@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.privacy.canaries import BEATS
 from tasks.drawing.learning_curves import learning_curves
 from tasks.drawing.report_figures import draw_curves, draw_distributions, draw_fit, draw_prevalence, suppressed
+from tasks.privacy.attacks.membership import THROUGHOUT
+from tasks.release.power_pictures import curves
 from tasks.release.report import render_report
 from tests.tiny_pipeline import CONDITIONS, HISTORY, TinyPipeline
 from warehouse.release.content import ReleaseContent, ReleaseDescription, gather
+from warehouse.storage.facts import CanaryPower
 from warehouse.storage.store import Store
 
 
@@ -101,6 +105,29 @@ def test_conditions_furthest_from_real_ecgs_are_named(page: Page) -> None:
     furthest = page.text.index("complete left bundle branch block QRS duration above 119 ms 0.31")
     assert furthest < page.text.index("sinus tachycardia heart rate above 100 bpm 0.88")
     assert "P wave present" not in page.text  # too few real recordings to compare with
+
+
+def test_the_power_of_every_attack_is_drawn_by_share_and_cohort_size(page: Page) -> None:
+    alts = [image["alt"] or "" for image in page.all("img") if (image["alt"] or "").startswith("Power")]
+    assert len(alts) == 2, "a picture for each attack with canaries"
+    assert "Near copies: planted are shifted recordings." in alts[1]
+    assert (
+        "12 ECGs: 5 % at 0.5 %, 20 % at 2 %, 50 % at 5 %; 24 ECGs: 10 % at 0.5 %, 40 % at 2 %, 100 % at 5 %" in alts[1]
+    )
+    assert "Would the attacks have found a leak?" in page.text and "95 % of trials" in page.text
+
+
+def test_curves_of_an_attack_with_several_bounds_are_of_the_whole_cohort() -> None:
+    about = {"attack": "membership", "canary": THROUGHOUT}
+    rows = [{**about, "metric": metric} for metric in ("AUC, records", "AUC, patients")]
+    power = [
+        CanaryPower.model_validate({"attack": "membership", "share": share, "power": share} | one)
+        for metric in ("AUC, records", "AUC, patients")
+        for canary, share in ((BEATS, 0.02), (THROUGHOUT, 0.5), ("shifted recordings", 0.02))
+        for one in ({"metric": metric, "canary": canary, "rows": size} for size in (100, 400))
+    ]
+    assert curves(rows, power) == {row["metric"]: [(0.02, 0.02), (0.5, 0.5)] for row in rows}
+    assert list(curves(rows[:1], power)) == ["100 ECGs", "400 ECGs"]
 
 
 def test_training_pictures_show_every_network(page: Page) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,24 +13,19 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.report_screenshot import FLAGS, HEIGHT, LARGEST, PICTURE, WIDTH, chromium, screenshot
 from tasks.release.report import render_report
-from tests.tiny_pipeline import CONDITIONS, TinyPipeline
+from tests.conftest import ROOT
+from tests.tiny_pipeline import CONDITIONS, TinyPipeline, publish_tiny
+from warehouse.errors import EinthovenError
 from warehouse.release.content import ReleaseDescription, gather
 from warehouse.release.worst_conditions import WORST_SHOWN
+from warehouse.storage.manifest import MANIFEST
 from warehouse.storage.store import Store
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 375, "height": 812}
 MARGIN_MM = 10
 A4_PX = {"width": 718, "height": 1047}
@@ -38,16 +33,6 @@ A4_PX = {"width": 718, "height": 1047}
 MANY = 300
 """Rows of single conditions, as a cohort of a hundred statements has them."""
 FOCUSABLE = "a[href], summary, [tabindex='0']"
-
-
-def chromium() -> str:
-    """The browser: $CHROMIUM, else the first that is installed. It is never left out: the report is for browsers."""
-    named = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if named is None:
-        pytest.fail(
-            "no Chromium found: install one (Debian and Ubuntu: apt-get install chromium), or name it in CHROMIUM"
-        )
-    return named
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +161,23 @@ def test_axe_finds_no_violation(page: Page, viewport: dict[str, int]) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     found = Axe().run(page).response
     assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found["violations"]] == []
+
+
+def test_the_screenshot_in_the_documents_is_taken_of_a_simulated_release_only(report: Path, tmp_path: Path) -> None:
+    for name, simulated in (("simulated", True), ("people", False)):
+        store = Store(str(tmp_path / f"warehouse of {name}"))
+        release = publish_tiny(store, TinyPipeline(store, simulated=simulated).commit(), name)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST).write_bytes((release / MANIFEST).read_bytes())
+        (tmp_path / name / "report.html").write_bytes(report.read_bytes())
+    taken = tmp_path / "report.png"
+    command = [sys.executable, "-m", "benchmarks.report_screenshot", str(tmp_path / "simulated"), "--out", str(taken)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for picture in (taken, PICTURE):
+        with Image.open(picture) as opened:
+            assert opened.size == (WIDTH, HEIGHT) and len(opened.getcolors() or []) > 10
+        assert picture.stat().st_size < LARGEST
+    with pytest.raises(EinthovenError, match="learned from recordings of people"):
+        screenshot(tmp_path / "people", tmp_path / "refused.png")
+    assert not (tmp_path / "refused.png").exists()

@@ -30,12 +30,17 @@ def with_audit(content: ReleaseContent, **changes: Any) -> ReleaseContent:
     return replace(content, audit=[{**first, **changes}, *others])
 
 
+def with_facts(content: ReleaseContent, **changes: Any) -> ReleaseContent:
+    """The same, with changes to the audit's facts."""
+    return replace(content, audit_facts=content.audit_facts.model_copy(update=changes))
+
+
 def test_verdict_bounds_and_signature_are_in_the_document(content: ReleaseContent) -> None:
     text = steward_document(content)
     assert "**Verdict: passed.**" in text
-    assert "| membership inference | AUC by distance | 0.55 | 0.51 to 0.59 | 0.6 | yes | – |" in text
+    assert "| membership inference | AUC by distance | 0.55 | 0.51 to 0.59 | ≤\u00a00.6 | yes | 100\u00a0% |" in text
     assert "nearest neighbour" not in text  # only reported, so it is no bound
-    assert "Ada Example answers for the bounds above" in text and "on 2026-01-02" in text
+    assert "Ada Example answers for the bounds of this audit" in text and "on 2026-01-02" in text
     assert 'einthoven withdraw tiny v3 --reason "…"' in text
     assert "SIMULATED" not in text
 
@@ -45,25 +50,41 @@ def test_a_release_without_a_steward_says_that_nobody_signed(content: ReleaseCon
     assert steward_summary(unsigned).signature.startswith("Nobody signed this release")
 
 
-def test_power_is_shown_and_an_untested_bound_is_a_risk(content: ReleaseContent) -> None:
-    canary = "beats in new rhythms"
-    untested = steward_summary(with_audit(content, canary=canary)).residual_risk
-    assert any("1 of 2 bounded measurements were not tested with planted records" in risk for risk in untested)
-    tested = steward_summary(with_audit(content, power=0.97, canary=canary))
-    assert tested.bounds[0].power == "97 %"
-    assert any("finds them in 97 of 100 trials" in risk for risk in tested.residual_risk)
-    assert not any("not tested" in risk for risk in tested.residual_risk)
+def test_power_is_shown_and_the_weakest_attack_is_a_risk(content: ReleaseContent) -> None:
+    tested = steward_summary(with_audit(content, power=0.97))
+    assert tested.bounds[0].power == "97\u00a0%"
+    assert any("planted for it in 97 of 100 trials" in risk for risk in tested.residual_risk)
+    untested = steward_summary(with_audit(content, power=None))
+    assert untested.bounds[0].power == "–"
+    assert any("planted for it in 0 of 100 trials" in risk for risk in untested.residual_risk)
 
 
-def test_residual_risk_is_in_plain_words(content: ReleaseContent) -> None:
-    risks = steward_summary(replace(content, widened=["max_membership_auc is 0.65, 0.55 by default"])).residual_risk
-    assert any("names the right one in up to 59 of 100 cases; guessing names 50" in risk for risk in risks)
-    assert "Not the default bound: max_membership_auc is 0.65, 0.55 by default." in risks
+def test_the_reasons_of_a_verdict_name_bounds_and_power(content: ReleaseContent) -> None:
+    kept, power = steward_summary(content).reasons
+    assert kept == "All 2 bounds were kept."
+    assert power.startswith("Each of the 2 bounds that are about an attack's success was broken in at least 95 of 100")
+    broken = steward_summary(with_audit(content, passed=False, power=0.5)).reasons
+    assert broken[0] == "Bound broken: membership inference: AUC by distance."
+    assert "it found planted records (own beats throughout) in 50 of 100 trials, and 95 are needed" in broken[1]
+    counted = steward_summary(with_audit(content, canary=None, power=None)).reasons
+    assert counted[-1] == "Bounds on what was counted in the released rows themselves, which need no such test: 1."
+    assert f"\n- {kept}\n- {power}\n" in steward_document(content)
+
+
+def test_residual_risk_and_what_is_less_than_the_default_are_in_plain_words(content: ReleaseContent) -> None:
+    widened = "privacy.max_membership_auc is 0.65, by default 0.55"
+    text = steward_document(with_facts(content, widened=[widened]))
+    assert (
+        "the most successful of 1 attacks (membership inference; AUC by distance) names the right one in up to" in text
+    )
+    assert "names the right one in up to 59 of 100 cases; guessing names 50" in text
+    assert f"less than the default\n\n- {widened}\n" in text
+    assert "Nowhere: every bound is the default one." in steward_document(content)
 
 
 @pytest.mark.parametrize("verdict", ["refused", "inconclusive"])
 def test_another_verdict_says_that_the_cohort_must_not_be_published(content: ReleaseContent, verdict: str) -> None:
-    text = steward_document(replace(content, verdict=verdict))
+    text = steward_document(with_facts(content, verdict=verdict))
     assert f"**Verdict: {verdict}.**" in text and "must not be published" in text
 
 

@@ -18,7 +18,8 @@ from tests.tiny_pipeline import SAMPLES, TinyPipeline, publish_tiny
 from warehouse.errors import ReleaseError
 from warehouse.release.releases import seal
 from warehouse.release.verification import require_sound, resolve_release, verify_release
-from warehouse.storage.store import Store, sha256_of
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,31 @@ def test_documents_are_checked_even_when_the_checksums_were_made_to_agree(copy: 
     assert found.keys() == {"privacy audit", "evaluation", "croissant", "no identifiers"}
     assert "membership inference" in found["privacy audit"]
     assert "/home/someone" in found["no identifiers"]
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        (lambda audit: audit.update(verdict="inconclusive"), "the verdict is inconclusive"),
+        (lambda audit: audit["metrics"][1].update(passed=None), "failed: near copies"),
+        (lambda audit: audit["metrics"][1].update(power=0.9), "without power: near copies"),
+        (lambda audit: audit["metrics"][1].update(power=None), "without power: near copies"),
+        (lambda audit: audit.update(failed=["near copies: share"]), "failed: near copies: share"),
+        (lambda audit: audit.update(powerless=["near copies: share"]), "without power: near copies: share"),
+        (lambda audit: audit.update(min_power=0.5), "asks for power 0.5"),
+        (lambda audit: audit.update(reasons=[]), "gives no reasons"),
+        (lambda audit: audit.update(metrics=audit["metrics"][2:]), "holds no bound"),
+        (lambda audit: audit.pop("verdict"), "verdict"),
+    ],
+)
+def test_the_verdict_is_held_against_the_rows_of_the_audit(
+    copy: Path, change: Callable[[Any], None], detail: str
+) -> None:
+    rewrite_json(copy / "audit.json", change)
+    reseal(copy)
+    found = failed(copy)
+    # A forger would have to change the checksum in croissant.json too.
+    assert found.keys() == {"privacy audit", "croissant"} and detail in found["privacy audit"]
 
 
 def test_broken_croissant_is_a_finding(copy: Path) -> None:

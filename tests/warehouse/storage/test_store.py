@@ -17,8 +17,10 @@ import pytest
 from tests.facts import audit_facts, recordings_facts
 from warehouse.errors import WarehouseError
 from warehouse.storage.facts import AuditFacts, RecordingsFacts
+from warehouse.storage.manifest import Lineage, read_manifest
 from warehouse.storage.reference import Reference, digest
-from warehouse.storage.store import Lineage, Store, read_manifest, sha256_of, write_parquet, write_text
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import sha256_of, write_parquet, write_text
 
 
 def lineage() -> Lineage:
@@ -97,7 +99,8 @@ def test_a_part_that_exists_has_its_note(tmp_path: Path, monkeypatch: pytest.Mon
 KILLED_BEFORE_RENAME = """
 import os, pathlib, sys
 import pyarrow as pa
-from warehouse.storage.store import Lineage, Store
+from warehouse.storage.manifest import Lineage
+from warehouse.storage.store import Store
 pathlib.Path.rename = lambda self, target: os._exit(9)
 with Store(sys.argv[1]).stage("recordings", "a1") as staging:
     staging.write_table("recordings", 0, pa.table({"n": [1, 2]}))

@@ -11,7 +11,8 @@ from models.leads import STANDARD_LEADS, canonical_lead
 from tasks.settings import SimulationSettings
 from tasks.simulation.task import DAMAGES, simulate_dataset
 from tests.warehouse.sources.example_datasets import Example
-from warehouse.storage.store import MANIFEST, Store
+from warehouse.storage.manifest import MANIFEST
+from warehouse.storage.store import Store
 
 REASON_OF_DAMAGE = {
     "truncated signal": "bad_signal",
