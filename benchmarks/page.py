@@ -12,7 +12,7 @@ from typing import Any, Final
 from benchmarks.ablation_chart import chart
 from benchmarks.ablation_table import COLUMNS, SPEEDS
 from benchmarks.record import RESULTS
-from warehouse.storage.store import write_text
+from warehouse.storage.whole_files import write_text
 
 PATH: Final = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 CHART: Final = PATH.with_name("ablation.png")

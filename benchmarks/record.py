@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 from rich.console import Console
 from rich.table import Table
 
-from warehouse.storage.store import write_text
+from warehouse.storage.whole_files import write_text
 
 RESULTS: Final = Path(__file__).parent / "results"
 LIBRARIES: Final = ("torch", "ray", "numpy", "scikit-learn", "duckdb", "langchain")

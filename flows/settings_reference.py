@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tasks.settings import Settings
-from warehouse.storage.store import write_text
+from warehouse.storage.whole_files import write_text
 
 PATH: Final = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 BOUNDS: Final = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

@@ -23,7 +23,7 @@ from tests import output_digests
 from tests.fingerprints import Tolerances, condensed, differences, fingerprint
 from tests.output_digests import Digests, Finding, entry_of, judge, load, main
 from tests.stage_outputs import OUTPUTS, Output, StageOutputs
-from warehouse.storage.store import write_parquet
+from warehouse.storage.whole_files import write_parquet
 
 WORDS = "Made on 2026-03-01 by numpy 2.1.3. Of 4 ECGs, 25.0 % are noisy."
 STRICT: Tolerances = (("", 3e-4),)

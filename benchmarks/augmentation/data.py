@@ -21,8 +21,8 @@ from models.leads import LEAD_COLUMNS
 from tasks.ecg_sets import SHARED_COLUMNS, EcgSet
 from warehouse.errors import EinthovenError
 from warehouse.schema import MICROVOLTS_PER_MILLIVOLT
-from warehouse.storage.store import write_text
 from warehouse.storage.waveforms import from_lead_columns
+from warehouse.storage.whole_files import write_text
 
 ABOUT: Final = "about.json"
 

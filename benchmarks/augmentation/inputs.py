@@ -16,7 +16,8 @@ from benchmarks.augmentation.tables import ReportedSet
 from tasks.ecg_sets import EcgSet, LearningSplit, read_cohort, read_recordings, read_reported
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference, digest
-from warehouse.storage.store import MANIFEST, Store, sha256_of
+from warehouse.storage.store import MANIFEST, Store
+from warehouse.storage.whole_files import sha256_of
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ from tasks.privacy.beat_encoder import beat_encoder, load_encoder
 from tasks.settings import PrivacySettings
 from warehouse.errors import EinthovenError
 from warehouse.storage.reference import Reference, digest
-from warehouse.storage.store import Store, write_text
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import write_text
 
 LOG: Final = logging.getLogger("einthoven")
 SEED: Final = 1

@@ -17,7 +17,7 @@ from models.beats.patient_privacy import PatientPrivacy
 from models.beats.prior import BeatPrior
 from models.beats.rejection import Rejection
 from models.beats.training import BeatPriorTraining, Prevention, train_prior
-from warehouse.storage.store import whole_file, write_text
+from warehouse.storage.whole_files import whole_file, write_text
 
 LOG: Final = logging.getLogger("einthoven")
 DELTA: Final = 1e-5

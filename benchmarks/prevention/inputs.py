@@ -23,7 +23,8 @@ from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store, whole_file
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import whole_file
 
 LOG: Final = logging.getLogger("einthoven")
 STATEMENT_TOKENS: Final = 4

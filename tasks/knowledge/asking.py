@@ -20,7 +20,7 @@ from tasks.settings import KnowledgeSettings
 from tasks.stage import run_logger
 from warehouse.errors import EinthovenError
 from warehouse.storage.reference import digest
-from warehouse.storage.store import write_text, writing
+from warehouse.storage.whole_files import write_text, writing
 
 MAX_RETRIES = 3
 """Times a failed call of the model is tried again."""

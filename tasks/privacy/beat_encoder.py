@@ -22,7 +22,8 @@ from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.errors import WarehouseError
 from warehouse.storage.facts import BeatEncoderFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
+from warehouse.storage.whole_files import write_text
 
 STAGE = Stage("train beat encoder", "beat_encoder", code_version=1)
 

@@ -75,10 +75,10 @@ def _audit(
     from tasks.privacy.white_box.recorded import Recorded, learned_from, recorded
     from tasks.privacy.white_box.shadow_training import train_shadows
     from tasks.settings import TrainingSettings
-    from tasks.training.model_folder import load_config, load_generator
+    from tasks.training.model_folder import load_config, load_latent_diffusion
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
-    config, generator = load_config(store.path(model)), load_generator(store.path(model))
+    config, generator = load_config(store.path(model)), load_latent_diffusion(store.path(model))
     prior = generator.prior
     if prior is None or prior.events is None:
         raise PrivacyError(
@@ -91,8 +91,8 @@ def _audit(
         local_embeddings(),
         store.read(knowledge, "knowledge") if knowledge.rows else None,
         config.statements,
-        config.generator.denoiser.statement_tokens,
-        config.generator.denoiser.knowledge_tokens,
+        generator.config.denoiser.statement_tokens,
+        generator.config.denoiser.knowledge_tokens,
         config.retrieval,
     )
     statements = store.facts(recordings, RecordingsFacts).statements
@@ -112,7 +112,7 @@ def _audit(
     }
     whole = Recorded.concatenate([members, non_members])
     member = np.repeat([True, False], [len(members), len(non_members)])
-    learned = (config.generator, training, len(members))
+    learned = (generator.config, training, len(members))
     learner = PriorLearner(*learned, fitted, whole.traits, whole.condition, whole.group_condition)
     patients = whole.ecgs.patients
     inside = training_sets(patients, settings.shadow_priors, privacy.seed)

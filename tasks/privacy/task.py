@@ -15,7 +15,8 @@ from warehouse import schema
 from warehouse.errors import EinthovenError
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
+from warehouse.storage.whole_files import write_text
 
 STAGE = Stage("audit cohort", "audit", code_version=7)
 FEWEST_NON_MEMBERS = 10

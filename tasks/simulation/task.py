@@ -17,7 +17,8 @@ from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
 from warehouse.storage.facts import SourceFacts
 from warehouse.storage.reference import Reference, digest
-from warehouse.storage.store import Staging, Store, write_text, writing
+from warehouse.storage.store import Staging, Store
+from warehouse.storage.whole_files import write_text, writing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,9 @@ from tasks.stage import Result, Stage, commit_once
 from tasks.training.preparation.recordings import prepare_recordings
 from warehouse.storage.facts import AutoencoderFacts, TrainingDataFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
 from warehouse.storage.waveform_file import waveform_file
+from warehouse.storage.whole_files import write_text
 
 STAGE: Final = Stage("train autoencoder", makes="autoencoder", code_version=7)
 FACTS: Final = "_facts.json"

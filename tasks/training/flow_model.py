@@ -15,7 +15,8 @@ from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepa
 from tasks.training.preparation.recordings import prepare_recordings
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store, write_text
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import write_text
 
 PREPARED = "_facts.json"
 

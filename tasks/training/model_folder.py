@@ -28,7 +28,7 @@ from tasks.training.data.weight_files import (
     save_tensors,
 )
 from warehouse.errors import EinthovenError
-from warehouse.storage.store import write_text
+from warehouse.storage.whole_files import write_text
 
 CONFIG_FILE: Final = "config.json"
 FORMAT_VERSION: Final = 8

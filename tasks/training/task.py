@@ -15,8 +15,9 @@ from tasks.settings.training import TrainingSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.storage.facts import AutoencoderFacts, ModelFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
 from warehouse.storage.waveform_file import waveform_file
+from warehouse.storage.whole_files import write_text
 
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedConditions

@@ -25,7 +25,8 @@ from warehouse.errors import WarehouseError
 from warehouse.schema import EMBEDDING_SIZE
 from warehouse.storage.facts import AlignmentFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
+from warehouse.storage.whole_files import write_text
 
 if TYPE_CHECKING:
     from models.evaluation.alignment import AlignedEcgs, AlignmentEncoder

@@ -23,7 +23,8 @@ from tasks.stage import Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.storage.facts import ClassifierFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Staging, Store, write_text
+from warehouse.storage.store import Staging, Store
+from warehouse.storage.whole_files import write_text
 
 if TYPE_CHECKING:
     from models.evaluation.classifier import EcgClassifier

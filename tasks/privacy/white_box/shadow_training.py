@@ -12,7 +12,7 @@ from models.privacy.shadows import Learner, Shadows
 from tasks.cluster import connect
 from tasks.settings import ComputeSettings
 from tasks.stage import run_logger
-from warehouse.storage.store import whole_file
+from warehouse.storage.whole_files import whole_file
 
 FOLDER = "_shadows"
 

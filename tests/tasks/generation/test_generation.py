@@ -22,7 +22,8 @@ from tests.stage_outputs import COHORT, StageOutputs
 from tests.tasks.clinic import STATEMENTS, put_model, put_recordings, recordings_table
 from warehouse.schema import cohorts
 from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store, write_text
+from warehouse.storage.store import Store
+from warehouse.storage.whole_files import write_text
 
 pytestmark = pytest.mark.slow
 
