@@ -151,7 +151,7 @@ def _statements(folder: Path) -> list[Check]:
 def _shown(rhythm: Rhythm) -> dict[str, tuple[set[str], np.ndarray]]:
     """What is found, the statements that say so, and in which recordings it is found, (B,) bool."""
     kinds, atrial = rhythm.kinds.numpy(), rhythm.atrial.numpy()
-    rr_s = rhythm.r_times_s.diff(dim=1).nanmedian(dim=1).values.numpy()
+    rr_s = rhythm.r_times_s.diff(dim=1).nanmean(dim=1).numpy()
     premature = (kinds == ATRIAL_PREMATURE) | (kinds == VENTRICULAR_PREMATURE)
     distances = [np.diff(np.flatnonzero(row)) for row in premature]
     return {

@@ -49,7 +49,7 @@ SLOWEST_BPM, FASTEST_BPM = 20.0, 250.0
 BEFORE_S, AFTER_S = 0.8, 0.45
 """How far T waves of beats before the window, and P waves of those after it, reach into it."""
 LONGEST: Final = 1.4
-"""Median RR interval over the mean one, at most: in bigeminy the longer interval can be the median."""
+"""Beats drawn over beats expected: premature beats shorten the mean RR interval until time is stretched."""
 SHORTEST_RR_S: Final = 0.24
 VARIABILITY_RANGE: Final = (0.002, 0.4)
 
@@ -68,7 +68,7 @@ CORRECTIONS: Final = 20
 LEAD_IN: Final = 4.0
 """Beats drawn before the window, at least, for it to move by."""
 PACE_TOLERANCE: Final = 1e-4
-"""Relative error of the median RR interval that needs no correction."""
+"""Relative error of the mean RR interval that needs no correction."""
 
 
 def draw_rhythms(
@@ -90,7 +90,7 @@ def draw_rhythms(
         seeds: (B,) int64; every number comes from them. All tensors are on one device, which the result is on.
 
     Returns:
-        The rhythms; their median RR interval inside the recording is 60 / heart rate, and with premature beats asked
+        The rhythms; their mean RR interval inside the recording is 60 / heart rate, and with premature beats asked
         for at least one is inside. A row does not depend on others.
 
     Raises:
@@ -197,7 +197,7 @@ def _conduction_ratio(mean_rr: Tensor) -> Tensor:
 
 
 def _flutter_factor(mean_rr: Tensor, cycles: Tensor, variability: Tensor, columns: int, seeds: Tensor) -> Tensor:
-    """RR intervals over their median, (B, columns): a fixed ratio, now and then a cycle less, if it can be, or more."""
+    """RR intervals over their mean, (B, columns): a fixed ratio, now and then a cycle less, if it can be, or more."""
     drawn = uniform(seeds, "flutter intervals", (columns,))
     often = (variability * cycles).square().clamp_max(0.5)[:, None]
     less = (drawn < 0.5 * often) & (mean_rr * (1.0 - 1.0 / cycles) > SHORTEST_RR_S)[:, None]
@@ -229,13 +229,13 @@ def _premature(
 
 
 def _at_pace(times: Tensor, rr_s: Tensor, duration_s: float) -> tuple[Tensor, Tensor]:
-    """Stretch time about the middle of the recording until the median RR inside it is the one asked for.
+    """Stretch time about the middle of the recording until the mean RR inside it is the one asked for.
 
-    Stretching moves beats over the edges, which can change the median again; the best of several tries is kept.
+    Stretching moves beats over the edges, which can change the mean again; the best of several tries is kept.
 
     Args:
         times: (B, P) ascending seconds.
-        rr_s: (B,) the median wanted.
+        rr_s: (B,) the mean wanted.
         duration_s: length of the recording.
 
     Returns:
@@ -247,12 +247,11 @@ def _at_pace(times: Tensor, rr_s: Tensor, duration_s: float) -> tuple[Tensor, Te
     for correction in range(CORRECTIONS):
         intervals = times.diff(dim=1)
         inside = (times[:, :-1] >= 0) & (times[:, 1:] < duration_s)
-        count = inside.sum(dim=1, keepdim=True)
-        ordered = torch.where(inside, intervals, torch.inf).sort(dim=1).values
-        halves = [ordered.gather(1, place.clamp_min(0))[:, 0] for place in ((count - 1) // 2, count // 2)]
-        factor = torch.where(count[:, 0] > 0, rr_s / (0.5 * (halves[0] + halves[1])), 1.0)
+        count = inside.sum(dim=1)
+        spanned_s = torch.where(inside, intervals, 0.0).sum(dim=1)
+        factor = torch.where(count > 0, rr_s * count / spanned_s, 1.0)
         error = (factor - 1.0).abs()
-        better = (error < smallest) & (count[:, 0] > 0)
+        better = (error < smallest) & (count > 0)
         best = torch.where(better[:, None], times, best)
         best_stretch, smallest = torch.where(better, stretch, best_stretch), torch.where(better, error, smallest)
         times, stretch = middle + (times - middle) * factor[:, None], stretch * factor

@@ -90,10 +90,10 @@ def _premature(kinds: np.ndarray) -> np.ndarray:
 
 
 def _rate_and_variability(rr: np.ndarray) -> tuple[float, float]:
-    """60 over the median RR, and the standard deviation of RR over its mean."""
+    """60 over the mean RR, and the standard deviation of RR over its mean."""
     if len(rr) < 3:
         return np.nan, np.nan
-    return 60.0 / float(np.median(rr)), float(rr.std() / rr.mean())
+    return 60.0 / float(rr.mean()), float(rr.std() / rr.mean())
 
 
 def _prematurity(rr: np.ndarray, kinds: np.ndarray, kind: int) -> tuple[float, float, float]:
