@@ -36,6 +36,8 @@ this share of its steepness for its size."""
 LEFT = np.array([1.0, 1.0, 0.3, 0.3, 0.5, 1.0, 1.0, 1.0], dtype=np.float32)
 """Weight of each lead in where a beat's R peak is: V1 to V3 see an R' or S of the right ventricle that comes later."""
 REFINE_S, SAME_HUMP_S = 0.03, 0.025
+SLOW_REFINE_S = 0.12
+"""A slow deflection is steepest this far from its top at most."""
 CHUNK = 256
 """Recordings searched at once: bounds memory."""
 
@@ -94,16 +96,21 @@ def _locate(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
             coarse += signal[..., at:whole:step]
     coarse /= step
     rate_hz = rate_hz / step
-    steep, slow, deflection = _envelopes(np.nan_to_num(coarse, posinf=0.0, neginf=0.0), rate_hz)
-    level = _levels(steep, rate_hz)
-    return [
-        step * _refine(_pick(steep[row], slow[row], level[row], rate_hz), deflection[row], rate_hz) + (step - 1) / 2
-        for row in range(len(signal))
-    ]
+    steep, slow, deflection, slow_deflection = _envelopes(np.nan_to_num(coarse, posinf=0.0, neginf=0.0), rate_hz)
+    level, found = _levels(steep, rate_hz), []
+    for row in range(len(signal)):
+        peaks, are_slow = _pick(steep[row], slow[row], level[row], rate_hz)
+        sharp = _refine(peaks[~are_slow], deflection[row], rate_hz)
+        broad = _tops(
+            _largest(peaks[are_slow], round(SLOW_REFINE_S * rate_hz), slow_deflection[row]), slow_deflection[row]
+        )
+        found.append(step * np.unique(np.concatenate([sharp, broad])) + (step - 1) / 2)
+    return found
 
 
-def _envelopes(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Over all leads: steepness and size of what moves, each about 1 at a QRS complex, and the deflection in mV."""
+def _envelopes(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Over all leads: steepness and size of what moves, each about 1 at a QRS complex, and the deflection in mV in the
+    band of each."""
     steep, slow = _bands(signal, rate_hz)
     active = np.ptp(steep, axis=-1) > SMALLEST_LEAD_MV
     reach = max(1, round(0.01 * rate_hz))
@@ -117,7 +124,8 @@ def _envelopes(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarr
     steepness = np.minimum(steepness / scale[..., None], 1.2)
     size = np.minimum(size / _floor_and_scale(size)[1][..., None], 2.0)
     over_leads = [np.einsum("bl,bls->bs", share, each) for each in (steepness, size)]
-    return over_leads[0], over_leads[1], np.sqrt(np.einsum("bl,bls->bs", weight * LEFT, steep * steep))
+    deflections = [np.sqrt(np.einsum("bl,bls->bs", weight * LEFT, each * each)) for each in (steep, slow)]
+    return over_leads[0], over_leads[1], deflections[0], deflections[1]
 
 
 def _bands(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
@@ -165,14 +173,14 @@ def _levels(envelope: np.ndarray, rate_hz: float) -> np.ndarray:
     return level[:, np.minimum(np.arange(samples) // window, count - 1)]
 
 
-def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Peaks of the envelope that are QRS complexes."""
+def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Peaks of the envelope that are QRS complexes, and which of them are slow for their size, as ectopic beats are."""
     padded = np.concatenate([[0.0], steep, [0.0]])  # lets a peak lie on the first or last sample
     at = find_peaks(padded, distance=max(1, round(REFRACTORY_S * rate_hz)))[0] - 1
     height = steep[at] / level[at]
     sure = height >= STEEP
     if not sure.any():
-        return np.empty(0, dtype=np.int64)
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
     size = slow[_around(at, round(0.08 * rate_hz), len(slow))].max(axis=1)
     size = size / max(float(np.median(size[sure])), 1e-6)
     steepness = steep[at] / np.maximum(size, 1e-3)
@@ -193,8 +201,8 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
     # The recording may begin between a beat and its T wave; or with an ectopic beat, if others follow.
     slow_beats = steepness[kept] < SLOWER * np.median(steepness[sure])
     if at[kept[0]] < t_wave_s * rate_hz and slow_beats[0] and not slow_beats[1:].any():
-        kept = kept[1:]
-    return at[kept]
+        kept, slow_beats = kept[1:], slow_beats[1:]
+    return at[kept], slow_beats
 
 
 def _around(places: np.ndarray, reach: int, samples: int) -> np.ndarray:
@@ -209,15 +217,19 @@ def _largest(around: np.ndarray, reach: int, deflection: np.ndarray) -> np.ndarr
 
 
 def _refine(peaks: np.ndarray, deflection: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Move each peak to the largest deflection near it, and on to the top of the parabola through it."""
+    """Move each peak to the largest deflection near it."""
     if not len(peaks):
         return peaks.astype(float)
-    last = len(deflection) - 1
     top = _largest(peaks, round(REFINE_S * rate_hz), deflection)
     # A QRS complex with two humps of like size (bundle branch block) must be taken by the same hump in every beat.
     usual = peaks + round(float(np.median(top - peaks)))
     same = _largest(usual, round(SAME_HUMP_S * rate_hz), deflection)
-    top = np.unique(np.where(deflection[same] > 0.6 * deflection[top], same, top))
+    return _tops(np.unique(np.where(deflection[same] > 0.6 * deflection[top], same, top)), deflection)
+
+
+def _tops(top: np.ndarray, deflection: np.ndarray) -> np.ndarray:
+    """Each sample that is largest, moved on to the top of the parabola through it and its neighbours."""
+    last = len(deflection) - 1
     before, at, after = deflection[np.maximum(top - 1, 0)], deflection[top], deflection[np.minimum(top + 1, last)]
     bend = before - 2.0 * at + after
     inner = (top > 0) & (top < last) & (bend < 0)

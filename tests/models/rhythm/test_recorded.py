@@ -67,7 +67,7 @@ def kinds_at_r_peaks(drawn_rhythm: Rhythm, found: Rhythm) -> np.ndarray:
     [
         ("ventricular premature beats", VENTRICULAR_PREMATURE, 0.95),
         ("atrial premature beats", ATRIAL_PREMATURE, 0.75),
-        ("bigeminy", VENTRICULAR_PREMATURE, 0.95),
+        ("bigeminy", VENTRICULAR_PREMATURE, 0.93),
         ("trigeminy", VENTRICULAR_PREMATURE, 0.95),
     ],
 )
