@@ -36,7 +36,7 @@ def learner(stage_outputs: StageOutputs) -> PriorLearner:
         update={"prior": PriorArchitecture(components=12, width=128, blocks=2, token_width=16), "levels": False}
     )
     fitted = {name: one.contiguous() for name, one in prior.state_dict().items() if name.startswith("events.")}
-    training = TrainingSettings.model_validate({"prior": {"steps": 400, "batch_size": 24, "learning_rate": 3e-3}})
+    training = TrainingSettings.model_validate({"prior": {"steps": 200, "batch_size": 24, "learning_rate": 5e-3}})
     traits = torch.randn(PEOPLE, prior.sizes[0], generator=torch.Generator().manual_seed(1))
     given = conditions(PEOPLE)
     return PriorLearner(config, training, PEOPLE // 2, fitted, traits, given, conditions(PEOPLE))
