@@ -250,9 +250,9 @@ def _checks(arm: str, result: dict[str, Any]) -> list[Check]:
     checks = []
     for attack, rates in result["attacks"].items():
         for who, rate in rates.items():
-            beside = " of non-members" if who == "others" else ""
+            whose = " of non-members" if who == "others" else ""
             value, low, high = rate
-            checks.append(Check(name=f"{arm}: {attack}{beside}", value=value, low=low, high=high))
+            checks.append(Check(name=f"{arm}: {attack}{whose}", value=value, low=low, high=high))
     utility = result["utility"]
     distances = list(utility["measurements"].values())
     checks.append(

@@ -31,7 +31,7 @@ ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class Found:
-    """A rate of training patients beside that of non-members in their place.
+    """A rate of training patients, and that of non-members in their place.
 
     Attributes:
         members: rate of training patients.

@@ -76,7 +76,7 @@ class BeatPriorTraining:
 
 @dataclass(frozen=True)
 class Prevention:
-    """What prevents a prior from learning single people, besides coarse keys, which are in its architecture.
+    """What prevents a prior from learning single people, in addition to coarse keys, which are in its architecture.
 
     Attributes:
         early_stopping: take the weights with the smallest held-out loss, and end when it no longer falls.

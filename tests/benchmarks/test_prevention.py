@@ -1,4 +1,4 @@
-"""The benchmark of prevention: attacks find a prior that copies, and what a prior draws is judged beside people."""
+"""The benchmark of prevention: attacks find a prior that copies, and what a prior draws is compared with people."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_real_people_are_as_useful_as_real_people() -> None:
     assert classifier(TRAINING.examples.beats, TRAINING.labels[::-1], test, components, seed=0).value < 0.9
     assert discriminator(people(200, first=5).examples.beats, test, components, seed=0).value < 0.65
     beats = TRAINING.examples.beats
-    louder = Beats(2 * beats.usual, beats.ectopic, beats.has_ectopic)
+    larger = Beats(2 * beats.usual, beats.ectopic, beats.has_ectopic)
     near = measurement_distances(TRAINING.examples.beats, TRAINING, test)["r_amplitude_mv"]
-    assert measurement_distances(louder, TRAINING, test)["r_amplitude_mv"] > 2 * near
+    assert measurement_distances(larger, TRAINING, test)["r_amplitude_mv"] > 2 * near
 
 
 def test_the_most_useful_prior_that_gives_nobody_away_is_chosen() -> None:
