@@ -210,7 +210,7 @@ def _as_batch(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 @torch.no_grad()
 def held_out_losses(prior: BeatPrior, examples: Examples) -> Tensor:
-    """Loss of each recording, (n,), over `TIMES` fixed times and noises, the same for every prior and set of recordings.
+    """Loss of each recording, (n,), over `TIMES` fixed times and noises, the same for every prior.
 
     It stands in for the negative log likelihood, which a loss of this form bounds where times are weighted accordingly
     (Song et al., NeurIPS 2021; Kingma and Gao, NeurIPS 2023), and needs no solver.
