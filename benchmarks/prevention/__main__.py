@@ -3,10 +3,10 @@
 `python -m benchmarks.prevention [--quick] [--profile P] [--data PATH] [--set PATH=VALUE] [--minutes N]` trains priors
 on the training split of the recordings that a profile's warehouse holds: with exact and with coarse keys, stopped
 early, with rejection, and with differential privacy of patients. Each is attacked, and its draws are compared with
-real beats.
-Half of the validation patients stop the training and give the radius of rejection, the other half judge; fold 10 is
-read by nobody. Killed, stopped by `--minutes` or repeated, the same command goes on: what an arm gave is kept in the
-warehouse's folder `_prevention`.
+real beats. Some training patients are kept out of every training: they are the non-members, for patients of other
+folds differ in more than membership. Half of the validation patients stop the training and give the radius of
+rejection, the other half judge what draws are good for; fold 10 is read by nobody. Killed, stopped by `--minutes` or
+repeated, the same command goes on: what an arm gave is kept in the warehouse's folder `_prevention`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ COORDINATES, ENCODER = "coordinates", "encoder"
 MEMBERSHIP: Final = "membership AUC of the loss"
 LARGEST_MEMBERSHIP_AUC: Final = 0.55
 """As the audit's default bound."""
+OUTSIDERS_SHARE: Final = 0.06
+"""Of the training patients, who are in no training."""
 LEAST_GAIN: Final = 0.005
 """Macro AUC by which a prior that prevents less must be better to be chosen."""
 
@@ -134,9 +136,16 @@ class Bench:
     """Everything that arms share: people, spaces, and how draws are judged."""
 
     def __init__(
-        self, training: People, held_out: People, judge: People, encoder: Space, plan: Plan, folder: Path
+        self,
+        training: People,
+        outsiders: People,
+        held_out: People,
+        judge: People,
+        encoder: Space,
+        plan: Plan,
+        folder: Path,
     ) -> None:
-        self.training, self.held_out, self.judge = training, held_out, judge
+        self.training, self.outsiders, self.held_out, self.judge = training, outsiders, held_out, judge
         self.plan, self.folder = plan, folder
         self.components = common_components(training)
         self.spaces = {COORDINATES: coordinate_space(self.components), ENCODER: encoder}
@@ -145,27 +154,29 @@ class Bench:
             for name, space in self.spaces.items()
         }
         rng = np.random.default_rng(SEED)
-        self.members = torch.from_numpy(rng.permutation(len(training))[: len(judge)])
+        self.members = torch.from_numpy(rng.permutation(len(training))[: len(outsiders)])
 
     @classmethod
     def prepared(cls, store: Store, recordings: Reference, privacy: PrivacySettings, plan: Plan, folder: Path) -> Bench:
         """Read people and split the validation patients in halves."""
         encoder = encoder_space(load_encoder(store.path(beat_encoder(privacy, recordings, store))))
         training, validation = (people_of(store, recordings, split) for split in ("train", "validation"))
+        rank = _patient_ranks(training)
+        outside = rank < OUTSIDERS_SHARE
+        members = ~outside
         if plan.training is not None:
-            training = training[torch.arange(min(plan.training, len(training)))]
-        patients = validation.examples.patients
-        order = torch.from_numpy(np.random.default_rng(SEED).permutation(int(patients.max()) + 1))
-        judges = order[patients] % 2 == 0
-        return cls(training, validation[~judges], validation[judges], encoder, plan, folder)
+            members &= rank < OUTSIDERS_SHARE + plan.training / len(training)
+        judges = _patient_ranks(validation) < 0.5
+        people = training[members], training[outside], validation[~judges], validation[judges]
+        return cls(*people, encoder, plan, folder)
 
     def of_real(self) -> dict[str, Any]:
         """The same figures of real people, for reference: what no prior needs to beat."""
-        train, beats = self.training[self.members], self.judge.examples.beats
+        train = self.training[self.members]
         some = train.examples.beats
         return {
             "attacks": {
-                f"near a training beat, {name}": {"members": list(near_share(beats, one))}
+                f"near a training beat, {name}": {"others": list(near_share(self.outsiders.examples.beats, one))}
                 for name, one in self.neighbourhoods.items()
             },
             "utility": {
@@ -204,13 +215,13 @@ class Bench:
         like_judges = draw(self.judge.examples.condition, 10**7 + torch.arange(len(self.judge)))
         kept = like_judges.usual.isfinite().all(dim=(1, 2))
         attacks: dict[str, Any] = {
-            MEMBERSHIP: {"members": list(membership(prior, self.training[self.members], self.judge, SEED))}
+            MEMBERSHIP: {"members": list(membership(prior, self.training[self.members], self.outsiders, SEED))}
         }
         asked = self.training[self.members[: self.plan.asked]]
         for name, one in self.neighbourhoods.items():
             attacks[f"near a training beat, {name}"] = {"members": list(near_share(cohort, one))}
-        extracted = keyed_extraction(draw, self.spaces, asked, self.judge, self.plan.draws, 2 * 10**7)
-        linked = linkage(draw, self.spaces, self.training, self.members, self.judge, 3 * 10**7)
+        extracted = keyed_extraction(draw, self.spaces, asked, self.outsiders, self.plan.draws, 2 * 10**7)
+        linked = linkage(draw, self.spaces, self.training, self.members, self.outsiders, 3 * 10**7)
         for attack, rates in (("keyed extraction", extracted), ("rank-1 linkage", linked)):
             attacks |= {f"{attack}, {name}": _pair(rate) for name, rate in rates.items()}
         return {
@@ -225,6 +236,13 @@ class Bench:
         }
 
 
+def _patient_ranks(people: People) -> torch.Tensor:
+    """(n,) number in 0 to 1 of each recording's patient, in an order that is shuffled once and for all."""
+    patients = people.examples.patients
+    count = int(patients.max()) + 1
+    return torch.from_numpy(np.random.default_rng(SEED).permutation(count))[patients] / count
+
+
 def _pair(found: Found) -> dict[str, list[float]]:
     return {"members": list(found.members), "others": list(found.others)}
 
@@ -233,9 +251,9 @@ def _checks(arm: str, result: dict[str, Any]) -> list[Check]:
     checks = []
     for attack, rates in result["attacks"].items():
         for who, rate in rates.items():
-            beside = " of held-out people" if who == "others" else ""
+            whose = " of non-members" if who == "others" else ""
             value, low, high = rate
-            checks.append(Check(name=f"{arm}: {attack}{beside}", value=value, low=low, high=high))
+            checks.append(Check(name=f"{arm}: {attack}{whose}", value=value, low=low, high=high))
     utility = result["utility"]
     distances = list(utility["measurements"].values())
     checks.append(

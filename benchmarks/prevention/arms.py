@@ -34,7 +34,7 @@ class Plan:
     """How much is done.
 
     Attributes:
-        training: recordings to learn from at most; None for all.
+        training: recordings to learn from, about; None for all.
         how: training of the priors.
         private_how: training of the private ones.
         patients_per_step: expected in a step of private training.
@@ -53,7 +53,7 @@ class Plan:
 FULL: Final = Plan(
     training=None,
     how=BeatPriorTraining(steps=3600, batch=256, learning_rate=2e-3, check_every=100, patience=6, seed=1),
-    private_how=BeatPriorTraining(steps=300, batch=0, learning_rate=2e-3, check_every=25, patience=6, seed=1),
+    private_how=BeatPriorTraining(steps=400, batch=0, learning_rate=2e-3, check_every=25, patience=6, seed=1),
     patients_per_step=1024,
     asked=300,
     draws=50,
@@ -62,7 +62,7 @@ QUICK: Final = replace(
     FULL,
     training=3000,
     how=replace(FULL.how, steps=720),
-    private_how=replace(FULL.private_how, steps=60, check_every=20),
+    private_how=replace(FULL.private_how, steps=200),
     patients_per_step=256,
     asked=100,
 )

@@ -23,7 +23,7 @@ Draw = Callable[[ConditionTensors, Tensor], Beats]
 """Beats of conditions and row seeds; NaN in refused rows, which are near nobody."""
 
 DECOYS: Final = 50
-"""Held-out people of like condition among whom somebody's own beat is to be the nearest."""
+"""Non-members of like condition among whom somebody's own beat is to be the nearest."""
 AGE_SCALE_YEARS, RATE_SCALE_BPM = 20.0, 15.0
 RESAMPLES: Final = 200
 ROUNDING: Final = 1e-6
@@ -31,7 +31,7 @@ ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class Found:
-    """A rate of training patients beside that of held-out people in their place.
+    """A rate of training patients, and that of non-members in their place.
 
     Attributes:
         members: rate of training patients.
@@ -60,13 +60,13 @@ def keyed_extraction(
 ) -> dict[str, Found]:
     """Ask for somebody's own condition, many times: is their own beat nearer to a draw than those of like people?
 
-    Decoys are held-out people for both, never recordings of the person.
+    Decoys are non-members for both, never recordings of the person.
 
     Args:
         draw: of the prior.
         spaces: in which beats are compared.
         members: training recordings whose condition is asked for.
-        others: held-out recordings; as many of them are asked for in the members' place.
+        others: recordings of patients who are in no training; as many of them are asked for in the members' place.
         draws: of each.
         seed: of the rows.
 
@@ -77,8 +77,7 @@ def keyed_extraction(
     rates: dict[str, list[Estimate]] = {name: [] for name in spaces}
     for asked, first in ((members, seed), (asked_others, seed + len(members) * draws)):
         same = asked.examples.patients[:, None] == others.examples.patients
-        # Patients are numbered split by split: a member is none of the others.
-        decoys = alike(asked, others, same if asked is asked_others else torch.zeros_like(same))
+        decoys = alike(asked, others, same)
         rows = torch.arange(len(asked)).repeat_interleave(draws)
         beats = draw(asked.examples.condition[rows], first + torch.arange(len(rows)))
         for name, space in spaces.items():

@@ -76,7 +76,7 @@ def classifier(beats: Beats, labels: np.ndarray, test: People, components: Event
     points, tested = (
         scaler.transform(components.coordinates(one).numpy()) for one in (beats.usual, test.examples.beats.usual)
     )
-    network = MLPClassifier((64,), alpha=1e-2, batch_size=256, max_iter=60, early_stopping=True, random_state=seed)
+    network = MLPClassifier((64,), alpha=1e-2, batch_size=256, max_iter=100, early_stopping=True, random_state=seed)
     scores = network.fit(points, labels.astype(int)).predict_proba(tested)
     return macro_auc(test.labels, scores, test.examples.patients.numpy(), RESAMPLES, seed)
 

@@ -76,7 +76,7 @@ class BeatPriorTraining:
 
 @dataclass(frozen=True)
 class Prevention:
-    """What prevents a prior from learning single people, besides coarse keys, which are in its architecture.
+    """What prevents a prior from learning single people, in addition to coarse keys, which are in its architecture.
 
     Attributes:
         early_stopping: take the weights with the smallest held-out loss, and end when it no longer falls.
@@ -210,10 +210,10 @@ def _as_batch(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 @torch.no_grad()
 def held_out_losses(prior: BeatPrior, examples: Examples) -> Tensor:
-    """Loss of each recording, (n,), over `TIMES` fixed times and noises, the same for every prior and recording set.
+    """Loss of each recording, (n,), over `TIMES` fixed times and noises, the same for every prior.
 
-    It bounds the negative log likelihood up to a constant (Lipman et al. 2023 and Song et al. 2021 weight the times
-    otherwise), and unlike a likelihood needs no solver.
+    It stands in for the negative log likelihood, which a loss of this form bounds where times are weighted accordingly
+    (Song et al., NeurIPS 2021; Kingma and Gao, NeurIPS 2023), and needs no solver.
     """
     found = []
     coordinates = prior.coordinates(examples.beats)

@@ -1,4 +1,4 @@
-"""The benchmark of prevention: attacks find a prior that copies, and what a prior draws is judged beside people."""
+"""The benchmark of prevention: attacks find a prior that copies, and what a prior draws is compared with people."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_real_people_are_as_useful_as_real_people() -> None:
     assert classifier(TRAINING.examples.beats, TRAINING.labels[::-1], test, components, seed=0).value < 0.9
     assert discriminator(people(200, first=5).examples.beats, test, components, seed=0).value < 0.65
     beats = TRAINING.examples.beats
-    louder = Beats(2 * beats.usual, beats.ectopic, beats.has_ectopic)
+    larger = Beats(2 * beats.usual, beats.ectopic, beats.has_ectopic)
     near = measurement_distances(TRAINING.examples.beats, TRAINING, test)["r_amplitude_mv"]
-    assert measurement_distances(louder, TRAINING, test)["r_amplitude_mv"] > 2 * near
+    assert measurement_distances(larger, TRAINING, test)["r_amplitude_mv"] > 2 * near
 
 
 def test_the_most_useful_prior_that_gives_nobody_away_is_chosen() -> None:
@@ -124,9 +124,8 @@ def test_early_beats_of_another_shape_are_told_apart() -> None:
 def test_an_arm_is_trained_once_and_judged_as_real_beats_are(tmp_path: Path) -> None:
     short = replace(QUICK.how, steps=4, check_every=2)
     plan = replace(QUICK, how=short, private_how=short, patients_per_step=20, asked=4, draws=2)
-    bench = Bench(
-        TRAINING, OTHERS[torch.arange(100)], OTHERS[torch.arange(100, 200)], SPACE["coordinates"], plan, tmp_path
-    )
+    outsiders, held_out, judge = people(60, first=9), OTHERS[torch.arange(100)], OTHERS[torch.arange(100, 200)]
+    bench = Bench(TRAINING, outsiders, held_out, judge, SPACE["coordinates"], plan, tmp_path)
     real = bench.of_real()
     judged = [bench.of_arm(ARMS[4])() for _ in range(2)]
     del judged[0]["training"]["seconds"], judged[1]["training"]["seconds"]
@@ -135,5 +134,5 @@ def test_an_arm_is_trained_once_and_judged_as_real_beats_are(tmp_path: Path) -> 
     assert 0 < judged[0]["training"]["privacy"]["epsilon"] <= 8
     assert judged[0]["utility"].keys() == real["utility"].keys()
     assert real["attacks"].keys() < judged[0]["attacks"].keys()
-    assert judged[0]["rejection"]["draws"] == 300 + 100 + 2 * (4 * 2) + 100 + 100
+    assert judged[0]["rejection"]["draws"] == 300 + 100 + 2 * (4 * 2) + 60 + 60
     assert (tmp_path / "private-8.safetensors").is_file()

@@ -28,7 +28,7 @@ def people(rows: int, first: int = 0, recordings: int = 2) -> Examples:
     usual = (traits @ mixing).view(rows, 8, -1)
     there = patients % 4 == 0
     ectopic = torch.where(there[:, None, None], 2.0 * usual.flip(1), 0.0)
-    return Examples(Beats(usual, ectopic, there), asked(female, rng), first * rows + patients)
+    return Examples(Beats(usual, ectopic, there), asked(female, rng), 10_000 * first + patients)
 
 
 def asked(female: torch.Tensor, rng: torch.Generator) -> ConditionTensors:

@@ -1,4 +1,4 @@
-"""Beats of recordings: the usual and the ectopic one are told apart and fitted each by itself."""
+"""Beats of recordings: the usual and the ectopic one are separated and fitted each by itself."""
 
 from __future__ import annotations
 
