@@ -11,16 +11,13 @@ import torch
 from benchmarks.prevention.__main__ import Bench, chosen
 from benchmarks.prevention.arms import ARMS, QUICK
 from benchmarks.prevention.attacks import DECOYS, alike, keyed_extraction, linkage, near_share
-from benchmarks.prevention.inputs import People, kinds_by_shape
+from benchmarks.prevention.inputs import People
 from benchmarks.prevention.utility import classifier, common_components, discriminator, measurement_distances
 from models.beats.beats import Beats
 from models.beats.identifying_space import coordinate_space
-from models.beats.recorded import VENTRICULAR_PREMATURE
 from models.beats.rejection import Neighbourhood
 from models.conditioning import ConditionTensors
-from models.simulator.beat_events import event_shapes
 from tests.models.beats.people import people as examples
-from tests.models.beats.test_recorded import ECTOPIC, R_S, RATE_HZ, SAMPLES, recording
 
 
 def people(rows: int, first: int = 0) -> People:
@@ -103,22 +100,6 @@ def test_the_most_useful_prior_that_gives_nobody_away_is_chosen() -> None:
     assert chosen(found, model_released=True) == "+ rejection"
     assert chosen(found, model_released=False) == "coarse keys"
     assert chosen({name: result(0.9, 0.2, 0.5) for name in found}, model_released=False) == "none"
-
-
-def test_early_beats_of_another_shape_are_told_apart() -> None:
-    early = np.zeros(len(R_S), dtype=bool)
-    early[5] = True
-    times = R_S.copy()
-    times[5] -= 0.25
-    signal = recording(np.zeros(len(R_S), dtype=bool))
-    seconds = torch.arange(SAMPLES) / RATE_HZ
-    here = np.abs(seconds.numpy() - R_S[5]) < 0.42
-    signal[:, here] = 0
-    signal += (ECTOPIC[0] @ event_shapes(seconds - times[5], torch.tensor([0.85]))[0]).numpy().astype(np.float32)
-    (kinds,) = kinds_by_shape(signal[None], [times * RATE_HZ], RATE_HZ)
-    assert (kinds == VENTRICULAR_PREMATURE).tolist() == early.tolist()
-    (kinds,) = kinds_by_shape(recording(np.zeros(len(R_S), dtype=bool))[None], [R_S * RATE_HZ], RATE_HZ)
-    assert not kinds.any()
 
 
 def test_an_arm_is_trained_once_and_judged_as_real_beats_are(tmp_path: Path) -> None:
