@@ -250,7 +250,7 @@ class StageOutputs:
         """An audit of an honest cohort, with its cohort and recordings."""
         store = self._store("privacy")
         recordings = clinic.put_recordings(store, clinic.recordings_table(250))
-        table = clinic.cohort_table(*clinic.people(160, seed=99))
+        table = clinic.cohort_table(*clinic.people(160, seed=98))
         cohort = clinic.put_cohort(store, recordings, table, "honest")
         return store, audit_ecgs.fn(PRIVACY, cohort, recordings, ComputeSettings(), str(store.root)), cohort, recordings
 

@@ -34,11 +34,13 @@ def test_boundaries_are_compared_beat_by_beat() -> None:
     peaks = np.array([1.0, 2.0])  # the third beat is missed
     own = peaks[:, None] + np.array([-0.17, -0.04, 0.05, 0.65])
     errors = _boundaries([one], [(peaks, own)], "all leads")
-    of_p, marked, unmarked, invented = errors["P onset"]
-    assert of_p == pytest.approx([10.0]) and (marked, unmarked, invented) == (2, 1, 1)
+    of_p, marked, absent, _ = errors["P onset"]
+    assert of_p == pytest.approx([10.0]) and (marked, absent) == (2, 0)
     assert errors["QRS onset"][0] == pytest.approx([0.0, 0.0]) and errors["QRS onset"][1] == 3
     assert len(errors["T offset"][0]) == 0  # 300 ms late is another wave
     assert _boundaries([one], [(peaks, None)], "all leads") == {}
+    one.boundaries_s[:, 0] = np.nan
+    assert _boundaries([one], [(peaks, own)], "all leads")["P onset"][1:] == (0, 3, 2)
 
 
 def test_a_delineator_that_is_never_wrong_meets_every_target(
