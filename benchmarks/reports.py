@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.record import Check, arguments, publish
-from tasks.conditions.reading.reports import read_report
 from warehouse.errors import SourceError
+from warehouse.sources.free_text import read_free_text
 from warehouse.sources.record import SourceRecord
 from warehouse.sources.registry import open_source
 
@@ -74,7 +74,7 @@ def count(records: Iterable[SourceRecord]) -> Counts:
         if not report.strip():
             continue
         counts.reports += 1
-        given, found = dict(record.statements), read_report(report).likelihoods
+        given, found = dict(record.statements), read_free_text(report).likelihoods
         counts.given.update(given.keys())
         counts.read.update(found.keys())
         both = given.keys() & found.keys()

@@ -38,6 +38,27 @@ LONGEST_PHRASE: Final = 200
 """Characters of a report's line; a longer one is prose, which is not read as a phrase."""
 
 
+MAY_BE_NORMAL: Final = frozenset(
+    {
+        "SR",
+        "SBRAD",
+        "STACH",
+        "SARRH",
+        "SVARR",
+        "PVC",
+        "PAC",
+        "PRC(S)",
+        "BIGU",
+        "TRIGU",
+        "LVOLT",
+        "HVOLT",
+        "VCLVH",
+        "IRBBB",
+    }
+)
+"""Rhythms, extra beats, voltages and the incomplete block of young hearts, which PTB-XL gives beside a normal ECG."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement, or a heart axis; codes of other vocabularies are tuples of strings."""

@@ -12,6 +12,7 @@ from tasks.conditions.reading.phrases import SILENT, Phrase, Phrases
 from tasks.conditions.reading.scope import Mention, Sentence, is_infarction
 from tasks.conditions.reading.words import ellipses
 from tasks.knowledge.vocabulary import Concept
+from warehouse.statements import MAY_BE_NORMAL
 
 OTHER_RHYTHMS: Final = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB", "SVARR"})
 """Beside these, "bradycardia" and "tachycardia" name a heart rate and not a sinus rhythm."""
@@ -249,25 +250,6 @@ class _Meaning:
         return found
 
 
-MAY_BE_NORMAL: Final = frozenset(
-    {
-        "SR",
-        "SBRAD",
-        "STACH",
-        "SARRH",
-        "SVARR",
-        "PVC",
-        "PAC",
-        "PRC(S)",
-        "BIGU",
-        "TRIGU",
-        "LVOLT",
-        "HVOLT",
-        "VCLVH",
-        "IRBBB",
-    }
-)
-"""Rhythms, extra beats, voltages and the incomplete block of young hearts, which PTB-XL gives beside a normal ECG."""
 _UNCLEAR: Final = (
     "it is not clear what it is said of; write it directly before one finding and end with a semicolon, e.g. "
     "'no atrial fibrillation; LBBB'"

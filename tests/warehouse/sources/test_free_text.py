@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.conditions.reading.reports import plain, read_report
 from tasks.knowledge.vocabulary import vocabulary
+from warehouse.sources.free_text import plain, read_free_text
 
 REPORTS = [
     ("Sinus rhythm. Left bundle branch block.", {"SR": 100, "CLBBB": 100}, ()),
@@ -47,7 +47,7 @@ REPORTS = [
 def test_a_report_is_read_into_statements_with_negation_and_doubt(
     report: str, likelihoods: dict[str, float], excluded: tuple[str, ...]
 ) -> None:
-    found = read_report(report)
+    found = read_free_text(report)
     assert (found.likelihoods, found.excluded) == (likelihoods, excluded)
 
 
@@ -58,4 +58,4 @@ def test_what_is_read_is_in_the_vocabulary() -> None:
 
 def test_accents_line_breaks_and_spelling_do_not_matter() -> None:
     assert plain("Überdrehter  Linkstyp\n QRS") == "ueberdrehter linkstyp qrs"
-    assert read_report("VORHOFFLIMMERN") == read_report("vorhofflimmern")
+    assert read_free_text("VORHOFFLIMMERN") == read_free_text("vorhofflimmern")

@@ -1,8 +1,8 @@
 """Statements that a free-text report makes, in English and German.
 
-A report is not a request (`tasks.conditions.reading.reader`): it is read for what it says, and words that are not
-known are passed over. The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001): findings are looked for,
-then triggers of negation and doubt that stand directly before or after them.
+A report is not a request of a cohort, which is followed whole or refused: it is read for what it says, and words that
+are not known are passed over. The algorithm is NegEx's (Chapman et al., J Biomed Inform 34:301, 2001): findings are
+looked for, then triggers of negation and doubt that stand directly before or after them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any, Final
 
 import yaml
 
-from tasks.conditions.reading.reader import MAY_BE_NORMAL
+from warehouse.statements import MAY_BE_NORMAL
 
 CERTAIN: Final = 100.0
-FINDINGS_FILE: Final = "report_findings.yaml"
+LONGEST: Final = 20_000
+"""Characters of a report; nobody writes a longer one."""
+FINDINGS_FILE: Final = "free_text.yaml"
 _PLAIN: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "a", "ß": "ss", "é": "e", "’": "'"})
 _GAP: Final = (
     r"[ \t]+(?:(?:a|an|the|of|for|any|old|recent|acute|alter|akuter?|minor|slight|marked|is|are|to)[ \t]+){0,2}"
@@ -28,7 +30,7 @@ _JOINED: Final = re.compile(r"[ ]*(?:,|/|or|and|oder|und|nor)[ ]+(?:[a-z-]+ ){0,
 
 
 @dataclass(frozen=True)
-class ReportReading:
+class FreeText:
     """What a report says.
 
     Attributes:
@@ -53,10 +55,12 @@ def plain(report: str) -> str:
     return re.sub(r"\s+", " ", lines).strip()
 
 
-def read_report(report: str) -> ReportReading:
-    """The statements of a report, the surest mention of each counting. Unknown words are passed over."""
-    rules = _rules()
-    text = plain(report)
+def read_free_text(report: str) -> FreeText:
+    """The statements of a report, the surest mention of each counting. Unknown words are passed over.
+
+    Of a report of more than `LONGEST` characters nothing is read.
+    """
+    rules, text = _rules(), plain(report) if len(report) <= LONGEST else ""
     likelihoods: dict[str, float] = {}
     excluded: list[str] = []
     last: tuple[_Finding, float | None] | None = None
@@ -71,7 +75,7 @@ def read_report(report: str) -> ReportReading:
     if not likelihoods.keys() <= MAY_BE_NORMAL | {"NORM"}:
         # "Otherwise normal", after something that is not.
         likelihoods.pop("NORM", None)
-    return ReportReading(likelihoods, tuple(dict.fromkeys(code for code in excluded if code not in likelihoods)))
+    return FreeText(likelihoods, tuple(dict.fromkeys(code for code in excluded if code not in likelihoods)))
 
 
 @dataclass(frozen=True)
