@@ -253,7 +253,7 @@ class TinyPipeline:
         failed = [f"{row['attack']}: {row['metric']}" for row in rows if row.get("passed") is False]
         power = [
             {"attack": row["attack"], "metric": row["metric"], "canary": row["canary"], "share": share, "rows": size}
-            | {"power": min(1.0, 20 * share * size / self.rows)}
+            | {"trials": 20, "power": min(1.0, 20 * share * size / self.rows)}
             for row in rows[:2]
             for size in (self.rows // 2, self.rows)
             for share in (0.005, 0.02, 0.05)

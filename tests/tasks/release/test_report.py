@@ -121,7 +121,7 @@ def test_curves_of_an_attack_with_several_bounds_are_of_the_whole_cohort() -> No
     about = {"attack": "membership", "canary": THROUGHOUT}
     rows = [{**about, "metric": metric} for metric in ("AUC, records", "AUC, patients")]
     power = [
-        CanaryPower.model_validate({"attack": "membership", "share": share, "power": share} | one)
+        CanaryPower.model_validate({"attack": "membership", "share": share, "trials": 20, "power": share} | one)
         for metric in ("AUC, records", "AUC, patients")
         for canary, share in ((BEATS, 0.02), (THROUGHOUT, 0.5), ("shifted recordings", 0.02))
         for one in ({"metric": metric, "canary": canary, "rows": size} for size in (100, 400))
