@@ -16,6 +16,7 @@ from models.leads import to_twelve_leads
 from tasks.ingestion.task import INGESTION  # loads Prefect: first loaded by a script, it would close captured streams
 from tests.tiny_pipeline import SAMPLES, STATEMENTS, TinyPipeline, publish_tiny
 from warehouse.catalog.catalog import rebuild_catalog
+from warehouse.sources.registry import SOURCES
 from warehouse.storage.store import Store
 from warehouse.storage.waveforms import from_lead_columns
 
@@ -40,6 +41,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(name: str, warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run a script as a person would; the names it leaves."""
     monkeypatch.setattr(sys, "argv", [str(SCRIPTS[name]), str(warehouse)])
+    # Undone after the test: the source that a script registers is no kind of this repository.
+    monkeypatch.setitem(SOURCES, "clinic", "")
     return runpy.run_path(str(SCRIPTS[name]), run_name="__main__")
 
 
