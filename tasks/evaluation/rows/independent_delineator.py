@@ -53,6 +53,10 @@ def independent_measures(signal: np.ndarray, rate_hz: int) -> dict[str, np.ndarr
     return dict(zip(MEASURES, rows.T, strict=True))
 
 
+LONGEST_PR_MS: Final = 500.0
+"""What is longer is from a P wave to the beat after a QRS complex that was not found."""
+
+
 def _of_one(lead: np.ndarray, rate_hz: int) -> tuple[float, float, float]:
     import neurokit2
 
@@ -71,14 +75,21 @@ def _of_one(lead: np.ndarray, rate_hz: int) -> tuple[float, float, float]:
     p_peaks, p_onsets, r_onsets = (
         np.asarray(waves[name], dtype=np.float64) for name in ("ECG_P_Peaks", "ECG_P_Onsets", "ECG_R_Onsets")
     )
-    found = np.isfinite(p_peaks)
-    if 2 * found.sum() <= len(r_peaks):
+    if 2 * np.isfinite(p_peaks).sum() <= len(r_peaks):
         return heart_rate, 0.0, np.nan
-    low, high = np.percentile((r_peaks - p_peaks)[found] * to_ms, [25, 75])
-    if high - low > STEADY_P_MS:
+    before_r = until_next(p_peaks, r_peaks.astype(np.float64)) * to_ms
+    if not len(before_r) or np.subtract(*np.percentile(before_r, [75, 25])) > STEADY_P_MS:
         return heart_rate, 0.0, np.nan
-    pr = (r_onsets - p_onsets) * to_ms
-    return heart_rate, 1.0, float(np.median(pr[np.isfinite(pr)])) if np.isfinite(pr).any() else np.nan
+    pr = until_next(p_onsets, r_onsets) * to_ms
+    pr = pr[pr < LONGEST_PR_MS]
+    return heart_rate, 1.0, float(np.median(pr)) if len(pr) else np.nan
+
+
+def until_next(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """From each start that is known to the first end after it; NeuroKit2's lists of waves may differ in length."""
+    starts, ends = starts[np.isfinite(starts)], np.sort(ends[np.isfinite(ends)])
+    place = np.searchsorted(ends, starts)
+    return ends[place[place < len(ends)]] - starts[place < len(ends)]
 
 
 def independent_delivery_rows(compared: Compared) -> Iterator[EvaluationRow]:

@@ -15,6 +15,7 @@ from models.leads import INDEPENDENT_LEADS
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, Criterion, delivery_rows, kept_claims
+from tasks.evaluation.rows.independent_delineator import until_next
 from tasks.evaluation.rows.row import EvaluationRow
 from tasks.knowledge.claims import Claim
 from tasks.settings import EvaluationSettings
@@ -152,3 +153,9 @@ def test_real_ecgs_deliver_their_own_statements_and_nobody_elses(shared_data: Pa
     assert own["n"] >= 13
     assert own["value"] < 0.07 and own["low"] < 0.03
     assert other["low"] > 0.3
+
+
+def test_waves_are_paired_by_time_though_the_delineator_leaves_some_out() -> None:
+    p_onsets, r_onsets = np.array([np.nan, 100.0, 180.0, 260.0, 340.0]), np.array([40.0, 116.0, 197.0, np.nan, 276.0])
+    assert until_next(p_onsets, r_onsets).tolist() == [16.0, 17.0, 16.0]
+    assert until_next(p_onsets[1:3], r_onsets[:1]).tolist() == []
