@@ -14,19 +14,14 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import Field
 
 from models.architecture import AlignmentArchitecture, BeatEncoderArchitecture, ClassifierArchitecture
-from models.leads import INDEPENDENT_LEADS, STANDARD_LEADS, to_twelve_leads
 from tasks.evaluation import task as evaluation
 from tasks.evaluation.networks import alignment, classifier, statement_classifier
 from tasks.evaluation.task import evaluate_ecgs
 from tasks.generation import task as generation
 from tasks.generation.task import generate_ecgs
 from tasks.ingestion.task import INGESTION, ingest_recordings, reference_source
-from tasks.knowledge.local_model import LocalChatModel
 from tasks.knowledge.task import KNOWLEDGE, build_knowledge
 from tasks.privacy import beat_encoder, model_audit
 from tasks.privacy import task as privacy
@@ -59,12 +54,13 @@ from tasks.training.task import TRAINING
 from tests.facts import recordings_facts
 from tests.fingerprints import Tolerances
 from tests.models.test_conditioning import conditions
+from tests.scripted_lines import ScriptedLines
 from tests.tasks import clinic, small_training
 from tests.tasks.knowledge.entries import entries
 from tests.tasks.knowledge.patients import FACTS
 from tests.tasks.knowledge.patients import recordings_table as patients_table
 from tests.tiny_pipeline import TinyPipeline
-from tests.warehouse.small_dataset import SmallDataset, ordinary_ecg
+from tests.varied_dataset import varied_dataset
 from warehouse.storage.pseudonyms import KEY_VARIABLE
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Lineage, Store
@@ -365,51 +361,3 @@ OUTPUTS: Final[dict[str, Callable[[StageOutputs], Output]]] = {
     release.STAGE.name: StageOutputs.of_release,
 }
 """Name of a stage to its small run."""
-
-
-class ScriptedLines(LocalChatModel):
-    """Stands in for the local model: of the lines it may choose from it takes the first, of every group in turn."""
-
-    asked: list[Any] = Field(default_factory=list)
-
-    def _generate(self, messages: list[BaseMessage], *_: Any, **given: Any) -> ChatResult:
-        choices, lines = given["choices"], given["lines"]
-        self.asked.append({"messages": [str(one.content) for one in messages], "choices": [list(c) for c in choices]})
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("\n".join(c[0] for c in choices[:lines])))])
-
-
-def varied_dataset(folder: Path) -> SmallDataset:
-    """A dataset in PTB-XL's layout whose recordings go step by step through every threshold of quality."""
-    dataset = SmallDataset(folder)
-    codes = ["{'NORM': 100.0, 'SR': 0.0}", "{'IMI': 80.0}", "{'NDT': 50.0, 'AFIB': 0.0}", "{}"]
-    for number in range(1, 61):
-        patient = number // 2
-        row = {"patient_id": 1000 + patient, "strat_fold": patient % 10 + 1, "scp_codes": codes[number % 4]}
-        dataset.add(number, varied_ecg(number), **row)
-    dataset.add(61, patient_id=1000, strat_fold=5)
-    dataset.write()
-    dataset.stem(7).with_suffix(".dat").unlink()
-    dataset.stem(8).with_suffix(".hea").write_text("not a header")
-    return dataset
-
-
-def varied_ecg(number: int) -> np.ndarray:
-    """(12, 1000) mV: noisy, wandering, with a small lead, clipped, standing still, or fast, the more the higher the
-    last digit."""
-    eight = ordinary_ecg(number)[[STANDARD_LEADS.index(lead) for lead in INDEPENDENT_LEADS]]
-    kind, step = divmod(number - 1, 10)
-    time_s = np.arange(eight.shape[1]) / 100
-    match kind:
-        case 0:
-            eight += np.random.default_rng(number).normal(0, 0.005 * (step + 1), eight.shape)
-        case 1:
-            eight += 0.15 * (step + 1) * np.sin(2 * np.pi * 0.15 * time_s)
-        case 2:
-            eight[step % 8] *= 0.004 * (step + 1)
-        case 3:
-            eight[:, 200 : 201 + step] = 1.6
-        case 4:
-            eight[:, 300 : 300 + 30 * (step + 1)] = eight[:, 300:301]
-        case _:
-            eight = eight[:, (np.arange(eight.shape[1]) * (0.6 + 0.2 * step)).astype(int) % eight.shape[1]]
-    return to_twelve_leads(eight)
