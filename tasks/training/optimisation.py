@@ -41,17 +41,30 @@ def descend(
         FloatingPointError: the gradient is not finite.
     """
     rate = learning_rate(step, recipe.schedule.steps, recipe.schedule.learning_rate)
+    step_down(loss, recipe.learner, optimiser, average, step, rate, stage)
+    return rate
+
+
+def step_down(
+    loss: Tensor,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    step: int,
+    rate: float,
+    stage: str,
+) -> None:
+    """One optimiser step of any network at a given learning rate; arguments and errors as of `descend`."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(recipe.learner.parameters(), GRADIENT_CLIP)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_CLIP)
     if not torch.isfinite(norm):
         raise FloatingPointError(f"{stage}: the gradient is not finite at step {step}; lower its learning_rate")
     optimiser.step()
     if average:
-        average.update(recipe.learner, step)
-    return rate
+        average.update(network, step)
 
 
 def batch_rows(seed: int, step: int, rows: int, batch_size: int) -> np.ndarray:

@@ -24,11 +24,11 @@ from tasks.settings.training import TrainingSettings
 from tasks.training.data.conditions import ConditionSplit
 from tasks.training.data.weight_files import save_tensors
 from tasks.training.optimisation import (
-    GRADIENT_CLIP,
     Average,
     batch_rows,
     learning_rate,
     new_optimiser,
+    step_down,
     step_seed,
 )
 
@@ -87,18 +87,13 @@ class DenoiserLearner:
         average, optimiser = Average(denoiser, schedule.ema_decay), new_optimiser(denoiser, schedule.learning_rate)
         steps = max(1, round(schedule.steps * len(rows) / self.learned_from))
         for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, steps, schedule.learning_rate)
             batch = torch.from_numpy(rows[batch_rows(seed, step, len(rows), schedule.batch_size)])
             torch.manual_seed(step_seed(seed, step + 1, 0))
             shown = conditions.shown(batch, schedule.group_share, schedule.experience)
             given = {name: one[batch] for name, one in self.inputs.items()}
             loss = objective(condition=shown, wave_class=nothing[batch], omega=nothing[batch], **given)["loss"]
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(denoiser.parameters(), GRADIENT_CLIP)
-            optimiser.step()
-            average.update(denoiser, step)
+            rate = learning_rate(step, steps, schedule.learning_rate)
+            step_down(loss, denoiser, optimiser, average, step, rate, "shadow denoiser")
         average.swap(denoiser)
         return self.judged(denoiser)
 

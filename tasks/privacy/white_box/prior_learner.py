@@ -19,7 +19,7 @@ from tasks.settings.training import TrainingSettings
 from tasks.training.data.conditions import ConditionSplit
 from tasks.training.data.weight_files import save_tensors
 from tasks.training.networks.prior import EMA_DECAY
-from tasks.training.optimisation import GRADIENT_CLIP, Average, batch_rows, learning_rate, new_optimiser, step_seed
+from tasks.training.optimisation import Average, batch_rows, learning_rate, new_optimiser, step_down, step_seed
 
 TIMES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Noise levels at which losses are compared: times of the flow, from recorded traits (0) to white noise (1)."""
@@ -60,17 +60,12 @@ class PriorLearner:
         average, optimiser = Average(prior, EMA_DECAY), new_optimiser(prior, schedule.learning_rate)
         steps = max(1, round(schedule.steps * len(rows) / self.learned_from))
         for step in range(steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(step, steps, schedule.learning_rate)
             batch = torch.from_numpy(rows[batch_rows(seed, step, len(rows), schedule.batch_size)])
             torch.manual_seed(step_seed(seed, step + 1, 0))
             shown = conditions.shown(batch, diffusion.group_share, diffusion.experience)
             loss = objective(self.traits[batch], shown)["loss"]
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(prior.parameters(), GRADIENT_CLIP)
-            optimiser.step()
-            average.update(prior, step)
+            rate = learning_rate(step, steps, schedule.learning_rate)
+            step_down(loss, prior, optimiser, average, step, rate, "shadow prior")
         average.swap(prior)
         return self.judged(prior)
 
