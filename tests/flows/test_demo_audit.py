@@ -36,8 +36,8 @@ def test_people_who_were_not_learned_from_pass_the_audit_of_the_demo(tmp_path: P
     facts = store.facts(made, AuditFacts)
     assert (facts.verdict, facts.failed, facts.powerless) == ("passed", [], [])
     bounds = {name for name in vars(PRIVACY) if name.startswith("max_")}
-    not_told = {"max_membership_tpr_at_1"}  # by fewer than 100 non-members
-    assert {row["setting"] for row in store.read(made, "audits").to_pylist()} >= bounds - not_told
+    not_measured = {"max_membership_tpr_at_1"}  # by fewer than 100 non-members
+    assert {row["setting"] for row in store.read(made, "audits").to_pylist()} >= bounds - not_measured
 
 
 def test_attacks_that_guess_keep_the_demos_bounds_on_membership() -> None:
