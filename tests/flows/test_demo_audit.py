@@ -62,6 +62,6 @@ def test_honest_beats_keep_the_demos_beat_gate_and_half_of_the_canaries_break_it
         radius = low_quantile(rng.lognormal(0, 0.3, 2 * HELD_OUT), RADIUS_QUANTILE)
         inside = int((rng.lognormal(0, 0.3, rows) < radius).sum())
         broken += wilson(inside, rows).high > PRIVACY.max_beat_share
-    assert broken / DRAWS <= 0.05
+    assert broken / DRAWS <= 0.06
     planted = planted_rows(NEEDED_SHARE, rows)
     assert wilson(planted // 2, rows + planted).high > PRIVACY.max_beat_share
