@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.architecture import FlowConfig
+from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from tasks.settings import CohortSettings, ComputeSettings, RetrievalSettings
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator, load_latent_diffusion
