@@ -258,8 +258,8 @@ class ConditionEmbedder:
 
         Returns:
             Their tensors (texts, statements and entries as embeddings; years, 0 male or 1 female, bpm; what is
-            missing marked absent; the rhythm and premature beats that statements imply), and the ids of the entries retrieved for each,
-            best first.
+            missing marked absent; the rhythm and premature beats that statements imply), and the ids of the entries
+            retrieved for each, best first.
         """
         import torch
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from models.architecture import BeatEncoderArchitecture
 from models.beats.beats import Beats
@@ -88,3 +89,13 @@ def test_distances_are_those_of_all_pairs() -> None:
     points, pool = torch.randn(3000, 5), torch.randn(70, 5)
     assert torch.allclose(nearest_distance(points, pool), torch.cdist(points, pool).amin(dim=1), atol=1e-5)
     assert math.isclose(float(nearest_distance(pool, pool).max()), 0.0, abs_tol=1e-6)
+
+
+def test_what_was_saved_rejects_the_same() -> None:
+    prior, rejection = fitted()
+    found = Rejection.of_tensors(load(save(rejection.tensors())), prior)
+    assert (found.usual.radius, found.ectopic.radius) == (rejection.usual.radius, rejection.ectopic.radius)
+    near = people(400).beats
+    near = Beats(near.usual + 0.02 * torch.randn(near.usual.shape), near.ectopic, near.has_ectopic)
+    assert 0 < rejection.usual.inside(near.usual).sum() < 400
+    assert torch.equal(found.rejected(near), rejection.rejected(near))
