@@ -94,7 +94,9 @@ class Rejection:
         """Points of the training beats and radii by name, to be saved."""
         parts = {"usual": self.usual, "ectopic": self.ectopic}
         points = {f"{name}.training": part.training for name, part in parts.items()}
-        return points | {f"{name}.radius": torch.tensor(part.radius).double() for name, part in parts.items()}
+        return points | {
+            f"{name}.radius": torch.tensor(part.radius, dtype=torch.float64) for name, part in parts.items()
+        }
 
     def to(self, device: torch.device | str) -> Rejection:
         """The same on another device, if it is on another."""
