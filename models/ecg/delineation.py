@@ -127,7 +127,7 @@ def _p_onset(beats: MedianBeats, onset: np.ndarray) -> np.ndarray:
 
     A P wave is a bump of the principal component, higher than `SMALLEST_P_MV` on both sides, that repeats from beat to
     beat. In PTB-XL's validation fold, on which both bounds were chosen, 98 % of recordings in sinus rhythm have one and
-    95 % of those in atrial fibrillation have none.
+    94 % of those in atrial fibrillation have none.
     """
     samples, row = np.arange(beats.beat.shape[-1]), np.arange(len(beats.beat))
     start = R_INDEX - earliest_p_s(beats.rr_s) * GRID_HZ
