@@ -35,7 +35,7 @@ from tasks.evaluation.rows.intervals import INTERVALS
 from tasks.evaluation.rows.reconstruction import remeasured
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import EvaluationSettings, Settings
-from tasks.training.preparation.denoiser_inputs import GROUP_PATIENTS
+from tasks.training.preparation.conditions import GROUP_PATIENTS
 from warehouse.errors import EinthovenError
 
 ROWS, QUICK_ROWS = 1500, 300

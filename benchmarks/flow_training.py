@@ -1,8 +1,8 @@
 """How fast does a flow train, and what does it come to? It leaves a model folder.
 
-It runs the recipes of prior and flow in one process without Ray, with the objective and the optimiser of the training
-loop, on the recordings of a warehouse. What they need is prepared once and kept in the folder; a run that was stopped
-goes on from its last checkpoint.
+It trains the prior of beats and runs the flow's recipe in one process without Ray, with the objective and the optimiser
+of the training loop, on the recordings of a warehouse. What they need is prepared piece by piece and kept in the
+folder; a run that was stopped goes on after the last piece or from its last checkpoint.
 
     python -m benchmarks.flow_training --warehouse PATH --folder PATH --size S --device cpu --steps 5000
 """
@@ -20,23 +20,20 @@ import torch
 from models.architecture import FLOW_SIZES
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import FlowTraining, TrainingSettings
+from tasks.training.beat_prior import train_beats
 from tasks.training.flow_model import beats_of, prepare, save_model
 from tasks.training.model_folder import load_generator
 from tasks.training.networks.recipe import Material, Recipe
 from tasks.training.networks.recipes import RECIPES
 from tasks.training.optimisation import Average, autocast, batch_rows, descend, new_optimiser, step_seed
 from tasks.training.training_loop import finish, validate
-from warehouse.errors import EinthovenError, WarehouseError
+from warehouse.errors import WarehouseError
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import Store
 from warehouse.storage.waveform_file import waveform_file
 
 REPORT_S: Final = 15.0
 CHECKPOINT_S: Final = 120.0
-
-
-class FlowTrainingError(EinthovenError):
-    """The folder belongs to a training with other settings."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def train_flow(store: Store, run: Run, recordings: Reference | None, knowledge: 
 
     Raises:
         WarehouseError: there are no recordings.
-        FlowTrainingError: the folder belongs to other settings.
+        TrainingError: there is nothing to train on, or the folder belongs to other settings or inputs.
     """
     if recordings is None:
         raise WarehouseError(f"{store.root} holds no recordings; run `einthoven ingest` first")
@@ -109,6 +106,7 @@ def train_flow(store: Store, run: Run, recordings: Reference | None, knowledge: 
     prepared = prepare(store, run.folder, settings, recordings, knowledge, retrieval)
     material = Material(run.folder, waveform_file(store, recordings), beats_of(run.folder), settings, prepared.data)
     print(f"{prepared.data.recordings} recordings prepared in {time.monotonic() - started:.0f} s", flush=True)
+    train_beats(run.folder, settings)
     for stage in settings.generator_stages:
         done = train_stage(stage, RECIPES[stage], material, run) and done
     save_model(run.folder, settings, recordings, knowledge, retrieval, prepared)
@@ -127,7 +125,7 @@ def train_stage(name: str, kind: type[Recipe], material: Material, run: Run) -> 
         new_optimiser(recipe.learner, recipe.schedule.learning_rate),
         run.folder / f"_checkpoint-{name}.pt",
     )
-    first = _resume(path, recipe, optimiser, average, settings)
+    first = _resume(path, recipe, optimiser, average)
     if device.type == "cuda":
         for block in getattr(recipe.learner, "blocks", []):
             block.compile()
@@ -152,26 +150,18 @@ def train_stage(name: str, kind: type[Recipe], material: Material, run: Run) -> 
             )
             reported, since, losses = now, step, []
         if now - kept > CHECKPOINT_S:
-            _keep(path, step, recipe, optimiser, average, settings)
+            _keep(path, step, recipe, optimiser, average)
             kept = now
     if step > first:
-        _keep(path, step, recipe, optimiser, average, settings)
+        _keep(path, step, recipe, optimiser, average)
     print(f"{name}: {step:,} steps, validation loss {validate(recipe, average, device, settings):.4f}", flush=True)
     finish(recipe, average, device)
     return step == steps
 
 
-def _keep(
-    path: Path,
-    step: int,
-    recipe: Recipe,
-    optimiser: torch.optim.Optimizer,
-    average: Average,
-    settings: TrainingSettings,
-) -> None:
+def _keep(path: Path, step: int, recipe: Recipe, optimiser: torch.optim.Optimizer, average: Average) -> None:
     partial = path.with_suffix(".partial")
     state = {
-        "settings": settings.model_dump_json(),
         "step": step,
         "learner": recipe.learner.state_dict(),
         "optimiser": optimiser.state_dict(),
@@ -181,15 +171,11 @@ def _keep(
     partial.replace(path)
 
 
-def _resume(
-    path: Path, recipe: Recipe, optimiser: torch.optim.Optimizer, average: Average, settings: TrainingSettings
-) -> int:
+def _resume(path: Path, recipe: Recipe, optimiser: torch.optim.Optimizer, average: Average) -> int:
     """Restore a checkpoint, if there is one; returns the step to go on with."""
     if not path.exists():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["settings"] != settings.model_dump_json():
-        raise FlowTrainingError(f"{path} is of other settings; give them again, or name another --folder")
     recipe.learner.load_state_dict(state["learner"])
     optimiser.load_state_dict(state["optimiser"])
     for weight, saved in zip(average.weights, state["average"], strict=True):

@@ -189,20 +189,6 @@ FLOW_SIZES: Final = {
 """Shapes by name: one that two processor cores train in an hour, one for a GPU."""
 
 
-class FlowConfig(Architecture):
-    """Everything but the weights that a flow generator needs, saved beside them."""
-
-    kind: Literal["flow"] = Field("flow", description="What tells this from the configuration of latent diffusion.")
-    denoiser: FlowArchitecture = Field(description="Shape of the transformer.")
-    prior: PriorArchitecture = Field(description="Shape of the prior of beats.")
-    sampling_rate_hz: int = Field(ge=10, description="Sampling rate of the recordings, in Hz.")
-    samples: int = Field(ge=8, description="Samples of a recording.")
-    experience: bool = Field(True, description="Whether the transformer sees retrieved knowledge entries.")
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="Precision of the transformer when sampling.")
-    rhythms: dict[str, RhythmStatistics] = Field(description="Rhythm to what training recordings of it showed.")
-    rows_at_once: int = Field(64, ge=1, description="Rows the networks always see together; see Generator.sample.")
-
-
 class ClassifierArchitecture(Architecture):
     """Residual 1-D convolutional superclass classifier; its penultimate features serve FID."""
 

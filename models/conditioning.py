@@ -39,6 +39,8 @@ class ConditionTensors:
         rhythm: (B,) int64, index into `models.simulator.rhythm_series.RHYTHMS`: the rhythm that the statements imply, 0
             where they imply none. The denoiser does not see it; the RR series of a generated row is drawn from it. None
             stands for all 0.
+        stated_rhythm: (B, 2) int64, indices into `RHYTHMS` and `ECTOPIES` of `models.rhythm.statistics`: the rhythm
+            and the premature beats that the statements imply, from which a flow draws; as `rhythm` otherwise.
     """
 
     text: Tensor
@@ -47,11 +49,14 @@ class ConditionTensors:
     numbers: Tensor
     present: Tensor
     rhythm: Tensor = None  # type: ignore[assignment]
+    stated_rhythm: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         rows = self.text.shape[0]
         if self.rhythm is None:
             object.__setattr__(self, "rhythm", torch.zeros(rows, dtype=torch.int64, device=self.text.device))
+        if self.stated_rhythm is None:
+            object.__setattr__(self, "stated_rhythm", torch.zeros(rows, 2, dtype=torch.int64, device=self.text.device))
         tokens = 1 + self.statements.shape[1] + self.knowledge.shape[1] + len(NUMBERS)
         if self.present.shape != (rows, tokens) or self.numbers.shape != (rows, len(NUMBERS)):
             raise ValueError(

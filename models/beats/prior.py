@@ -160,7 +160,12 @@ class BeatPrior(nn.Module):
 
     @torch.no_grad()
     def draw(
-        self, condition: ConditionTensors, seeds: Tensor, attempt: int = 0, has_ectopic: Tensor | None = None
+        self,
+        condition: ConditionTensors,
+        seeds: Tensor,
+        attempt: int = 0,
+        has_ectopic: Tensor | None = None,
+        guidance: float = 1.0,
     ) -> Beats:
         """Beats of a recording of each condition, by the midpoint rule.
 
@@ -169,6 +174,7 @@ class BeatPrior(nn.Module):
             seeds: (B,) int64 row seeds; a row's beats depend on its condition, its seed and `attempt` only.
             attempt: 0 for the first draw of a row, other numbers for others.
             has_ectopic: (B,) bool, where it is known already, for example from a drawn rhythm; None to draw it.
+            guidance: classifier-free guidance scale of the condition (Ho and Salimans 2022); 1 for none.
         """
         nobody = torch.zeros(0, sum(self.sizes), device=seeds.device)
         parts = [self.beats(nobody, nobody.new_zeros(0, dtype=torch.bool))]
@@ -176,23 +182,37 @@ class BeatPrior(nn.Module):
             # Groups of one size, the last one filled up: products of other sizes may round differently.
             rows = torch.arange(at, at + ROWS_AT_ONCE, device=seeds.device).clamp_max(len(seeds) - 1)
             known = None if has_ectopic is None else has_ectopic[rows]
-            parts.append(self._draw(condition[rows], seeds[rows], attempt, known)[: len(seeds) - at])
+            parts.append(self._draw(condition[rows], seeds[rows], attempt, known, guidance)[: len(seeds) - at])
         return Beats.stack(parts)
 
-    def _draw(self, condition: ConditionTensors, seeds: Tensor, attempt: int, has_ectopic: Tensor | None) -> Beats:
+    def _draw(
+        self,
+        condition: ConditionTensors,
+        seeds: Tensor,
+        attempt: int,
+        has_ectopic: Tensor | None,
+        guidance: float,
+    ) -> Beats:
         read = self.read(condition)
+        unconditional = None if guidance == 1.0 else self.read(condition.hidden())
         if has_ectopic is None:
             share = torch.sigmoid(self.presence(read)[:, 0])
             has_ectopic = counter_random.uniform(seeds, "ectopic beat", ()) < share
+        there = has_ectopic
+
+        def at(time: float, state: Tensor) -> Tensor:
+            times = state.new_full((len(state),), time)
+            found = self.velocity(state, times, read, there)
+            if unconditional is None:
+                return found
+            return torch.lerp(self.velocity(state, times, unconditional, there), found, guidance)
+
         state = counter_random.normal(seeds, f"beats {attempt}", (sum(self.sizes),))
         times = torch.linspace(1, 0, STEPS + 1).tolist()
         for now, then in itertools.pairwise(times):
-            half = state + 0.5 * (then - now) * self._at(now, state, read, has_ectopic)
-            state = state + (then - now) * self._at(0.5 * (now + then), half, read, has_ectopic)
+            half = state + 0.5 * (then - now) * at(now, state)
+            state = state + (then - now) * at(0.5 * (now + then), half)
         return self.beats(state, has_ectopic)
-
-    def _at(self, time: float, state: Tensor, read: Tensor, has_ectopic: Tensor) -> Tensor:
-        return self.velocity(state, state.new_full((len(state),), time), read, has_ectopic)
 
 
 def _weighted_mean(error: Tensor, importance: Tensor) -> Tensor:

@@ -6,14 +6,15 @@ that 0.1 % of them fall below. Usual and ectopic beats have a radius each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from models.beats.beats import Beats
-from models.beats.identifying_space import Space, nearest_distance
+from models.beats.identifying_space import Space, coordinate_space, nearest_distance
 from models.beats.prior import BeatPrior
 from models.conditioning import ConditionTensors
 from models.privacy.linkage import RADIUS_QUANTILE, low_quantile
@@ -46,11 +47,15 @@ class Neighbourhood:
         distance = nearest_distance(space(held_out), points).cpu().double().numpy()
         return cls(space, points, low_quantile(distance, RADIUS_QUANTILE))
 
+    def to(self, device: torch.device | str) -> Neighbourhood:
+        """The same on another device, if it is on another."""
+        return replace(self, training=self.training.to(device))
+
     def inside(self, amplitude: Tensor) -> Tensor:
         """(B,) bool: which beats lie within the radius of a training beat."""
         if self.radius == 0.0 or not len(amplitude):
             return torch.zeros(len(amplitude), dtype=torch.bool, device=amplitude.device)
-        return nearest_distance(self.space(amplitude), self.training.to(amplitude.device)) < self.radius
+        return nearest_distance(self.space(amplitude), self.training) < self.radius
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,29 @@ class Rejection:
                 ectopic_space, training.ectopic[training.has_ectopic], held_out.ectopic[held_out.has_ectopic]
             ),
         )
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor], prior: BeatPrior) -> Rejection:
+        """What `tensors` gave, in the coordinates of a prior."""
+        spaces = {"usual": coordinate_space(prior.usual), "ectopic": coordinate_space(prior.ectopic)}
+        return cls(
+            **{
+                name: Neighbourhood(space, tensors[f"{name}.training"], float(tensors[f"{name}.radius"]))
+                for name, space in spaces.items()
+            }
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Points of the training beats and radii by name, to be saved."""
+        parts = {"usual": self.usual, "ectopic": self.ectopic}
+        points = {f"{name}.training": part.training for name, part in parts.items()}
+        return points | {
+            f"{name}.radius": torch.tensor(part.radius, dtype=torch.float64) for name, part in parts.items()
+        }
+
+    def to(self, device: torch.device | str) -> Rejection:
+        """The same on another device, if it is on another."""
+        return Rejection(self.usual.to(device), self.ectopic.to(device))
 
     def rejected(self, beats: Beats) -> Tensor:
         """(B,) bool: rows with a beat within a radius."""
@@ -104,6 +132,7 @@ def draw_with_rejection(
     has_ectopic: Tensor | None = None,
     most_redraws: int = MOST_REDRAWS,
     candidate: int = 0,
+    guidance: float = 1.0,
 ) -> Drawn:
     """Draw beats, and again those that are rejected, each time with the next attempt of the row's seed.
 
@@ -112,19 +141,19 @@ def draw_with_rejection(
         rejection: what is rejected.
         condition: of B rows.
         seeds: (B,) int64 row seeds.
-        has_ectopic: as for `BeatPrior.draw`.
+        has_ectopic, guidance: as for `BeatPrior.draw`.
         most_redraws: after which a row is refused.
         candidate: which of a row's several draws this is.
     """
     first = candidate * (MOST_REDRAWS + 1)
-    beats = prior.draw(condition, seeds, first, has_ectopic)
+    beats = prior.draw(condition, seeds, first, has_ectopic, guidance)
     usual, ectopic, there = beats.usual.clone(), beats.ectopic.clone(), beats.has_ectopic
     redraws = torch.zeros(len(seeds), dtype=torch.int64, device=seeds.device)
     pending = torch.nonzero(rejection.rejected(beats))[:, 0]
     for attempt in range(1, most_redraws + 1):
         if not len(pending):
             break
-        again = prior.draw(condition[pending], seeds[pending], first + attempt, there[pending])
+        again = prior.draw(condition[pending], seeds[pending], first + attempt, there[pending], guidance)
         usual[pending], ectopic[pending], redraws[pending] = again.usual, again.ectopic, attempt
         pending = pending[rejection.rejected(again)]
     refused = torch.zeros_like(there)

@@ -4,41 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.architecture import FlowConfig
+from models.beats.beats import Beats
+from models.beats.prior import ROWS_AT_ONCE, BeatPrior
+from models.beats.rejection import Rejection, draw_with_rejection
 from models.conditioning import NUMBERS, ConditionTensors
 from models.counter_random import normal
-from models.ecg.cardiac_phase import padded_times
+from models.flow.config import FlowConfig
 from models.flow.guide import guide
 from models.flow.sampler import guided_velocity, solve
 from models.flow.spectral_filter import SpectralFilter
 from models.flow.transformer import FlowTransformer, patch_samples
-from models.latent_diffusion.row_groups import in_groups
-from models.latent_diffusion.trait_prior import TraitPrior
+from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.leads import INDEPENDENT_LEADS
-from models.row_seeds import row_generator
-from models.simulator.beat_events import simulated_ecg
-from models.simulator.rhythm_series import RHYTHMS, draw_r_peaks
+from models.rhythm.drawn import draw_rhythms
+from models.rhythm.rendering import render
+from models.rhythm.rhythm import VENTRICULAR_PREMATURE, Rhythm
+from models.rhythm.statistics import RHYTHMS
 
 
 class FlowGenerator(nn.Module):
     """Prior of beats, transformer and spectral filter.
 
     Attributes:
-        config: architectures, sampling rate and length.
+        config: architectures, sampling rate, length, and what rhythms are drawn from.
+        rejection: what drawn beats keep away from; None for nothing.
     """
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
-        if missing := set(RHYTHMS) - config.rhythms.keys():
+        if missing := set(RHYTHMS) - config.statistics.rhythms.keys():
             raise ValueError(f"the guide needs numbers of every rhythm; missing: {', '.join(sorted(missing))}")
         self.config = config
-        self.prior = TraitPrior(config.prior, beat=True, levels=None)
+        self.prior = BeatPrior(config.prior)
         self.denoiser = FlowTransformer(config.denoiser, config.sampling_rate_hz)
         self.filter = SpectralFilter(config.samples)
+        self.rejection: Rejection | None = None
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, FlowTransformer] | None = None
         self.eval()
@@ -63,8 +66,9 @@ class FlowGenerator(nn.Module):
     ) -> Tensor:
         """Generate ECGs.
 
-        Each row starts from noise of its own seed, and networks always see exactly `rows_at_once` rows: the same seed
-        and condition give the same bits whatever else is in the batch (`models.latent_diffusion.row_groups`).
+        Rhythms and beats are drawn for all rows, then ECGs in groups. Each row's random numbers come from its own seed,
+        and networks always see groups of one size: the same seed and condition give the same bits whatever else is in
+        the batch (`models.latent_diffusion.row_groups`).
 
         Args:
             condition: of B rows.
@@ -73,66 +77,79 @@ class FlowGenerator(nn.Module):
             guidance: classifier-free guidance scale of the condition; 1 for none.
             trait_guidance: guidance scale of the prior, by which beats drawn are typical of the condition.
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
-            rhythm_of, beats_of: B conditions that RR series, or beats, are drawn for in place of `condition`, which the
+            rhythm_of, beats_of: B conditions that rhythms, or beats, are drawn for in place of `condition`, which the
                 transformer sees: they tell through which part of the model a condition acts.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
 
         Raises:
-            ValueError: seeds and conditions differ in number.
+            ValueError: seeds and conditions differ in number, a heart rate is not between 20 and 250 bpm, or every beat
+                drawn for a row lies too near to a training patient's.
         """
         if len(seeds) != len(condition):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             return torch.empty(0, len(INDEPENDENT_LEADS), self.config.samples)
+        numbers = torch.tensor([int(seed) for seed in seeds], device=self.device)
+        rhythm = self.rhythms(rhythm_of or condition, seeds)
+        beats = self._beats(self._seen(beats_of or condition), numbers, rhythm, trait_guidance)
+        seen, rate_hz = self._seen(condition), self.config.sampling_rate_hz
 
         def made(rows: list[int]) -> Tensor:
-            chosen = [int(seeds[row]) for row in rows]
-            times = padded_times(self.r_peaks((rhythm_of or condition)[rows], chosen)).to(self.device)
-            amplitude = self._beats((beats_of or condition)[rows], chosen, trait_guidance)
+            group = beats[rows], rhythm[rows]
             if steps == 0:
-                return simulated_ecg(amplitude, times, self.config.sampling_rate_hz, self.config.samples)
-            shown = self._whole_patches(guide(amplitude, times, self.filter, self.config.sampling_rate_hz))
-            velocity = guided_velocity(
-                self._for_sampling(), self._seen(condition[rows]), shown, guidance, guide_guidance
-            )
-            numbers = torch.tensor(chosen, device=self.device)
-            noise = normal(numbers, "flow", (len(INDEPENDENT_LEADS), shown.shape[-1]))
+                return render(*group, rate_hz, self.config.samples, numbers[rows])
+            shown = self._whole_patches(guide(*group, self.filter, rate_hz, numbers[rows]))
+            velocity = guided_velocity(self._for_sampling(), seen[rows], shown, guidance, guide_guidance)
+            noise = normal(numbers[rows], "flow", (len(INDEPENDENT_LEADS), shown.shape[-1]))
             return self.filter.inverse(solve(velocity, noise, steps)[..., : self.config.samples])
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
-    def r_peaks(self, condition: ConditionTensors, seeds: Sequence[int]) -> list[np.ndarray]:
-        """R peaks that the guide of generated rows has.
+    def rhythms(self, condition: ConditionTensors, seeds: Sequence[int]) -> Rhythm:
+        """The rhythms that guide generated rows.
 
         Args:
-            condition: of B rows; its heart rate and rhythm count. A missing heart rate is drawn from the rhythm's.
+            condition: of B rows; its heart rate and what statements say of the rhythm count. A missing heart rate is
+                drawn from the rhythm's.
             seeds: B seeds.
 
         Returns:
-            Per row the R peaks in seconds from the first sample, ascending.
+            The rhythms, on the generator's device.
         """
-        duration_s = self.config.samples / self.config.sampling_rate_hz
-        rate = condition.numbers[:, NUMBERS.index("heart_rate_bpm")].tolist()
-        known = condition.present[:, NUMBERS.index("heart_rate_bpm") - len(NUMBERS)].tolist()
-        return [
-            draw_r_peaks(
-                rhythm,
-                rate[row] if known[row] else None,
-                self.config.rhythms[RHYTHMS[rhythm]],
-                duration_s,
-                row_generator(int(seeds[row]), "rhythm"),
-            )
-            for row, rhythm in enumerate(condition.rhythm.tolist())
-        ]
+        place = NUMBERS.index("heart_rate_bpm")
+        known = condition.present[:, place - len(NUMBERS)]
+        stated = condition.stated_rhythm.to(self.device)
+        return draw_rhythms(
+            stated[:, 0],
+            stated[:, 1],
+            torch.where(known, condition.numbers[:, place], torch.nan).to(self.device),
+            self.config.statistics,
+            self.config.samples / self.config.sampling_rate_hz,
+            torch.tensor([int(seed) for seed in seeds], device=self.device),
+        )
 
-    def _beats(self, condition: ConditionTensors, seeds: list[int], guidance: float) -> Tensor:
-        """Event amplitudes (B, 8, events) of a usual beat of each row."""
-        generators = [row_generator(seed, "traits") for seed in seeds]
-        amplitude = self.prior.draw(self._seen(condition), generators, guidance, self._precision).amplitude
-        assert amplitude is not None
-        return amplitude
+    def _beats(self, condition: ConditionTensors, seeds: Tensor, rhythm: Rhythm, guidance: float) -> Beats:
+        """Beats of each row, with an ectopic one where the rhythm has ventricular premature beats."""
+        ectopic = (rhythm.kinds == VENTRICULAR_PREMATURE).any(dim=1)
+        if self.rejection is not None:
+            self.rejection = self.rejection.to(self.device)
+
+        def drawn(rows: list[int]) -> Beats:
+            asked = condition[rows], seeds[rows]
+            if self.rejection is None:
+                return self.prior.draw(*asked, has_ectopic=ectopic[rows], guidance=guidance)
+            found = draw_with_rejection(self.prior, self.rejection, *asked, ectopic[rows], guidance=guidance)
+            if refused := seeds[rows][found.refused].tolist():
+                raise ValueError(
+                    f"every beat drawn for seed {refused[0]} lies as near to a training patient's as no stranger's "
+                    "does; ask for something less particular, or train on more patients"
+                )
+            return found.beats
+
+        groups = row_groups(len(seeds), ROWS_AT_ONCE)
+        return Beats.stack(side_by_side(drawn, groups, self.device))[: len(seeds)]
 
     def _whole_patches(self, channels: Tensor) -> Tensor:
         """(B, C, samples) with zeros after it, so that patches are whole."""

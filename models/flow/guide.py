@@ -1,10 +1,9 @@
-"""What the simulator shows the transformer beside the noisy signal: the guide.
+"""What the transformer sees beside the noisy signal: the guide.
 
-Two kinds of channels, both per sample: an ECG of the simulator (`models.simulator.beat_events`), filtered like a
-recording, which says what beats look like, and the cardiac phase (`models.ecg.cardiac_phase`), which says when the
-heart beats. In training both are those of the recording: its usual beat, a little off anew at every step, at its R
-peaks. In generation the R peaks come from `models.simulator.rhythm_series` and the beat from
-`models.latent_diffusion.trait_prior`.
+Two kinds of channels, both per sample: an ECG of the simulator (`models.rhythm.rendering`), filtered like a recording,
+which says what beats and atrial waves look like, and the cardiac phase (`models.rhythm.phase`), which says when the
+heart beats. In training both are those of the recording: its usual and its ectopic beat, a little off anew at every
+step, in its rhythm. In generation the rhythm comes from `models.rhythm.drawn` and the beats from `models.beats.prior`.
 """
 
 from __future__ import annotations
@@ -14,36 +13,39 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from models.ecg.cardiac_phase import phase_channel_count, phase_channels
+from models.beats.beats import Beats
+from models.beats.prior import BeatPrior
 from models.flow.spectral_filter import SpectralFilter
 from models.leads import INDEPENDENT_LEADS
-from models.simulator.beat_components import EventComponents
-from models.simulator.beat_events import simulated_ecg
+from models.rhythm.phase import PHASE_CHANNELS, phase_channels
+from models.rhythm.rendering import render
+from models.rhythm.rhythm import Rhythm
 
-GUIDE_CHANNELS: Final = len(INDEPENDENT_LEADS) + phase_channel_count(1)
+GUIDE_CHANNELS: Final = len(INDEPENDENT_LEADS) + PHASE_CHANNELS
 """Channels of a guide: the simulated ECG, then the cardiac phase."""
 JITTER: Final = 0.25
-"""Standard deviation by which a beat shown in training is off, per coordinate and in units of its spread, so that the
-transformer does not take it for exact."""
+"""Standard deviation by which beats shown in training are off, per coordinate and in units of its spread, so that the
+transformer does not take them for exact."""
 
 
-def guide(amplitude: Tensor, r_times_s: Tensor, spectral_filter: SpectralFilter, rate_hz: float) -> Tensor:
+def guide(beats: Beats, rhythm: Rhythm, spectral_filter: SpectralFilter, rate_hz: float, seeds: Tensor) -> Tensor:
     """The guide of recordings.
 
     Args:
-        amplitude: (B, 8, events) mV of the usual beat.
-        r_times_s: (B, P) ascending R peaks in seconds from the first sample, padded with NaN.
+        beats: of B recordings.
+        rhythm: of each.
         spectral_filter: of the recordings, which says how long they are.
         rate_hz: sampling rate.
+        seeds: (B,) int64; f-waves and flutter waves are drawn from them.
 
     Returns:
         (B, GUIDE_CHANNELS, samples).
     """
     samples = spectral_filter.samples
-    ecg = simulated_ecg(amplitude, r_times_s, rate_hz, samples)
-    return torch.cat([spectral_filter(ecg), phase_channels(r_times_s, samples, 1, rate_hz)], dim=1)
+    ecg = render(beats, rhythm, rate_hz, samples, seeds)
+    return torch.cat([spectral_filter(ecg), phase_channels(rhythm, rate_hz, samples)], dim=1)
 
 
-def jittered(events: EventComponents, coordinates: Tensor) -> Tensor:
-    """Event amplitudes (B, 8, events) of beats near these coordinates (B, size), off at random."""
-    return events.amplitude(coordinates + JITTER * torch.randn_like(coordinates))
+def jittered(prior: BeatPrior, coordinates: Tensor, has_ectopic: Tensor) -> Beats:
+    """Beats near these coordinates of a prior, (B, coordinates), off at random."""
+    return prior.beats(coordinates + JITTER * torch.randn_like(coordinates), has_ectopic)

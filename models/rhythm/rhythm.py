@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BEAT_KINDS: Final = ("sinus", "atrial premature", "ventricular premature", "escape", "paced")
@@ -48,6 +49,18 @@ class Rhythm:
     def to(self, device: torch.device | str) -> Rhythm:
         """The same rhythms on another device."""
         return Rhythm(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    @staticmethod
+    def stack(parts: Sequence[Rhythm]) -> Rhythm:
+        """Several batches below each other, in order; at least one."""
+        columns = max(part.r_times_s.shape[1] for part in parts)
+
+        def wide(name: str, padding: float) -> Tensor:
+            tensors = [getattr(part, name) for part in parts]
+            return torch.cat([F.pad(one, (0, columns - one.shape[1]), value=padding) for one in tensors])
+
+        atrial, rate_hz = (torch.cat([getattr(part, name) for part in parts]) for name in ("atrial", "atrial_rate_hz"))
+        return Rhythm(wide("r_times_s", torch.nan), wide("kinds", NO_BEAT), atrial, rate_hz)
 
     def from_second(self, start_s: Tensor) -> Rhythm:
         """The rhythms of crops that begin at these seconds, (B,); no beat is left out."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from models.superclasses import SUPERCLASSES
 from tasks.conditions.coded_views import CodedViews, certainty, coded_views
+from tasks.conditions.stated_rhythm import stated_rhythm
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import KnowledgeIndex, Request
 from tasks.settings import RetrievalSettings
@@ -225,6 +226,13 @@ class ConditionEmbedder:
         self.retrieval = retrieval
         self._known: dict[str, np.ndarray] = {}
 
+    def texts(self, conditions: Sequence[Condition]) -> list[str]:
+        """Every distinct text that conditions need embedded, sorted."""
+        needed = {self._text(one) for one in conditions} - {""}
+        for one in conditions:
+            needed.update(one.phrases(self.statement_facts)[: self.statement_tokens])
+        return sorted(needed)
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(n, 384) embeddings of texts, length 1 each."""
         new = sorted(set(texts) - self._known.keys())
@@ -232,6 +240,10 @@ class ConditionEmbedder:
             vectors = np.array(self.embeddings.embed_documents(new), dtype=np.float32)
             self._known.update(zip(new, vectors, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, EMBEDDING_SIZE), np.float32)
+
+    def remember(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Take the (n, 384) embeddings of texts from elsewhere."""
+        self._known.update(zip(texts, vectors, strict=True))
 
     def retrieve(self, conditions: Sequence[Condition]) -> np.ndarray:
         """(n, at most K) row numbers of the knowledge entries that fit each condition, best first."""
@@ -246,8 +258,8 @@ class ConditionEmbedder:
 
         Returns:
             Their tensors (texts, statements and entries as embeddings; years, 0 male or 1 female, bpm; what is
-            missing marked absent; the rhythm that statements imply), and the ids of the entries retrieved for each,
-            best first.
+            missing marked absent; the rhythm and premature beats that statements imply), and the ids of the entries
+            retrieved for each, best first.
         """
         import torch
 
@@ -261,6 +273,7 @@ class ConditionEmbedder:
         numbers = np.zeros((rows, 3), np.float32)
         present = np.zeros((rows, 1 + statements + entries + 3), dtype=bool)
 
+        self.embed(self.texts(conditions))  # all at once: each call of the language model costs time of its own
         for row, condition in enumerate(conditions):
             if words := self._text(condition):
                 text[row], present[row, 0] = self.embed([words])[0], True
@@ -281,6 +294,7 @@ class ConditionEmbedder:
             numbers=torch.from_numpy(numbers),
             present=torch.from_numpy(present),
             rhythm=torch.tensor([RHYTHMS.index(rhythm_of(one.statements)) for one in conditions], dtype=torch.int64),
+            stated_rhythm=torch.tensor([stated_rhythm(one.statements) for one in conditions]).long().view(-1, 2),
         )
         return tensors, [[self.index.entry_ids[entry] for entry in row] for row in found]
 

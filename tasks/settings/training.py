@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.architecture import (
     AutoencoderArchitecture,
     BeatDecoderArchitecture,
+    BeatPriorArchitecture,
     DenoiserArchitecture,
     DetailArchitecture,
     FlowArchitecture,
@@ -122,10 +123,22 @@ class PriorTraining(Section):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
 
 
+class BeatsTraining(Section):
+    """The prior of usual and ectopic beats that guide a flow; held-out patients say when it has learned enough."""
+
+    architecture: BeatPriorArchitecture = Field(
+        default_factory=BeatPriorArchitecture, description="Shape of the prior."
+    )
+    steps: int = Field(3600, ge=1, description="Optimiser steps at most.")
+    batch_size: int = Field(256, ge=1, description="Recordings per step.")
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+
+
 class FlowTraining(Section):
     """The flow: one transformer from noise to eight leads."""
 
     architecture: FlowArchitecture = Field(default_factory=FlowArchitecture, description="Transformer shape.")
+    beats: BeatsTraining = Field(default_factory=BeatsTraining, description="Training of the prior of beats.")
     steps: int = Field(5000, ge=1, description="Optimiser steps.")
     batch_size: int = Field(128, ge=1, description="Recordings per step, over all workers.")
     learning_rate: float = Field(8e-4, gt=0, description="Peak learning rate.")
@@ -161,7 +174,7 @@ class TrainingSettings(Section):
     diffusion: DiffusionTraining = Field(default_factory=DiffusionTraining, description="Stage 4.")
     detail: DetailTraining = Field(default_factory=DetailTraining, description="Stage 2.")
     prior: PriorTraining = Field(default_factory=PriorTraining, description="Stage 3.")
-    flow: FlowTraining = Field(default_factory=FlowTraining, description="In place of stages 1, 2 and 4.")
+    flow: FlowTraining = Field(default_factory=FlowTraining, description="In place of all stages.")
 
     @property
     def of_generator(self) -> DiffusionTraining | FlowTraining:
@@ -175,9 +188,9 @@ class TrainingSettings(Section):
 
     @property
     def generator_stages(self) -> tuple[str, ...]:
-        """Stages that learn what conditions mean, in order."""
+        """Stages of the training loop that learn what conditions mean, in order."""
         if self.generator == "flow":
-            return ("prior", "flow")
+            return ("flow",)
         return ("prior", "denoiser") if self.diffusion.draws_traits else ("denoiser",)
 
     def for_autoencoder_digest(self) -> dict[str, Any]:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from models.architecture import FlowConfig
+from models.flow.config import FlowConfig
+from models.rhythm.statistics import SeriesStatistics
 from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
+from tasks.training.data.recordings import TrainingError, read_metadata
 from tasks.training.model_folder import ModelConfig, save_config
-from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepare_training
+from tasks.training.preparation.conditions import PreparedConditions, prepare_conditions
+from tasks.training.preparation.flow_inputs import prepare_flow
 from tasks.training.preparation.recordings import prepare_recordings
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
+from warehouse.storage.waveform_file import waveform_file
 from warehouse.storage.whole_files import write_text
 
-PREPARED = "_facts.json"
+PREPARED: Final = "_facts.json"
+INPUTS: Final = "inputs.json"
+DATA: Final = "data.json"
 
 
 class PreparedFlow(BaseModel):
@@ -28,6 +36,7 @@ class PreparedFlow(BaseModel):
 
     data: TrainingDataFacts
     conditions: PreparedConditions
+    statistics: SeriesStatistics
 
 
 def beats_of(folder: Path) -> Path:
@@ -43,7 +52,7 @@ def prepare(
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
 ) -> PreparedFlow:
-    """Prepare beats, conditions and filter once; an interrupted run finds them in the folder.
+    """Prepare conditions, rhythms, beats and filter once, piece by piece; an interrupted run goes on after the last.
 
     Args:
         store: the warehouse.
@@ -54,18 +63,43 @@ def prepare(
         retrieval: how they are.
 
     Raises:
-        TrainingError: there is nothing to train on.
+        TrainingError: there is nothing to train on, or the folder was prepared for something else.
     """
-    path = folder / PREPARED
+    path, beats = folder / PREPARED, beats_of(folder)
+    beats.mkdir(parents=True, exist_ok=True)
+    _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval)
     if path.exists():
         return PreparedFlow.model_validate_json(path.read_text(encoding="utf-8"))
-    beats = beats_of(folder)
-    beats.mkdir(parents=True, exist_ok=True)
-    data = prepare_recordings(store, beats, recordings)
-    conditions = prepare_training(store, folder, settings, recordings, beats, data, knowledge, retrieval)
-    prepared = PreparedFlow(data=data, conditions=conditions)
+    if not (beats / DATA).exists():
+        write_text(beats / DATA, prepare_recordings(store, beats, recordings).model_dump_json())
+    data = TrainingDataFacts.model_validate_json((beats / DATA).read_text(encoding="utf-8"))
+    conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval)
+    metadata = read_metadata(store.path(recordings))
+    statistics = prepare_flow(folder, metadata, waveform_file(store, recordings), beats, data)
+    prepared = PreparedFlow(data=data, conditions=conditions, statistics=statistics)
     write_text(path, prepared.model_dump_json())
     return prepared
+
+
+def _refuse_other_inputs(
+    path: Path,
+    settings: TrainingSettings,
+    recordings: Reference,
+    knowledge: Reference | None,
+    retrieval: RetrievalSettings,
+) -> None:
+    """Write down what a folder is prepared for, or compare it."""
+    inputs = {
+        "training": settings.for_digest(),
+        "retrieval": retrieval.model_dump(mode="json"),
+        "recordings": recordings.id,
+        "knowledge": knowledge.id if knowledge else "",
+    }
+    written = json.dumps(inputs, sort_keys=True)
+    if not path.exists():
+        write_text(path, written)
+    elif path.read_text(encoding="utf-8") != written:
+        raise TrainingError(f"{path.parent.parent} is of other settings or inputs; give them again, or another folder")
 
 
 def save_model(
@@ -80,12 +114,12 @@ def save_model(
     config = ModelConfig(
         generator=FlowConfig(
             denoiser=settings.flow.architecture,
-            prior=settings.prior.architecture,
+            prior=settings.flow.beats.architecture,
             sampling_rate_hz=prepared.data.sampling_rate_hz,
             samples=prepared.data.samples,
             experience=settings.flow.experience,
             precision=settings.precision,
-            rhythms=prepared.conditions.rhythms,
+            statistics=prepared.statistics,
         ),
         statements=dict(prepared.conditions.statements),
         embedding_model=EMBEDDING_MODEL,

@@ -11,7 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.architecture import FlowConfig, GeneratorConfig
+from models.architecture import GeneratorConfig
+from models.beats.rejection import Rejection
+from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from models.latent_diffusion.ode_terms import WaveFit
@@ -24,6 +26,7 @@ from tasks.training.data.weight_files import (
     FILTER_FILE,
     FLOW_FILE,
     PRIOR_FILE,
+    REJECTION_FILE,
     WAVE_FIT_FILE,
     save_tensors,
 )
@@ -103,6 +106,8 @@ def load_generator(folder: str | Path) -> Generator | FlowGenerator:
         except RuntimeError as error:
             detail = str(error).splitlines()[0]
             raise ModelFolderError(f"{path} does not fit {CONFIG_FILE} ({detail}); train again") from None
+    if isinstance(generator, FlowGenerator):
+        generator.rejection = Rejection.of_tensors(_read(Path(folder) / REJECTION_FILE), generator.prior)
     return generator.requires_grad_(False)
 
 

@@ -20,9 +20,9 @@ from warehouse.storage.waveform_file import waveform_file
 from warehouse.storage.whole_files import write_text
 
 if TYPE_CHECKING:
-    from tasks.training.preparation.denoiser_inputs import PreparedConditions
+    from tasks.training.preparation.denoiser_inputs import PreparedTraining
 
-TRAINING = Stage("train generator", makes="model", code_version=13)
+TRAINING = Stage("train generator", makes="model", code_version=14)
 DATA_FACTS = "_facts.json"
 
 
@@ -87,13 +87,13 @@ def _prepare(
     autoencoder: Reference,
     knowledge: Reference,
     retrieval: RetrievalSettings,
-) -> PreparedConditions:
+) -> PreparedTraining:
     """Prepare the data once; an interrupted run finds it in staging."""
-    from tasks.training.preparation.denoiser_inputs import PreparedConditions, prepare_training
+    from tasks.training.preparation.denoiser_inputs import PreparedTraining, prepare_training
 
     path = staging.path / DATA_FACTS
     if path.exists():
-        return PreparedConditions.model_validate_json(path.read_text(encoding="utf-8"))
+        return PreparedTraining.model_validate_json(path.read_text(encoding="utf-8"))
     encoded, facts = staging.store.path(autoencoder), staging.store.facts(autoencoder, AutoencoderFacts)
     prepared = prepare_training(staging.store, staging.path, settings, recordings, encoded, facts, knowledge, retrieval)
     write_text(path, prepared.model_dump_json())
@@ -107,7 +107,7 @@ def _describe(
     autoencoder: Reference,
     knowledge: Reference,
     retrieval: RetrievalSettings,
-    prepared: PreparedConditions,
+    prepared: PreparedTraining,
 ) -> Result:
     """Fit the solvers, write the configuration and load the folder once, which is the proof that it is complete."""
     from models.architecture import GeneratorConfig
@@ -163,11 +163,13 @@ def _train_flow(
     knowledge: Reference,
     retrieval: RetrievalSettings,
 ) -> Result:
+    from tasks.training.beat_prior import train_beats
     from tasks.training.flow_model import beats_of, prepare, save_model
     from tasks.training.ray_train import train_network_on_ray
 
     prepared = prepare(staging.store, staging.path, settings, recordings, knowledge, retrieval)
     waveforms = waveform_file(staging.store, recordings)
+    train_beats(staging.path, settings)
     for stage in settings.generator_stages:
         train_network_on_ray(stage, staging, settings, waveforms, beats_of(staging.path), prepared.data)
     save_model(staging.path, settings, recordings, knowledge, retrieval, prepared)

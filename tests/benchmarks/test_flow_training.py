@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks import flow_training
-from benchmarks.flow_training import FlowTrainingError, Run, train_flow
+from benchmarks.flow_training import Run, train_flow
 from models.flow.generator import FlowGenerator
+from tasks.training.data.recordings import TrainingError
 from tasks.training.model_folder import load_generator
 from tests.models.test_conditioning import conditions
-from tests.tasks.small_training import SAMPLES, SMALL, commit_inputs, small
+from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, small
 from warehouse.storage.store import Store
 
 
@@ -23,8 +24,7 @@ def run(folder: Path, seed: int = 1) -> Run:
     settings = small(
         generator="flow",
         seed=seed,
-        flow={"architecture": {"width": 16, "depth": 1, "heads": 2}, "steps": 6, "batch_size": 8},
-        prior={**SMALL["prior"], "steps": 3},
+        flow={**SMALL_FLOW, "steps": 6},
     )
     return Run(folder, settings, torch.device("cpu"), math.inf)
 
@@ -52,10 +52,10 @@ def test_an_interrupted_training_comes_to_the_same_weights(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(flow_training, "descend", interrupted)
         train_flow(store, run(tmp_path / "cut"), recordings, knowledge)
-    with pytest.raises(FlowTrainingError, match="is of other settings"):
+    with pytest.raises(TrainingError, match="is of other settings"):
         train_flow(store, run(tmp_path / "cut", seed=2), recordings, knowledge)
     assert train_flow(store, run(tmp_path / "cut"), recordings, knowledge)
-    for name in ("prior.safetensors", "flow.safetensors"):
+    for name in ("prior.safetensors", "training_beats.safetensors", "flow.safetensors"):
         whole, cut = (load_file(tmp_path / folder / name) for folder in ("whole", "cut"))
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.architecture import Architecture
 from models.conditioning import ConditionTensors
+from models.rhythm import statistics
 from models.simulator.rhythm_series import RHYTHMS
 from tests.models.test_conditioning import conditions
 
@@ -61,4 +62,7 @@ def varied_conditions() -> ConditionTensors:
     condition.numbers[::2, 1] = 0.0
     condition.present[torch.arange(ROWS), torch.arange(ROWS) % condition.present.shape[1]] = False
     condition.rhythm[:] = torch.arange(ROWS) % len(RHYTHMS)
+    condition.stated_rhythm[:] = torch.arange(ROWS)[:, None] % torch.tensor(
+        [len(statistics.RHYTHMS), len(statistics.ECTOPIES)]
+    )
     return condition

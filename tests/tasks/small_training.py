@@ -48,6 +48,22 @@ SMALL: dict[str, Any] = {
     },
     "detail": {"architecture": {"width": 16, "blocks": 2}, "steps": 100, "batch_size": 8},
 }
+SMALL_FLOW: dict[str, Any] = {
+    "architecture": {"width": 16, "depth": 1, "heads": 2},
+    "beats": {
+        "architecture": {
+            "components": 8,
+            "ectopic_components": 4,
+            "width": 16,
+            "blocks": 1,
+            "token_width": 16,
+            "queries": 2,
+        },
+        "steps": 4,
+        "batch_size": 8,
+    },
+    "batch_size": 8,
+}
 TRAINED = ("autoencoder", "detail", "prior", "denoiser")
 
 

@@ -18,7 +18,7 @@ from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from tasks.conditions.cohort_design import group_conditions
 from tasks.conditions.condition import ConditionEmbedder, StatementFacts, conditions_of
 from tasks.ecg_sets import EcgSet
-from tasks.training.preparation.denoiser_inputs import GROUP_PATIENTS
+from tasks.training.preparation.conditions import GROUP_PATIENTS
 from tasks.training.preparation.traits import AT_ONCE, TraitMaker
 
 FEWEST_BEATS = 2

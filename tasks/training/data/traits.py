@@ -34,8 +34,6 @@ class TraitSplit:
 
 def new_prior(settings: TrainingSettings, rate_hz: float) -> TraitPrior:
     """A prior as training settings want it, not fitted to anything yet."""
-    if settings.generator == "flow":
-        return TraitPrior(settings.prior.architecture, beat=True, levels=None)
     shape, simulated_ecg = settings.autoencoder.architecture, settings.diffusion.physics.simulated_ecg
     levels = Levels(shape.latent_channels, rate_hz / shape.downsampling) if settings.diffusion.levels else None
     return TraitPrior(settings.prior.architecture, simulated_ecg, levels)

@@ -8,15 +8,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.beats.prior import BeatPrior
 from models.flow.guide import guide, jittered
 from models.flow.objective import FlowObjective
 from models.flow.spectral_filter import SpectralFilter
 from models.flow.transformer import FlowTransformer
 from models.leads import INDEPENDENT_LEADS
 from tasks.training.data.conditions import load_conditions
+from tasks.training.data.recorded import load_recorded
 from tasks.training.data.recordings import LEARNING_SPLITS
-from tasks.training.data.traits import components_file, events_of, load_traits, new_prior
-from tasks.training.data.weight_files import FILTER_FILE, FLOW_FILE, save_weights
+from tasks.training.data.weight_files import FILTER_FILE, FLOW_FILE, PRIOR_FILE, save_weights
 from tasks.training.networks.recipe import Material, Recipe, beats_and_waveforms
 
 GAIN: Final = 0.1
@@ -24,7 +25,7 @@ GAIN: Final = 0.1
 
 
 class FlowRecipe(Recipe):
-    """The flow on filtered recordings with their guides. Leaves its averaged weights."""
+    """The flow on filtered recordings with their guides, once the prior of beats is there. Leaves averaged weights."""
 
     leaves: ClassVar[str] = FLOW_FILE
 
@@ -33,21 +34,15 @@ class FlowRecipe(Recipe):
         self.schedule = self.settings = settings.flow
         self.staging, self.ema_decay = material.staging, self.settings.ema_decay
         self.rate_hz: int = facts.sampling_rate_hz
-        self.beats, self.waveforms = beats_and_waveforms(material)
+        beats, self.waveforms = beats_and_waveforms(material)
         self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
-        self.rows = {split: len(beats) for split, beats in self.beats.items()}
-        prior = new_prior(settings, facts.sampling_rate_hz)
-        prior.load_state_dict(load_file(components_file(material.staging)), strict=False)
-        self.events = events_of(prior)
+        self.rows = {split: len(found) for split, found in beats.items()}
+        self.recorded = {split: load_recorded(material.staging, split) for split in LEARNING_SPLITS}
+        self.prior = BeatPrior(self.settings.beats.architecture).eval().requires_grad_(False)
+        self.prior.load_state_dict(load_file(material.staging / PRIOR_FILE))
+        self.coordinates = {split: self.prior.coordinates(found.beats) for split, found in self.recorded.items()}
         self.filter = SpectralFilter(facts.samples)
         self.filter.load_state_dict(load_file(material.staging / FILTER_FILE))
-        self.coordinates, self.guided = {}, {}
-        for split in LEARNING_SPLITS:
-            found, rows = load_traits(material.staging, split), self.rows[split]
-            self.coordinates[split] = torch.zeros(rows, self.events.size)
-            self.coordinates[split][found.rows] = found.traits
-            self.guided[split] = torch.zeros(rows, dtype=torch.bool)
-            self.guided[split][found.rows] = True
         self.network = FlowTransformer(self.settings.architecture, facts.sampling_rate_hz)
         self.patches = facts.samples // self.network.samples
         self.learner = self.network
@@ -57,12 +52,13 @@ class FlowRecipe(Recipe):
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Filtered recordings, guides and conditions; of the training split pieces of them, at random places."""
         self.filter.to(device)
-        self.events.to(device)
-        signal = self.waveforms[split].millivolts(rows).to(device)
-        coordinates = self.coordinates[split][rows].to(device)
+        self.prior.to(device)
+        signal, recorded = self.waveforms[split].millivolts(rows).to(device), self.recorded[split]
+        known = self.coordinates[split][rows].to(device), recorded.beats.has_ectopic[rows].to(device)
         learns = split == "train"
-        amplitude = jittered(self.events, coordinates) if learns else self.events.amplitude(coordinates)
-        shown = guide(amplitude, self.beats[split].r_times[rows].to(device), self.filter, self.rate_hz)
+        beats = jittered(self.prior, *known) if learns else self.prior.beats(*known)
+        seeds = torch.randint(2**62, (len(rows),)) if learns else rows
+        shown = guide(beats, recorded.rhythm[rows].to(device), self.filter, self.rate_hz, seeds.to(device))
         channels = torch.cat([self.filter(signal), shown], dim=1)
         first = 0
         if learns:
@@ -74,7 +70,7 @@ class FlowRecipe(Recipe):
         return {
             "signal": channels[:, :leads],
             "guide": channels[:, leads:],
-            "guided": self.guided[split][rows].to(device),
+            "guided": recorded.known[rows].to(device),
             "condition": data.shown(rows, self.settings.group_share, self.settings.experience).to(device),
             "first": first,
         }

@@ -1,57 +1,104 @@
-"""What the driver computes once before a flow is trained: the spectral filter and the usual beats of recordings."""
+"""What the driver computes once before a flow is trained: rhythm and beats of recordings, and the spectral filter."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pyarrow as pa
 import torch
+from torch import Tensor
 
+from models.beats.beats import Beats
+from models.beats.recorded import beats_of_recordings
 from models.flow.spectral_filter import SpectralFilter
-from tasks.settings.training import TrainingSettings
+from models.rhythm.fitting import fit_statistics
+from models.rhythm.recorded import rhythm_of_recordings
+from models.rhythm.statistics import SeriesStatistics
+from models.simulator.beat_events import EVENTS
 from tasks.stage import run_logger
 from tasks.training.data.beats import load_beats
+from tasks.training.data.conditions import load_conditions
+from tasks.training.data.recorded import Recorded, load_recorded, piece_file, save_piece
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms
-from tasks.training.data.traits import components_file, events_of, new_prior, traits_file
-from tasks.training.data.weight_files import FILTER_FILE, save_tensors, save_weights
-from tasks.training.preparation.traits import usual_beats
+from tasks.training.data.weight_files import FILTER_FILE, save_weights
 from warehouse.storage.facts import TrainingDataFacts
 
+PIECE: Final = 1024
+"""Recordings after which what was found is saved, so that an interrupted preparation goes on."""
 AT_ONCE: Final = 256
+PACEMAKER, FLUTTER = "PACE", "AFLT"
 
 
 def prepare_flow(
-    folder: Path, settings: TrainingSettings, waveforms: Path, prepared: Path, facts: TrainingDataFacts
-) -> None:
-    """Fit filter and beat components to the training split, and leave them and all beats in the model's folder.
+    folder: Path, metadata: pa.Table, waveforms: Path, prepared: Path, facts: TrainingDataFacts
+) -> SeriesStatistics:
+    """Find rhythm and beats of all recordings, fit the filter to the training split, and leave them in the folder.
 
     Args:
-        folder: of the model that is being made.
-        settings: of training.
+        folder: of the model that is being made; conditions are there already.
+        metadata: of all recordings.
         waveforms: file with those of all recordings.
         prepared: folder with the recordings' R peaks.
         facts: about the recordings.
 
+    Returns:
+        What rhythms are drawn from.
+
     Raises:
         TrainingError: no recording of a split has two beats.
     """
-    prior, spectral_filter = new_prior(settings, facts.sampling_rate_hz), SpectralFilter(facts.samples)
-    events = events_of(prior)
+    patients = metadata["patient_key"].to_numpy(zero_copy_only=False)
+    numbers = np.unique(patients, return_inverse=True)[1]
+    codes = [{one["code"] for one in held or ()} for held in metadata["statements"].to_pylist()]
+    paced, flutter = (np.array([code in held for held in codes]) for code in (PACEMAKER, FLUTTER))
     for split in LEARNING_SPLITS:
         beats = load_beats(prepared, split)
-        signals = Waveforms(waveforms, beats.rows)
-        amplitude, known = usual_beats(signals, beats, facts.sampling_rate_hz)
-        if not known.any():
+        signals, rows = Waveforms(waveforms, beats.rows), beats.rows.numpy()
+        for chosen in torch.arange(len(beats)).split(PIECE):
+            first = int(chosen[0])
+            if piece_file(folder, split, first).exists():
+                continue
+            of_piece = rows[chosen.numpy()]
+            piece = _recorded(
+                signals.millivolts(chosen).numpy(),
+                beats.r_times[chosen],
+                facts.sampling_rate_hz,
+                paced[of_piece],
+                flutter[of_piece],
+                torch.from_numpy(numbers[of_piece]),
+            )
+            save_piece(folder, split, first, piece)
+            run_logger().info("%s: rhythm and beats of %d recordings found", split, first + len(chosen))
+        if not load_recorded(folder, split).known.any():
             raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
-        if split == "train":
-            events.fit(amplitude[known])
+        if split == "train" and not (folder / FILTER_FILE).exists():
+            spectral_filter = SpectralFilter(facts.samples)
             parts = torch.arange(len(signals)).split(AT_ONCE)
-            power = torch.stack([spectral_filter.power(signals.millivolts(rows)) for rows in parts]).sum(dim=0)
+            power = torch.stack([spectral_filter.power(signals.millivolts(some)) for some in parts]).sum(dim=0)
             spectral_filter.fit(power / len(signals))
-        rows = torch.nonzero(known).flatten()
-        traits = {"rows": rows, "traits": events.coordinates(amplitude)[rows], "levels": torch.empty(len(beats), 0)}
-        save_tensors(traits, traits_file(folder, split))
-        run_logger().info("%s: usual beats of %d recordings fitted", split, len(rows))
-    fitted = {name: one for name, one in prior.state_dict().items() if name.startswith("events.")}
-    save_tensors(fitted, components_file(folder))
-    save_weights(spectral_filter, folder / FILTER_FILE)
+            save_weights(spectral_filter, folder / FILTER_FILE)
+    stated = load_conditions(folder, "train").condition.stated_rhythm.numpy()
+    return fit_statistics(
+        load_recorded(folder, "train").rhythm,
+        facts.samples / facts.sampling_rate_hz,
+        stated[:, 0],
+        stated[:, 1],
+        patients[load_beats(prepared, "train").rows.numpy()].tolist(),
+    )
+
+
+def _recorded(
+    signal: np.ndarray, r_times_s: Tensor, rate_hz: float, paced: np.ndarray, flutter: np.ndarray, patients: Tensor
+) -> Recorded:
+    """What recordings, (n, 8, samples) mV, show."""
+    r_peaks = [row[np.isfinite(row)].astype(np.float64) * rate_hz for row in r_times_s.numpy()]
+    rhythm = rhythm_of_recordings(signal, r_peaks, rate_hz, paced, flutter)
+    inside = (rhythm.r_times_s >= 0) & (rhythm.r_times_s < signal.shape[2] / rate_hz)
+    kinds = [row[shown] for row, shown in zip(rhythm.kinds.numpy(), inside.numpy(), strict=True)]
+    rows, found = beats_of_recordings(signal, r_peaks, kinds, rate_hz)
+    usual = torch.zeros(len(signal), signal.shape[1], len(EVENTS))
+    ectopic, has_ectopic, known = torch.zeros_like(usual), *torch.zeros(2, len(signal), dtype=torch.bool)
+    usual[rows], ectopic[rows], has_ectopic[rows], known[rows] = found.usual, found.ectopic, found.has_ectopic, True
+    return Recorded(rhythm, Beats(usual, ectopic, has_ectopic), known, patients)

@@ -66,6 +66,16 @@ def test_a_row_depends_on_its_seed_condition_and_attempt_only(trained: TrainedPr
     assert len(trained.prior.draw(condition[[]], seeds[:0])) == 0
 
 
+def test_guidance_makes_beats_more_typical_of_their_condition(trained: TrainedPrior) -> None:
+    condition, seeds = asked((torch.arange(200) % 2).float(), torch.Generator().manual_seed(5)), torch.arange(200)
+    none, some = (
+        trained.prior.usual.coordinates(trained.prior.draw(condition, seeds, guidance=scale).usual)[:, 0]
+        for scale in (1.0, 2.0)
+    )
+    female = condition.numbers[:, 1] == 1
+    assert (some[female].mean() - some[~female].mean()).abs() > 1.1 * (none[female].mean() - none[~female].mean()).abs()
+
+
 def test_coordinates_and_beats_are_each_others_inverse() -> None:
     prior, beats = BeatPrior(SMALL), people(100).beats
     prior.fit_components(beats)

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from models.architecture import BeatEncoderArchitecture
 from models.beats.beats import Beats
@@ -88,3 +89,12 @@ def test_distances_are_those_of_all_pairs() -> None:
     points, pool = torch.randn(3000, 5), torch.randn(70, 5)
     assert torch.allclose(nearest_distance(points, pool), torch.cdist(points, pool).amin(dim=1), atol=1e-5)
     assert math.isclose(float(nearest_distance(pool, pool).max()), 0.0, abs_tol=1e-6)
+
+
+def test_what_was_saved_rejects_the_same() -> None:
+    prior, rejection = fitted()
+    found = Rejection.of_tensors(load(save(rejection.tensors())), prior)
+    assert (found.usual.radius, found.ectopic.radius) == (rejection.usual.radius, rejection.ectopic.radius)
+    some = Beats.stack([people(400).beats[slice(100)], people(400, first=2).beats])
+    assert 100 <= rejection.rejected(some).sum() < 150
+    assert torch.equal(found.rejected(some), rejection.rejected(some))

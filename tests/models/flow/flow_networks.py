@@ -7,12 +7,14 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from models.architecture import FlowArchitecture, FlowConfig, PriorArchitecture
+from models.architecture import BeatPriorArchitecture, FlowArchitecture
+from models.beats.beats import Beats
+from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.flow.guide import GUIDE_CHANNELS
 from models.flow.objective import FlowObjective
 from models.flow.transformer import FlowTransformer
-from models.simulator.rhythm_series import USUAL
+from models.rhythm.statistics import USUAL
 from tests.models.simulator.test_beat_components import amplitudes
 from tests.models.small_network import RATE_HZ, ROWS, SAMPLES, Network, varied_conditions
 
@@ -24,9 +26,14 @@ def flow_loss(network: FlowTransformer) -> Tensor:
     return FlowObjective(network)(signal, guide, varied_conditions(), torch.ones(ROWS, dtype=torch.bool))["loss"]
 
 
+def recorded_beats() -> Beats:
+    """Beats to fit components to; every one has an ectopic beat beside it."""
+    usual = amplitudes()
+    return Beats(usual, -2 * usual, torch.ones(len(usual), dtype=torch.bool))
+
+
 def fit(network: FlowGenerator) -> None:
-    assert network.prior.events is not None
-    network.prior.events.fit(amplitudes())
+    network.prior.fit_components(recorded_beats())
     signal = torch.randn(64, 8, SAMPLES).cumsum(dim=-1)
     network.filter.fit(network.filter.power(signal) / len(signal))
 
@@ -47,10 +54,12 @@ FLOW_NETWORKS: Final[dict[type[nn.Module], Network]] = {
     FlowGenerator: Network(
         FlowConfig(
             denoiser=SHAPE,
-            prior=PriorArchitecture(components=12, width=16, blocks=2, token_width=16),
+            prior=BeatPriorArchitecture(
+                components=12, ectopic_components=6, width=16, blocks=2, token_width=16, queries=2
+            ),
             sampling_rate_hz=RATE_HZ,
             samples=SAMPLES,
-            rhythms=USUAL,
+            statistics=USUAL,
             rows_at_once=16,
         ),
         FlowGenerator,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.architecture import FlowArchitecture, FlowConfig, PriorArchitecture
+from models.architecture import BeatPriorArchitecture, FlowArchitecture
+from models.beats.rejection import Neighbourhood, Rejection
+from models.conditioning import ConditionTensors
+from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.leads import einthoven_residual, to_twelve_leads
-from models.simulator.rhythm_series import USUAL
-from tests.models.simulator.test_beat_components import amplitudes
+from models.rhythm.rhythm import VENTRICULAR_PREMATURE
+from models.rhythm.statistics import ECTOPIES, FIBRILLATION_RHYTHM, RHYTHMS, USUAL, VENTRICULAR_BEATS
+from tests.models.flow.flow_networks import recorded_beats
 from tests.models.test_conditioning import conditions
 
 SHAPE = FlowArchitecture(width=16, depth=1, heads=2, statement_tokens=3, knowledge_tokens=2)
@@ -19,34 +23,41 @@ SAMPLING = {"steps": 2, "guidance": 1.5, "trait_guidance": 1.25}
 def generator(rate_hz: int = 100, samples: int = 405, precision: str = "bf16") -> FlowGenerator:
     """A small one of seeded weights; its last patch is not whole."""
     torch.manual_seed(0)
-    prior = PriorArchitecture(components=12, width=16, blocks=1, token_width=16)
+    prior = BeatPriorArchitecture(components=12, ectopic_components=6, width=16, blocks=1, token_width=16, queries=2)
     config = FlowConfig(
         denoiser=SHAPE,
         prior=prior,
         sampling_rate_hz=rate_hz,
         samples=samples,
         precision=precision,  # type: ignore[arg-type]
-        rhythms=USUAL,
+        statistics=USUAL,
         rows_at_once=4,
     )
     made = FlowGenerator(config)
     for weight in made.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    assert made.prior.events is not None
-    made.prior.events.fit(amplitudes())
+    made.prior.fit_components(recorded_beats())
     signal = 0.1 * torch.randn(20, 8, samples).cumsum(dim=-1)
     made.filter.fit(made.filter.power(signal) / len(signal))
     return made
 
 
+def varied(rows: int) -> ConditionTensors:
+    """Conditions of every rhythm and kind of premature beats in turn."""
+    condition = conditions(rows)
+    condition.stated_rhythm[:, 0] = torch.arange(rows) % len(RHYTHMS)
+    condition.stated_rhythm[:, 1] = torch.arange(rows) % len(ECTOPIES)
+    return condition
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_row_is_a_function_of_its_seed_and_condition(precision: str) -> None:
-    made, condition = generator(precision=precision), conditions(6)
+    made, condition = generator(precision=precision), varied(6)
     together = made.sample(condition, range(6), **SAMPLING)
     assert together.shape == (6, 8, 405) and torch.isfinite(together).all()
-    alone = made.sample(condition[[4, 1]], [4, 1], **SAMPLING)
-    assert torch.equal(alone, together[[4, 1]])
+    for rows in ([4, 1], [3], [0, 5, 2]):
+        assert torch.equal(made.sample(condition[rows], rows, **SAMPLING), together[rows])
     assert not torch.equal(together[0], together[1])
 
 
@@ -60,13 +71,69 @@ def test_other_rates_generate(rate_hz: int) -> None:
 def test_no_steps_leave_the_ecg_of_the_simulator() -> None:
     made, condition = generator(), conditions(3)
     drawn = made.sample(condition, [1, 2, 3], **{**SAMPLING, "steps": 0})
-    peaks = made.r_peaks(condition, [1, 2, 3])
+    rhythm = made.rhythms(condition, [1, 2, 3])
     power = drawn.diff(dim=-1).square().sum(dim=1)
-    for row, found in enumerate(peaks):
+    for row, times_s in enumerate(rhythm.r_times_s):
         near = torch.zeros(405, dtype=torch.bool)
-        for peak in found:
+        for peak in times_s[(times_s >= 0) & (times_s < 4.05)].tolist():
             near[max(0, int(peak * 100) - 6) : int(peak * 100) + 7] = True
         assert power[row][near[:-1]].mean() > 5 * power[row][~near[:-1]].mean()
+
+
+def test_stated_rhythm_and_premature_beats_and_heart_rate_are_drawn() -> None:
+    made, condition = generator(samples=1000), conditions(4)
+    condition.stated_rhythm[1, 0] = RHYTHMS.index(FIBRILLATION_RHYTHM)
+    condition.stated_rhythm[2, 1] = ECTOPIES.index(VENTRICULAR_BEATS)
+    condition.numbers[3, 2] = 120.0
+    rhythm = made.rhythms(condition, [1, 2, 3, 4])
+    rr_s = rhythm.r_times_s.diff(dim=1)
+    assert (rr_s[1].nanmean() / rr_s[3].nanmean()).item() == pytest.approx(120 / 72, rel=0.1)
+    spread = [float(rr[rr.isfinite()].std()) for rr in rr_s]
+    assert spread[1] > 3 * spread[0]
+    assert (rhythm.kinds == VENTRICULAR_PREMATURE).any(dim=1).tolist() == [False, False, True, False]
+    asked, seeds = {"steps": 0, "guidance": 1.0, "trait_guidance": 1.0}, [1, 2, 3, 4]
+    drawn, without = made.sample(condition, seeds, **asked), condition.where(torch.ones(4) > 0, conditions(4))
+    assert ectopic_beats_of(made, condition, seeds).tolist() == [False, False, True, False]
+    assert not torch.equal(drawn[2], made.sample(without, seeds, **asked)[2])
+
+
+def ectopic_beats_of(made: FlowGenerator, condition: ConditionTensors, seeds: list[int]) -> torch.Tensor:
+    """Which rows get an ectopic beat, (B,), as the renderer sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+        seen: list[torch.Tensor] = []
+        patch.setattr(
+            "models.flow.generator.render",
+            lambda beats, rhythm, rate_hz, samples, seeds: (
+                seen.append(beats.has_ectopic & (beats.ectopic != 0).any(dim=(1, 2)))
+                or torch.zeros(len(beats), 8, samples)
+            ),
+        )
+        made.sample(condition, seeds, steps=0, guidance=1.0, trait_guidance=1.0)
+    return seen[0][: len(seeds)]
+
+
+def test_trait_guidance_moves_beats() -> None:
+    made, condition = generator(), conditions(2)
+    some, more = (made.sample(condition, [1, 2], steps=0, guidance=1.0, trait_guidance=scale) for scale in (1.0, 2.0))
+    assert not torch.allclose(some, more, atol=1e-3)
+
+
+def test_beats_near_a_training_patients_are_drawn_again_or_refused() -> None:
+    made, condition = generator(), conditions(3)
+    asked = {"steps": 0, "guidance": 1.0, "trait_guidance": 1.0}
+    free = made.sample(condition, [1, 2, 3], **asked)
+
+    def usual(amplitude: torch.Tensor) -> torch.Tensor:
+        return made.prior.usual.coordinates(amplitude)[:, :3]  # of the test's people no more differ
+
+    drawn = made.prior.draw(condition[[1]], torch.tensor([2]), has_ectopic=torch.tensor([False]))
+    nowhere = Neighbourhood(made.prior.ectopic.coordinates, torch.zeros(0, made.prior.ectopic.size), 0.0)
+    made.rejection = Rejection(Neighbourhood(usual, usual(drawn.usual), 0.1), nowhere)
+    kept = made.sample(condition, [1, 2, 3], **asked)
+    assert [torch.equal(one, other) for one, other in zip(free, kept, strict=True)] == [True, False, True]
+    made.rejection = Rejection(Neighbourhood(usual, usual(drawn.usual), 1e6), nowhere)
+    with pytest.raises(ValueError, match="every beat drawn for seed 1 lies as near to a training patient's"):
+        made.sample(condition, [1, 2, 3], **asked)
 
 
 def test_rhythm_and_beats_can_be_drawn_for_other_conditions() -> None:

@@ -28,7 +28,7 @@ def test_a_quarter_of_guides_is_hidden_and_so_are_missing_ones(monkeypatch: pyte
         lambda self, noisy, time, condition, guide, first: seen.append(guide) or noisy,
     )
     torch.manual_seed(0)
-    rows = 2000
+    rows = 8000
     guided = torch.arange(rows) % 2 == 0
     guide = torch.ones(rows, GUIDE_CHANNELS, 10)
     FlowObjective(network())(torch.randn(rows, 8, 10), guide, conditions(rows), guided)

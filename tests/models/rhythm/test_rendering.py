@@ -186,3 +186,12 @@ def test_a_crop_is_rendered_as_it_is_in_the_whole() -> None:
     crops = render(beats, rhythm.from_second(start / RATE), RATE, 800, torch.arange(rows))
     expected = torch.stack([whole[row, :, at : at + 800] for row, at in enumerate(start.tolist())])
     assert (crops - expected).abs().max() < 1e-4
+
+
+def test_batches_of_different_width_go_below_each_other() -> None:
+    few, many = one_rhythm([0.5, 1.3], [SINUS, SINUS]), one_rhythm([0.4, 1.0, 1.6], [SINUS, SINUS, PACED], NO_ATRIAL)
+    both = Rhythm.stack([few, many])
+    assert both.r_times_s.shape == (2, 3) and both.kinds.tolist() == [[SINUS, SINUS, -1], [SINUS, SINUS, PACED]]
+    assert both.atrial.tolist() == [P_WAVES, NO_ATRIAL]
+    shown = [render(textbook_beats(len(one)), one, RATE, SAMPLES, SEED.expand(len(one))) for one in (few, many, both)]
+    assert torch.equal(torch.cat(shown[:2]), shown[2])

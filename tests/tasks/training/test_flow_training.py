@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -11,29 +12,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from models.architecture import FlowConfig
+from benchmarks.flow_training import Run, train_flow
+from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from tasks.settings import CohortSettings, ComputeSettings, RetrievalSettings
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator, load_latent_diffusion
 from tasks.training.progress import read_progress
 from tasks.training.task import train_generator
 from tests.models.test_conditioning import conditions
-from tests.tasks.small_training import SAMPLES, SMALL, commit_inputs, small
+from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, small
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
 STEPS = 100
 FLOW = small(
     generator="flow",
-    flow={
-        "architecture": {"width": 16, "depth": 1, "heads": 2},
-        "steps": STEPS,
-        "batch_size": 8,
-        "learning_rate": 3e-3,
-    },
-    prior={**SMALL["prior"], "steps": 5},
+    flow={**SMALL_FLOW, "steps": STEPS, "learning_rate": 3e-3},
 )
+Steps = dict[int, list[int]]
+"""Process of a worker to the steps that it reported."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,14 +51,38 @@ def train(root: Path) -> tuple[Store, Reference]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Store, Reference]:
-    """An uninterrupted run."""
-    return train(tmp_path_factory.mktemp("flow"))
+def trained(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[Store, Reference, Steps]:
+    """A run whose worker is killed once, and the steps of each of its workers."""
+    root = tmp_path_factory.mktemp("flow")
+    killed: list[int] = []
+    steps: Steps = {}
+    ended = threading.Event()
+
+    def kill_the_worker_once() -> None:
+        while not ended.wait(0.02):
+            for staging in (root / "_staging").glob("model-*/"):
+                found = [entry for entry in read_progress(staging) if entry.stage == "flow"]
+                for entry in found:
+                    steps.setdefault(entry.worker_pid, []).append(entry.step)
+                known = list((staging / "_ray").glob("*-flow/checkpoint_manager_snapshot.json"))
+                if not killed and found and known:
+                    killed.append(found[-1].worker_pid)
+                    os.kill(found[-1].worker_pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_worker_once)
+    killer.start()
+    try:
+        store, model = train(root)
+    finally:
+        ended.set()
+        killer.join()
+    assert killed and max(steps[killed[0]]) < STEPS, "the worker was killed too late"
+    return store, model, {pid: of_worker for pid, of_worker in steps.items() if pid not in killed}
 
 
 @pytest.mark.slow
-def test_a_flow_needs_no_autoencoder_and_generates(trained: tuple[Store, Reference]) -> None:
-    store, model = trained
+def test_a_flow_needs_no_autoencoder_and_generates(trained: tuple[Store, Reference, Steps]) -> None:
+    store, model, _ = trained
     folder = store.path(model)
     assert {path.name for path in folder.iterdir()} == {
         "MANIFEST.json",
@@ -68,11 +91,14 @@ def test_a_flow_needs_no_autoencoder_and_generates(trained: tuple[Store, Referen
         "flow.safetensors",
         "prior.safetensors",
         "simulator_fit.safetensors",
+        "training_beats.safetensors",
         "losses.png",
     }
     assert {one.kind for one in store.manifest(model).lineage.inputs} == {"recordings", "knowledge"}
     generator, config = load_generator(folder), load_config(folder)
     assert isinstance(generator, FlowGenerator) and isinstance(config.generator, FlowConfig)
+    assert generator.rejection is not None and len(generator.rejection.usual.training) == 47
+    assert config.generator.statistics.rhythms["sinus"].patients >= 20
     assert len(load_fit(folder).omega) == len(config.wave_classes)
     condition, sampling = conditions(3, statements=4, entries=3), CohortSettings(guidance=2.0).sampling
     generated = generator.sample(condition, [1, 2, 3], **sampling)
@@ -83,8 +109,8 @@ def test_a_flow_needs_no_autoencoder_and_generates(trained: tuple[Store, Referen
 
 
 @pytest.mark.slow
-def test_facts_tell_losses_that_fall(trained: tuple[Store, Reference]) -> None:
-    store, model = trained
+def test_facts_tell_losses_that_fall(trained: tuple[Store, Reference, Steps]) -> None:
+    store, model, _ = trained
     facts = store.manifest(model).facts
     assert facts["recordings"] == {"train": 47, "validation": 12}
     assert facts["parameters"].keys() == {"prior", "denoiser"}
@@ -92,40 +118,23 @@ def test_facts_tell_losses_that_fall(trained: tuple[Store, Reference]) -> None:
     assert len(course) == STEPS
     assert np.mean(course[-20:]) < np.mean(course[:20])
     assert np.isfinite(facts["losses"]["flow"]["validation"])
+    assert [entry["step"] for entry in facts["history"] if entry["stage"] == "prior"] == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
-def test_a_killed_worker_resumes_to_the_same_losses(trained: tuple[Store, Reference], tmp_path: Path) -> None:
-    store, model = trained
-    staging = Store(str(tmp_path)).staging_folder("model", model.id)
-    known = staging / "_ray" / f"{model.id}-flow" / "checkpoint_manager_snapshot.json"
-    killed: list[int] = []
-    steps: dict[int, list[int]] = {}
-    ended = threading.Event()
-
-    def kill_the_worker_once() -> None:
-        while not ended.wait(0.02):
-            found = [entry for entry in read_progress(staging) if entry.stage == "flow"]
-            for entry in found:
-                steps.setdefault(entry.worker_pid, []).append(entry.step)
-            if not killed and found and known.exists():
-                killed.append(found[-1].worker_pid)
-                os.kill(found[-1].worker_pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill_the_worker_once)
-    killer.start()
-    try:
-        other_store, other = train(tmp_path)
-    finally:
-        ended.set()
-        killer.join()
-    assert other.id == model.id
-    (after,) = (of_worker for worker, of_worker in steps.items() if worker not in killed)
-    assert max(steps[killed[0]]) < STEPS, "the worker was killed too late"
-    assert min(after) > 1, "a resumed run goes on from a checkpoint"
-    expected, found = (of.manifest(one).facts["losses"]["flow"] for of, one in ((store, model), (other_store, other)))
-    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4)
-    assert found["validation"] == pytest.approx(expected["validation"], abs=1e-4)
+def test_a_killed_worker_resumes_to_the_weights_of_a_run_in_one_process(
+    trained: tuple[Store, Reference, Steps], tmp_path: Path
+) -> None:
+    store, model, after = trained
+    (steps,) = after.values()
+    assert min(steps) > 1, "a resumed run goes on from a checkpoint"
+    recordings, knowledge = (store.find(kind, "tiny") for kind in ("recordings", "knowledge"))
+    assert train_flow(store, Run(tmp_path / "model", FLOW, torch.device("cpu"), math.inf), recordings, knowledge)
+    for name in ("prior.safetensors", "training_beats.safetensors", "filter.safetensors", "flow.safetensors"):
+        found, expected = load_file(store.path(model) / name), load_file(tmp_path / "model" / name)
+        assert found.keys() == expected.keys()
+        for key, weight in expected.items():
+            assert torch.allclose(found[key], weight, atol=1e-4), (name, key)
 
 
 def test_a_flow_with_an_autoencoder_is_refused(tmp_path: Path) -> None:

@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from models.beats.beats import Beats
+from models.ecg.r_peaks import locate_r_peaks
 from models.flow.transformer import patch_samples
 from models.leads import INDEPENDENT_LEADS
+from models.rhythm.drawn import draw_rhythms
+from models.rhythm.rendering import render
+from models.rhythm.rhythm import PACED, VENTRICULAR_PREMATURE
+from models.rhythm.statistics import (
+    ECTOPIES,
+    NO_ECTOPY,
+    PACED_RHYTHM,
+    RHYTHMS,
+    SINUS_RHYTHM,
+    USUAL,
+    VENTRICULAR_BEATS,
+)
+from tasks.conditions.condition import ConditionEmbedder
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
-from tasks.training.flow_model import beats_of, prepare
+from tasks.training.beat_prior import train_beats
+from tasks.training.data.beats import load_beats
+from tasks.training.data.recorded import load_recorded
+from tasks.training.data.recordings import TrainingError
+from tasks.training.flow_model import PreparedFlow, beats_of, prepare
 from tasks.training.networks.flow import FlowRecipe
 from tasks.training.networks.recipe import Material
-from tests.tasks.small_training import SAMPLES, commit_inputs, small
+from tasks.training.preparation import conditions, flow_inputs
+from tests.models.rhythm.beats_of_text import textbook_beats
+from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, recordings_table, small
 from warehouse.storage.store import Store
 from warehouse.storage.waveform_file import waveform_file
+from warehouse.storage.waveforms import to_lead_columns, to_r_peak_column
 
 LEADS = len(INDEPENDENT_LEADS)
 CPU = torch.device("cpu")
@@ -26,9 +56,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> FlowRecipe:
     store, folder = Store(str(root)), root / "model"
     folder.mkdir()
     recordings, _ = commit_inputs(store)
-    settings: TrainingSettings = small(generator="flow", flow={"architecture": {"width": 16, "depth": 1, "heads": 2}})
+    settings: TrainingSettings = small(generator="flow", flow=SMALL_FLOW)
     prepared = prepare(store, folder, settings, recordings, None, RetrievalSettings())
     assert prepare(store, folder, settings, recordings, None, RetrievalSettings()) == prepared
+    train_beats(folder, settings)
     material = Material(folder, waveform_file(store, recordings), beats_of(folder), settings, prepared.data)
     return FlowRecipe(material)
 
@@ -72,7 +103,106 @@ def test_training_pieces_are_of_one_place_and_never_the_same_twice(
 
 
 def test_recordings_without_a_usual_beat_have_no_guide(recipe: FlowRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(recipe.guided, "train", torch.arange(recipe.rows["train"]) != 2)
+    without = torch.arange(recipe.rows["train"]) != 2
+    monkeypatch.setitem(recipe.recorded, "train", replace(recipe.recorded["train"], known=without))
     assert recipe.batch("train", torch.tensor([1, 2, 3]), CPU)["guided"].tolist() == [True, False, True]
     torch.manual_seed(0)
     assert torch.isfinite(recipe.objective(**recipe.batch("train", torch.arange(6), CPU))["loss"])
+
+
+def test_the_guide_of_a_recording_has_its_premature_and_paced_beats(tmp_path: Path) -> None:
+    store, folder = Store(str(tmp_path)), tmp_path / "model"
+    folder.mkdir()
+    recordings, _ = commit_inputs(store, with_premature_beats())
+    settings: TrainingSettings = small(generator="flow", flow=SMALL_FLOW)
+    prepared = prepare(store, folder, settings, recordings, None, RetrievalSettings())
+    shown = load_recorded(folder, "train")
+    rows = load_beats(beats_of(folder), "train").rows
+    premature, paced = ((shown.rhythm.kinds == kind).any(dim=1) for kind in (VENTRICULAR_PREMATURE, PACED))
+    assert rows[premature].tolist() == [row for row in rows.tolist() if row % 4 == 2]
+    assert torch.equal(shown.beats.has_ectopic, premature)
+    assert rows[paced].tolist() == [row for row in rows.tolist() if row % 8 == 7]
+    usual, ectopic = shown.beats.usual[premature], shown.beats.ectopic[premature]
+    assert (ectopic - usual).abs().amax(dim=(1, 2)).min() > 0.2
+    assert prepared.statistics.rhythms["sinus"].patients == sum(row % 8 != 7 for row in rows.tolist())
+    train_beats(folder, settings)
+    recipe = FlowRecipe(Material(folder, waveform_file(store, recordings), beats_of(folder), settings, prepared.data))
+    chosen = torch.nonzero(load_recorded(folder, "validation").beats.has_ectopic)[:, 0]
+    recorded = recipe.waveforms["validation"].millivolts(chosen)
+    simulated = recipe.filter.inverse(recipe.batch("validation", chosen, CPU)["guide"][:, :LEADS].contiguous())
+    found = recipe.recorded["validation"]
+    alike = replace(found, beats=Beats(found.beats.usual, found.beats.ectopic, torch.zeros(len(found)) > 0))
+    recipe.recorded["validation"] = alike
+    usual_only = recipe.filter.inverse(recipe.batch("validation", chosen, CPU)["guide"][:, :LEADS].contiguous())
+    assert (simulated - recorded).square().mean() < 0.8 * (usual_only - recorded).square().mean()
+
+
+def test_a_preparation_goes_on_where_it_was_interrupted_and_refuses_other_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path))
+    recordings, knowledge = commit_inputs(store)
+    settings: TrainingSettings = small(generator="flow", flow=SMALL_FLOW)
+    monkeypatch.setattr(flow_inputs, "PIECE", 16)
+    monkeypatch.setattr(conditions, "TEXTS_AT_ONCE", 3)
+
+    def made(name: str) -> PreparedFlow:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return prepare(store, tmp_path / name, settings, recordings, knowledge, RetrievalSettings())
+
+    whole = made("whole")
+    embed, found = ConditionEmbedder.embed, flow_inputs.rhythm_of_recordings
+    monkeypatch.setattr(ConditionEmbedder, "embed", interrupted(embed, 2))
+    with pytest.raises(KeyboardInterrupt):
+        made("cut")
+    assert len(list((tmp_path / "cut" / "_training").glob("texts_*"))) == 1
+    monkeypatch.setattr(ConditionEmbedder, "embed", embed)
+    monkeypatch.setattr(flow_inputs, "rhythm_of_recordings", interrupted(found, 3))
+    with pytest.raises(KeyboardInterrupt):
+        made("cut")
+    calls: list[int] = []
+    monkeypatch.setattr(
+        flow_inputs, "rhythm_of_recordings", lambda signal, *rest: calls.append(len(signal)) or found(signal, *rest)
+    )
+    assert made("cut") == whole and calls == [15, 12], "two pieces were there already"
+    for path in (tmp_path / "whole").rglob("*.safetensors"):
+        other = load_file(tmp_path / "cut" / path.relative_to(tmp_path / "whole"))
+        for name, tensor in load_file(path).items():
+            assert torch.equal(tensor.nan_to_num(), other[name].nan_to_num()), (path.name, name)
+    with pytest.raises(TrainingError, match="is of other settings or inputs"):
+        prepare(store, tmp_path / "cut", settings, recordings, None, RetrievalSettings())
+
+
+def interrupted(call: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """A function whose call with this number, from 1, is interrupted."""
+    calls = itertools.count(1)
+
+    def called(*arguments: Any) -> Any:
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return call(*arguments)
+
+    return called
+
+
+def with_premature_beats() -> pa.Table:
+    """Small recordings; in every fourth a beat is a ventricular one, and every eighth is of somebody with a pacemaker.
+
+    The others are in sinus rhythm.
+    """
+    table = recordings_table()
+    rows = table.num_rows
+    number = torch.arange(rows)
+    rhythm = torch.where(number % 8 == 7, RHYTHMS.index(PACED_RHYTHM), RHYTHMS.index(SINUS_RHYTHM))
+    ectopy = torch.where(number % 4 == 2, ECTOPIES.index(VENTRICULAR_BEATS), ECTOPIES.index(NO_ECTOPY))
+    drawn = draw_rhythms(rhythm, ectopy, torch.full((rows,), 80.0), USUAL, SAMPLES / 100, number)
+    signal = render(textbook_beats(rows), drawn, 100, SAMPLES, number).numpy()
+    codes = [["PACE"] if row % 8 == 7 else ["NORM"] for row in range(rows)]
+    columns = to_lead_columns(signal) | {
+        "r_peak_s": to_r_peak_column(locate_r_peaks(signal, 100), 100),
+        "statements": [[{"code": code, "likelihood": 100.0} for code in held] for held in codes],
+    }
+    for name, column in columns.items():
+        place = table.column_names.index(name)
+        table = table.set_column(place, table.schema.field(name), pa.array(column, table.schema.field(name).type))
+    return table
