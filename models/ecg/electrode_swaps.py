@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.ecg.medians import median
+
 SWAPS: dict[str, dict[int, dict[int, float]]] = {
     "ra_la": {0: {0: -1.0}, 1: {0: -1.0, 1: 1.0}},
     "ra_ll": {0: {0: 1.0, 1: -1.0}, 1: {1: -1.0}},
@@ -87,7 +89,7 @@ def lead_moments(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
         if len(at) < 2:
             continue
         beats = signal[row][:, at[:, None] + offsets]
-        beat = np.median(beats - np.median(beats, axis=2, keepdims=True), axis=1)
+        beat = median(beats - median(beats)[..., None], axis=1)
         for index, (start, end) in enumerate(SEGMENTS_S.values()):
             here = beat[:, (offsets >= start * rate_hz) & (offsets <= end * rate_hz)].astype(np.float64)
             found[row, index] = here @ here.T

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from models.ecg.medians import median
 from models.ecg.r_peaks import mean_rr
 
 GRID_HZ = 500
@@ -73,7 +75,7 @@ def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
         index = np.clip((whole if len(whole) >= 2 else peaks)[:, None] + offsets, 0, signal.shape[2] - 1)
         beats = np.ascontiguousarray(signal[row][:, index].transpose(1, 0, 2))
         beats = _align(beats - beats[..., level].mean(axis=-1, keepdims=True), centre, round(0.08 * rate_hz), slack)
-        native[position] = np.median(beats, axis=0)
+        native[position] = median(beats, axis=0)
         p_window = beats[..., before - round(earliest[position] * rate_hz) : before - round(LATEST_P_S * rate_hz) + 1]
         coherence[position] = _coherence(p_window)
     return MedianBeats(rows, native @ _interpolation(before, after, rate_hz), rr_s, coherence)
@@ -92,7 +94,7 @@ def _own_beats(r_peaks: np.ndarray) -> np.ndarray:
 
 def _align(beats: np.ndarray, centre: int, half: int, slack: int) -> np.ndarray:
     """Shift each beat by up to `slack` samples to fit the median QRS complex, and cut the slack off."""
-    template = np.median(beats[..., centre - half : centre + half + 1], axis=0)
+    template = median(beats[..., centre - half : centre + half + 1], axis=0)
     misfit = [
         ((beats[..., centre - half + shift : centre + half + 1 + shift] - template) ** 2).sum(axis=(1, 2))
         for shift in range(-slack, slack + 1)
@@ -120,6 +122,7 @@ def _coherence(window: np.ndarray) -> float:
     return explained / (explained + float(weight @ spread.mean(axis=-1)) + 1e-9)
 
 
+@cache
 def _interpolation(before: int, after: int, rate_hz: float) -> np.ndarray:
     """Matrix of the cubic spline from a beat at `rate_hz` to `GRID_HZ`: one product resamples a whole batch."""
     source = np.arange(-before, after + 1) / rate_hz

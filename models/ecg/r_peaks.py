@@ -16,6 +16,8 @@ import scipy.fft
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, find_peaks, sosfreqz
 
+from models.ecg.medians import median
+
 SHORTEST_SIGNAL_S = 0.5
 LOWEST_RATE_HZ = 100
 STEEP_BAND_HZ, SLOW_BAND_HZ = (6.0, 30.0), (1.5, 20.0)
@@ -38,7 +40,7 @@ LEFT = np.array([1.0, 1.0, 0.3, 0.3, 0.5, 1.0, 1.0, 1.0], dtype=np.float32)
 REFINE_S, SAME_HUMP_S = 0.03, 0.025
 SLOW_REFINE_S = 0.12
 """A slow deflection is steepest this far from its top at most."""
-CHUNK = 256
+CHUNK = 64
 """Recordings searched at once: bounds memory."""
 
 
@@ -154,7 +156,7 @@ def _floor_and_scale(envelope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Median and 98 % quantile over time: between beats, and at beats."""
     envelope = envelope[..., ::3]  # smooth over more samples than this
     half, most = envelope.shape[-1] // 2, int(0.98 * envelope.shape[-1])
-    ordered = np.partition(envelope, [half, most], axis=-1)
+    ordered = np.sort(envelope, axis=-1)
     return ordered[..., half], np.maximum(ordered[..., most], 1e-6)
 
 
@@ -182,11 +184,11 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
     if not sure.any():
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
     size = slow[_around(at, round(0.08 * rate_hz), len(slow))].max(axis=1)
-    size = size / max(float(np.median(size[sure])), 1e-6)
+    size = size / max(float(median(size[sure])), 1e-6)
     steepness = steep[at] / np.maximum(size, 1e-3)
     # T waves come earlier in fast rhythms (QT follows the cube root of RR).
-    usual_s = float(np.median(np.diff(at[sure]))) / rate_hz if sure.sum() > 2 else 1.0
-    t_wave_s = T_WAVE_S * np.cbrt(np.clip(usual_s, 0.4, 1.0))
+    usual_s = float(median(np.diff(at[sure]))) / rate_hz if sure.sum() > 2 else 1.0
+    t_wave_s = T_WAVE_S * float(np.cbrt(min(max(usual_s, 0.4), 1.0)))
     kept: list[int] = []
     for one in np.flatnonzero(sure | ((height >= SLOW_STEEP) & (size >= SLOW_SIZE))).tolist():
         if not kept:
@@ -199,7 +201,7 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
         elif gap_s >= t_wave_s or (now >= SMALLER * before and steepness[one] >= SLOWER * steepness[last]):
             kept.append(one)
     # The recording may begin between a beat and its T wave; or with an ectopic beat, if others follow.
-    slow_beats = steepness[kept] < SLOWER * np.median(steepness[sure])
+    slow_beats = steepness[kept] < SLOWER * median(steepness[sure])
     if at[kept[0]] < t_wave_s * rate_hz and slow_beats[0] and not slow_beats[1:].any():
         kept, slow_beats = kept[1:], slow_beats[1:]
     return at[kept], slow_beats
@@ -222,7 +224,7 @@ def _refine(peaks: np.ndarray, deflection: np.ndarray, rate_hz: float) -> np.nda
         return peaks.astype(float)
     top = _largest(peaks, round(REFINE_S * rate_hz), deflection)
     # A QRS complex with two humps of like size (bundle branch block) must be taken by the same hump in every beat.
-    usual = peaks + round(float(np.median(top - peaks)))
+    usual = peaks + round(float(median(top - peaks)))
     same = _largest(usual, round(SAME_HUMP_S * rate_hz), deflection)
     return _tops(np.unique(np.where(deflection[same] > 0.6 * deflection[top], same, top)), deflection)
 
