@@ -91,17 +91,18 @@ def independent_windows(
         reach = min(there, int((samples + 2 * FILTER_SAMPLES) / min(ratio, Fraction(1))) + 2 * FILTER_SAMPLES)
         reach = reach if ratio != 1 else samples
         leads = {name: leads[name][:reach] for name in names}
-    prepared = {name: _prepared(leads[name], recorded.rate_hz, ratio) for name in names}
+    prepared, bridged, invalid = _prepared(np.stack([leads[name] for name in names]), recorded.rate_hz, ratio)
     windows: list[Window | RefusedWindow] = []
     for start in range(0, found - samples + 1 if every else 1, samples):
         here = slice(start, start + samples)
-        window = {name: values[here] for name, (values, _, _) in prepared.items()}
-        bridged = tuple(name for name in INDEPENDENT_LEADS if prepared[name][1][here].any())
+        window, stored = prepared[:, here], prepared[: len(INDEPENDENT_LEADS), here]
         try:
-            stored = np.stack([window[lead] for lead in INDEPENDENT_LEADS])
-            _check_samples(stored, {lead: int(prepared[lead][2][here].sum()) for lead in INDEPENDENT_LEADS})
-            _check_identities({name: np.where(prepared[name][2][here], np.nan, window[name]) for name in names})
-            windows.append(Window(start / rate_hz, stored.astype(np.float32), bridged))
+            _check_samples(stored, invalid[: len(INDEPENDENT_LEADS), here].sum(axis=1))
+            valid = np.where(invalid[:, here], np.nan, window)
+            _check_identities(dict(zip(names, valid, strict=True)))
+            with_gap = bridged[: len(INDEPENDENT_LEADS), here].any(axis=1)
+            flagged = tuple(name for name, gap in zip(INDEPENDENT_LEADS, with_gap, strict=True) if gap)
+            windows.append(Window(start / rate_hz, stored.astype(np.float32), flagged))
         except BadRecord as error:
             windows.append(RefusedWindow(start / rate_hz, error))
     return windows
@@ -120,45 +121,48 @@ def first_window(recorded: RecordedLeads, rate_hz: int, samples: int) -> np.ndar
 
 
 def resampled(values: np.ndarray, up: int, down: int) -> np.ndarray:
-    """Samples of a lead at `up / down` times its rate, by a polyphase filter that keeps what lies below half of both.
+    """Samples, along the last axis, at `up / down` times their rate, by a polyphase filter that keeps what lies below half of both.
 
     The ends are continued along the line between them, so that an offset leaves no step. Invalid samples spread.
     """
     from scipy.signal import resample_poly
 
-    found: np.ndarray = resample_poly(values, up, down, padtype="line")
+    found: np.ndarray = resample_poly(values, up, down, axis=-1, padtype="line")
     return found
 
 
 def _prepared(values: np.ndarray, rate_hz: float, ratio: Fraction) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A lead at the wanted rate, where it was bridged, and where it is invalid, (samples,) each."""
+    """Leads at the wanted rate, where they were bridged, and where they are invalid, (leads, samples) each."""
     valid = np.isfinite(values)
-    invalid, bridged = np.zeros(len(values), bool), np.zeros(len(values), bool)
-    if not valid.all():
-        edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]])))
+    invalid, bridged = np.zeros(values.shape, bool), np.zeros(values.shape, bool)
+    for lead in np.flatnonzero(~valid.all(axis=1)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], valid[lead], [True]])))
         for start, end in zip(edges[::2], edges[1::2], strict=True):
-            short = end - start <= LONGEST_GAP_S * rate_hz and start > 0 and end < len(values)
-            (bridged if short else invalid)[start:end] = True
-        at = np.flatnonzero(valid)
-        values = np.interp(np.arange(len(values)), at, values[at]) if at.size else np.zeros(len(values))
+            short = end - start <= LONGEST_GAP_S * rate_hz and start > 0 and end < values.shape[1]
+            (bridged if short else invalid)[lead, start:end] = True
+        at = np.flatnonzero(valid[lead])
+        values[lead] = np.interp(np.arange(values.shape[1]), at, values[lead, at]) if at.size else 0.0
     if ratio == 1:
         return values, bridged, invalid
     found = resampled(values, ratio.numerator, ratio.denominator)
-    return found, _reached(bridged, found.size, 0), _reached(invalid, found.size, FILTER_SAMPLES)
+    return found, _reached(bridged, found.shape[1], 0), _reached(invalid, found.shape[1], FILTER_SAMPLES)
 
 
 def _reached(mask: np.ndarray, samples: int, beyond: int) -> np.ndarray:
-    """A mask at another rate: the samples that a marked one has a part in."""
-    found = np.zeros(samples, bool)
-    at = np.flatnonzero(mask) * samples // len(mask)
+    """Masks at another rate: the samples that a marked one has a part in."""
+    found = np.zeros((len(mask), samples), bool)
+    lead, at = np.nonzero(mask)
     for offset in range(-beyond, beyond + 1):
-        found[np.clip(at + offset, 0, samples - 1)] = True
+        found[lead, np.clip(at * samples // mask.shape[1] + offset, 0, samples - 1)] = True
     return found
 
 
-def _check_samples(stored: np.ndarray, invalid: dict[str, int]) -> None:
-    if any(invalid.values()):
-        counts = ", ".join(f"{lead} {count}" for lead, count in invalid.items() if count)
+def _check_samples(stored: np.ndarray, invalid: np.ndarray) -> None:
+    """Check the leads of a window, (8, samples), of which so many samples each are invalid."""
+    if invalid.any():
+        counts = ", ".join(
+            f"{lead} {count}" for lead, count in zip(INDEPENDENT_LEADS, invalid.tolist(), strict=True) if count
+        )
         raise BadRecord("invalid_samples", f"invalid samples of {stored.shape[1]}: {counts}")
     largest = float(np.abs(stored).max())
     if largest > LARGEST_MV:
@@ -175,7 +179,9 @@ def _check_identities(leads: dict[str, np.ndarray]) -> None:
         violation = leads[name] - (of_i * leads["I"] + of_ii * leads["II"])
         # A derived lead may hold invalid samples: it is not stored, so they only leave the check, as does its offset.
         there = violation[np.isfinite(violation)]
-        there = np.abs(there - np.median(there)) if there.size else np.zeros(1)
+        if not there.size or np.ptp(there) <= SMALLEST_IDENTITY_RESIDUAL_MV:
+            continue  # so it is from their median
+        there = np.abs(there - np.median(there))
         if there.max() <= SMALLEST_IDENTITY_RESIDUAL_MV:
             continue
         size = max(np.quantile(np.abs(leads[lead] - np.median(leads[lead])), 0.99) for lead in ("I", "II"))

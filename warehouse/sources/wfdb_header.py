@@ -6,9 +6,9 @@ that it understands ("1E3/mV" as a gain of 1) and drops what is not ASCII (µV b
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from warehouse.sources.record import BadRecord
 
@@ -127,7 +127,7 @@ def _signal(line: str, number: int, stem: str) -> SignalLine:
         raise BadRecord("bad_header", f"{stem}.hea: signal line {number} is not valid")
     file, lead = found["file"], found["lead"] or ""
     # A header may name any file; one record's files share its name and folder.
-    if PurePath(file).name != file or "\\" in file or PurePath(file).stem != stem:
+    if "/" in file or "\\" in file or posixpath.splitext(file)[0] != stem:
         raise BadRecord("bad_header", f"{stem}.hea refers to {file[:200]!r}, which is not a file of this record")
     if found["format"] not in INVALID_SAMPLE:
         raise BadRecord("bad_header", f"{stem}.hea: signal format {found['format'][:20]} is not known")

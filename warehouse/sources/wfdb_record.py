@@ -10,7 +10,7 @@ import os
 import posixpath
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,9 +101,7 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
                 raise BadRecord("unreadable_file", f"{place}: {error.strerror or error}") from None
             time.sleep(PAUSE_S * attempt)
     names = _lead_names([one.lead for one in header.signals])
-    leads = {
-        name: _millivolts(line, samples) for name, line, samples in zip(names, header.signals, signals, strict=True)
-    }
+    leads = dict(zip(names, _millivolts(header.signals, signals), strict=True))
     most = max(one.per_frame for one in header.signals)
     for name, line in zip(names, header.signals, strict=True):
         if line.per_frame != most:
@@ -143,8 +141,8 @@ def _digital(stem: Path, header: Header, within: Path) -> list[np.ndarray]:
     lengths = {samples.size // line.per_frame for samples, line in zip(signals, header.signals, strict=True)}
     if len(lengths) != 1 or header.frames not in (None, *lengths):
         raise BadRecord("bad_signal", f"{stem.name} holds {max(lengths)} samples, not {header.frames or min(lengths)}")
-    for line, samples in zip(header.signals, signals, strict=True):
-        if line.checksum is not None and (line.checksum - int(samples.sum(dtype=np.int64))) % 65536:
+    for line, total in zip(header.signals, _sums(signals), strict=True):
+        if line.checksum is not None and (line.checksum - int(total)) % 65536:
             raise BadRecord("checksum", f"lead {line.lead}: the samples do not add up to the header's checksum")
     return signals
 
@@ -158,7 +156,7 @@ def _plain(stem: Path, by_file: dict[str, list[SignalLine]]) -> list[np.ndarray]
     for file, lines in by_file.items():
         values = np.fromfile(stem.with_name(file), "<i2", offset=lines[0].offset)
         frames = values[: values.size // len(lines) * len(lines)].reshape(-1, len(lines))
-        found |= {line.number: frames[:, column] for column, line in enumerate(lines)}
+        found |= {line.number: lead for line, lead in zip(lines, np.ascontiguousarray(frames.T), strict=True)}
     return [found[number] for number in sorted(found)]
 
 
@@ -224,15 +222,24 @@ def _lead_names(names: list[str]) -> list[str]:
     return found
 
 
-def _millivolts(line: SignalLine, samples: np.ndarray) -> np.ndarray:
-    """Samples in mV, float64; NaN where the format's mark says that a sample is invalid."""
-    try:
-        scale = MILLIVOLTS_PER_UNIT[line.unit.lower()]
-    except KeyError:
-        raise BadRecord(
-            "unknown_unit", f"lead {line.lead} is in {line.unit[:40]!r}; known are V, mV, µV and nV"
-        ) from None
-    values: np.ndarray = (samples.astype(np.float64) - line.baseline) * (scale / line.gain)
-    if (mark := INVALID_SAMPLE[line.format]) is not None:
-        values[samples == mark] = np.nan
-    return values
+def _sums(signals: list[np.ndarray]) -> list[np.ndarray]:
+    """Sum of each signal's samples."""
+    if len({samples.size for samples in signals}) == 1:
+        return [*np.stack(signals).sum(axis=1, dtype=np.int64)]
+    return [samples.sum(dtype=np.int64) for samples in signals]
+
+
+def _millivolts(lines: Sequence[SignalLine], signals: list[np.ndarray]) -> list[np.ndarray]:
+    """Samples of each signal in mV, float64; NaN where the format's mark says that a sample is invalid."""
+    for line in lines:
+        if line.unit.lower() not in MILLIVOLTS_PER_UNIT:
+            raise BadRecord("unknown_unit", f"lead {line.lead} is in {line.unit[:40]!r}; known are V, mV, µV and nV")
+    if len({samples.size for samples in signals}) > 1:
+        return [_millivolts([line], [samples])[0] for line, samples in zip(lines, signals, strict=True)]
+    digital = np.stack(signals)
+    scale = np.array([MILLIVOLTS_PER_UNIT[line.unit.lower()] / line.gain for line in lines])
+    values = (digital - np.array([line.baseline for line in lines], np.float64)[:, None]) * scale[:, None]
+    for mark in {INVALID_SAMPLE[line.format] for line in lines} - {None}:
+        marked = np.array([INVALID_SAMPLE[line.format] == mark for line in lines])
+        values[(digital == mark) & marked[:, None]] = np.nan
+    return [*values]
