@@ -16,14 +16,22 @@ LARGEST_NETWORK = 16
 
 def median(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Median of finite floating-point values along an axis, which is not empty; to the bit what `numpy.median` gives."""
-    if axis % values.ndim != values.ndim - 1 and values.shape[axis] <= LARGEST_NETWORK:
-        return _middle(_sorted_by_network(list(np.moveaxis(values, axis, 0))))
-    return median_of_sorted(np.sort(np.moveaxis(values, axis, -1), axis=-1))
+    axis, length = axis % values.ndim, values.shape[axis]
+    if axis == values.ndim - 1:
+        return median_of_sorted(np.sort(values))
+    if length > LARGEST_NETWORK:
+        return median_of_sorted(np.sort(np.moveaxis(values, axis, -1)))
+    before = (slice(None),) * axis
+    series = [values[(*before, at)] for at in range(length)]
+    for low, high in _comparators(length):
+        series[low], series[high] = np.minimum(series[low], series[high]), np.maximum(series[low], series[high])
+    return _middle(series[(length - 1) // 2], series[length // 2])
 
 
 def median_of_sorted(ordered: np.ndarray) -> np.ndarray:
     """Median of values that are sorted along the last axis."""
-    return _middle(np.moveaxis(ordered, -1, 0))
+    length = ordered.shape[-1]
+    return _middle(ordered[..., (length - 1) // 2], ordered[..., length // 2])
 
 
 def quantile_of_sorted(ordered: np.ndarray, share: float) -> np.ndarray:
@@ -35,16 +43,8 @@ def quantile_of_sorted(ordered: np.ndarray, share: float) -> np.ndarray:
     return found
 
 
-def _middle(ordered: np.ndarray | list[np.ndarray]) -> np.ndarray:
-    half = len(ordered) // 2
-    found: np.ndarray = ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
-    return found
-
-
-def _sorted_by_network(series: list[np.ndarray]) -> list[np.ndarray]:
-    for low, high in _comparators(len(series)):
-        series[low], series[high] = np.minimum(series[low], series[high]), np.maximum(series[low], series[high])
-    return series
+def _middle(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    return (lower + upper) / 2
 
 
 @cache

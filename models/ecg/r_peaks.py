@@ -10,6 +10,7 @@ are for their size. All of it needs no more than 100 Hz, so that a faster record
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import scipy.fft
@@ -64,7 +65,7 @@ def mean_rr(r_peaks: np.ndarray) -> float:
     median, in which the signal is lost or the heart pauses, belong to no rate.
     """
     intervals = np.diff(r_peaks)
-    return float(intervals[intervals <= 3 * np.median(intervals)].mean()) if len(intervals) else np.nan
+    return float(intervals[intervals <= 3 * median(intervals)].mean()) if len(intervals) else np.nan
 
 
 def locate_r_peaks(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
@@ -137,12 +138,19 @@ def _bands(signal: np.ndarray, rate_hz: float) -> list[np.ndarray]:
     before, after = 2 * signal[..., :1] - signal[..., pad:0:-1], 2 * signal[..., -1:] - signal[..., -2 : -pad - 2 : -1]
     length = scipy.fft.next_fast_len(samples + 3 * pad, real=True)
     spectrum = scipy.fft.rfft(np.concatenate([before, signal, after], axis=-1), length)
-    frequencies = scipy.fft.rfftfreq(length, 1 / rate_hz)
-    found = []
+    return [
+        scipy.fft.irfft(spectrum * response**2, length)[..., pad : pad + samples]
+        for response in _responses(length, rate_hz)
+    ]
+
+
+@cache
+def _responses(length: int, rate_hz: float) -> list[np.ndarray]:
+    """How the filter of each band passes the frequencies of a signal of some length."""
+    frequencies, found = scipy.fft.rfftfreq(length, 1 / rate_hz), []
     for band in (STEEP_BAND_HZ, SLOW_BAND_HZ):
         filter_ = butter(2, band, "bandpass", fs=rate_hz, output="sos")
-        response = np.abs(sosfreqz(filter_, worN=frequencies, fs=rate_hz)[1]).astype(np.float32)
-        found.append(scipy.fft.irfft(spectrum * response**2, length)[..., pad : pad + samples])
+        found.append(np.abs(sosfreqz(filter_, worN=frequencies, fs=rate_hz)[1]).astype(np.float32))
     return found
 
 
@@ -209,7 +217,7 @@ def _pick(steep: np.ndarray, slow: np.ndarray, level: np.ndarray, rate_hz: float
 
 def _around(places: np.ndarray, reach: int, samples: int) -> np.ndarray:
     """(places, 2 reach + 1) indices of the samples around each place."""
-    return np.clip(places[:, None] + np.arange(-reach, reach + 1), 0, samples - 1)
+    return np.minimum(np.maximum(places[:, None] + np.arange(-reach, reach + 1), 0), samples - 1)
 
 
 def _largest(around: np.ndarray, reach: int, deflection: np.ndarray) -> np.ndarray:
