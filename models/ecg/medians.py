@@ -1,7 +1,7 @@
 """Medians of many short series at once.
 
-`numpy.median` selects within each series and spends most of its time around that: sorting the last axis is several times
-as fast, and a sorting network, which compares whole arrays, an order of magnitude where the series lie across memory.
+`numpy.median` selects within each series and spends most of its time around that. Sorting the last axis is several
+times as fast; where series lie across memory, a sorting network, which compares whole arrays, is ten times as fast.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LARGEST_NETWORK = 16
 
 
 def median(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Median of finite floating-point values along an axis, which is not empty; to the bit what `numpy.median` gives."""
+    """Median of finite values along an axis, which is not empty; to the bit what `numpy.median` gives."""
     axis, length = axis % values.ndim, values.shape[axis]
     if axis == values.ndim - 1:
         return median_of_sorted(np.sort(values))

@@ -28,6 +28,8 @@ class Outcome:
     """Windows kept, per dataset and split."""
     refused: list[RefusedRecord] = field(default_factory=list)
     """The other windows, in the source's order."""
+    thinned: list[int] = field(default_factory=list)
+    """Parts that lost copies of waveforms."""
 
     @property
     def splits(self) -> Counter[str]:
@@ -78,7 +80,8 @@ def collect(staging: Staging, parts: int) -> Outcome:
         outcome.kept[dataset, split] -= 1
         detail = f"its waveform is that of {named[other][0]}"
         outcome.refused.append(RefusedRecord(path, "duplicate_waveform", detail, dataset))
-    for part in sorted({places[row] for row in copies}):
+    outcome.thinned = sorted({places[row] for row in copies})
+    for part in outcome.thinned:
         staying = np.array([row not in copies for row in range(starts[part], starts[part + 1])])
         table = pq.read_table(staging.part(TABLE, part), partitioning=None)
         if table.num_rows == len(staying):

@@ -6,11 +6,10 @@ Each part's note says what became of every window that was read of its records: 
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pyarrow as pa
 from models.ecg.measurements import measure
 from models.ecg.quality_flags import quality_flags
 from models.ecg.r_peaks import locate_r_peaks
+from tasks.ingestion.earlier import TABLE, Earlier, Place, Taken, digests, record_key
 from warehouse.errors import EinthovenError, WarehouseError
 from warehouse.schema import recordings
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
@@ -27,20 +27,20 @@ from warehouse.sources.recorded_leads import Window as UsableWindow
 from warehouse.sources.recorded_leads import independent_windows
 from warehouse.sources.source import Source
 from warehouse.storage.store import Staging
-from warehouse.storage.waveforms import microvolts, to_lead_columns, to_measured_columns, to_r_peak_column
+from warehouse.storage.waveforms import to_lead_columns, to_measured_columns, to_r_peak_column
 
 LOG_EVERY_S = 10.0
-TABLE = "recordings"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """A record, its pseudonyms and its split."""
+    """A record, its pseudonyms, its split, and a digest of its files; empty where a file is not known."""
 
     record: SourceRecord
     recording_id: str
     patient_key: str
     split: str
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,21 @@ class Kept:
 class RecordingsWriter:
     """A Ray Data actor: turns a batch of parts into Parquet files in staging."""
 
-    def __init__(self, reader: type[Source], folder: Path, name: str, staging: Staging, window: Window) -> None:
+    def __init__(
+        self, reader: type[Source], folder: Path, name: str, staging: Staging, window: Window, earlier: Earlier | None
+    ) -> None:
         self.source = reader(folder)
         self.source.name = name
-        self.staging = staging
-        self.window = window
+        self.staging, self.window, self.earlier = staging, window, earlier
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write parts; a failure that a person must see travels as text, since Ray buries exceptions in tracebacks."""
         failures = []
-        for part, assignments in zip(batch["part"], batch["assignments"], strict=True):
+        for part, pickled in zip(batch["part"], batch["assignments"], strict=True):
+            assignments, places = pickle.loads(pickled)
             try:
-                write_part(self.source, self.staging, self.window, int(part), pickle.loads(assignments))
+                taken = self.earlier.take(keys_of(assignments, self.window), places) if self.earlier else {}
+                write_part(self.source, self.staging, self.window, int(part), assignments, taken)
                 failures.append("")
             except EinthovenError as error:
                 failures.append(str(error))
@@ -94,9 +97,19 @@ class RecordingsWriter:
 
 
 def write_parts(
-    source: Source, staging: Staging, window: Window, parts: list[list[Assignment]], workers: int
+    source: Source,
+    staging: Staging,
+    window: Window,
+    parts: list[list[Assignment]],
+    workers: int,
+    earlier: Earlier | None = None,
+    places: list[list[Place | None]] | None = None,
 ) -> Iterator[int]:
     """Write the parts that staging lacks, through a pool of Ray actors, each of which opens the source for itself.
+
+    Args:
+        earlier: an ingestion whose rows are taken over.
+        places: where it has each record of each part.
 
     Yields:
         The number of parts that are there, whenever one is added.
@@ -113,7 +126,8 @@ def write_parts(
         return
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
-    items = [{"part": part, "assignments": pickle.dumps(parts[part])} for part in missing]
+    known = places or [[None] * len(part) for part in parts]
+    items = [{"part": part, "assignments": pickle.dumps((parts[part], known[part]))} for part in missing]
     written = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         RecordingsWriter,
         batch_size=1,
@@ -125,6 +139,7 @@ def write_parts(
             "name": source.name,
             "staging": staging,
             "window": window,
+            "earlier": earlier,
         },
     )
     for row in written.iter_rows():
@@ -134,49 +149,84 @@ def write_parts(
         yield done
 
 
-def write_part(source: Source, staging: Staging, window: Window, part: int, assignments: list[Assignment]) -> None:
-    """Read, check, measure and store one part."""
+def keys_of(assignments: Iterable[Assignment], window: Window) -> list[str]:
+    """Keys of records for later ingestions; empty for those whose files are not known."""
+    return [record_key(one, window) if one.content else "" for one in assignments]
+
+
+def write_part(
+    source: Source,
+    staging: Staging,
+    window: Window,
+    part: int,
+    assignments: list[Assignment],
+    taken: Mapping[int, Taken] | None = None,
+) -> None:
+    """Read, check, measure and store one part.
+
+    Args:
+        taken: rows of records that were read earlier, by their number among the assignments.
+    """
+    taken = taken or {}
     kept: list[Kept] = []
-    refused: list[RefusedRecord] = []
-    read = Counter[str]()
-    for assignment in assignments:
-        path, dataset = assignment.record.path(window.rate_hz), assignment.record.dataset or source.name
-        try:
-            recorded = source.decode(assignment.record, window.rate_hz)
-            windows = independent_windows(recorded, window.rate_hz, window.samples, window.every)
-        except BadRecord as error:
-            read[dataset] += 1
-            refused.append(RefusedRecord(path, error.reason, error.detail, dataset))
+    of: list[int] = []
+    refused: list[tuple[int, dict[str, str]]] = []
+    windows: list[int] = []
+    for number, assignment in enumerate(assignments):
+        if number in taken:
+            refused += [(number, one) for one in taken[number].refused]
+            windows.append(taken[number].windows)
             continue
-        read[dataset] += len(windows)
-        for one in windows:
-            if isinstance(one, UsableWindow):
-                kept.append(Kept(assignment, one))
-            else:
-                place = f"{path} from {one.start_s:g} s" if len(windows) > 1 else path
-                refused.append(RefusedRecord(place, one.why.reason, one.why.detail, dataset))
+        usable, unusable = _read(source, window, assignment)
+        kept += [Kept(assignment, one) for one in usable]
+        of += [number] * len(usable)
+        refused += [(number, asdict(one)) for one in unusable]
+        windows.append(len(usable) + len(unusable))
     table = recordings_table(source, window, kept)
+    if taken:
+        table = pa.concat_tables([table, *(one.rows for one in taken.values())])
+        of += [number for number, one in taken.items() for _ in range(one.rows.num_rows)]
+        order = np.argsort(of, kind="stable")
+        table, of = table.take(order), [of[row] for row in order]
+    datasets = [one.record.dataset or source.name for one in assignments]
+    read = Counter[str]()
+    for dataset, count in zip(datasets, windows, strict=True):
+        read[dataset] += count
     note = {
-        "records": Counter(one.record.dataset or source.name for one in assignments),
+        "records": Counter(datasets),
         "read": read,
-        "refused": [asdict(one) for one in refused],
+        "refused": [one for _, one in refused],
+        "refused_of": [number for number, _ in refused],
         "kept": [
-            [
-                one.assignment.record.path(window.rate_hz),
-                one.assignment.record.dataset or source.name,
-                one.assignment.split,
-            ]
-            for one in kept
+            [assignments[number].record.path(window.rate_hz), datasets[number], assignments[number].split]
+            for number in of
         ],
-        "waveforms": _digests(table),
-        "patients": [one.assignment.patient_key[:16] for one in kept],
+        "of": of,
+        "windows": windows,
+        "waveforms": digests(table),
+        "patients": [assignments[number].patient_key[:16] for number in of],
+        "keys": keys_of(assignments, window),
     }
     staging.write_table(TABLE, part, table, note)
 
 
-def _digests(table: pa.Table) -> list[str]:
-    """64 bits of the SHA-256 of each row's waveform, as it is at rest."""
-    return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in microvolts(table)]
+def _read(source: Source, window: Window, assignment: Assignment) -> tuple[list[UsableWindow], list[RefusedRecord]]:
+    """Windows of a record that can be used, and why others, or all of it, cannot."""
+    path, dataset = assignment.record.path(window.rate_hz), assignment.record.dataset or source.name
+    try:
+        recorded = source.decode(assignment.record, window.rate_hz)
+        windows = independent_windows(recorded, window.rate_hz, window.samples, window.every)
+    except BadRecord as error:
+        return [], [RefusedRecord(path, error.reason, error.detail, dataset)]
+    usable = [one for one in windows if isinstance(one, UsableWindow)]
+    refused = [
+        RefusedRecord(
+            f"{path} from {one.start_s:g} s" if len(windows) > 1 else path, one.why.reason, one.why.detail, dataset
+        )
+        for one in windows
+        if not isinstance(one, UsableWindow)
+    ]
+    return usable, refused
 
 
 def recordings_table(source: Source, window: Window, kept: list[Kept]) -> pa.Table:

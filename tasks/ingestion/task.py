@@ -8,13 +8,14 @@ from dataclasses import replace
 import pyarrow as pa
 from prefect import task
 
+from tasks.ingestion.earlier import Earlier, keep_notes
 from tasks.ingestion.outcome import Outcome, collect
-from tasks.ingestion.recording_parts import Assignment, LogInterval, Window, write_parts
+from tasks.ingestion.recording_parts import Assignment, LogInterval, Window, keys_of, write_parts
 from tasks.settings import ComputeSettings, IngestionSettings, SourceSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import SourceError, WarehouseError
 from warehouse.schema import quarantine
-from warehouse.sources.content import content_of
+from warehouse.sources.content import content_of, record_contents
 from warehouse.sources.record import RefusedRecord, SourceRecord
 from warehouse.sources.registry import open_source
 from warehouse.sources.source import Source
@@ -123,14 +124,22 @@ def _build(
     parts = [assigned[start : start + size] for start in range(0, len(assigned), size)]
     # The quarantine is written last: where it exists, an earlier run was killed between writing and committing.
     if not staging.has_part("quarantine", 0):
+        contents = record_contents(store, source, f"version {INGESTION.code_version}")
+        parts = [[replace(one, content=contents.of(one.record)) for one in part] for part in parts]
+        earlier = Earlier.of(store, source.name)
+        places = [earlier.places(keys_of(part, window)) for part in parts] if earlier else None
+        if places:
+            known = sum(place is not None for part in places for place in part)
+            run_logger().info("ingest recordings: %d of %d records were read before", known, len(assigned))
         connect(compute)
         log_interval = LogInterval(len(parts))
-        for done in write_parts(source, staging, window, parts, settings.workers):
+        for done in write_parts(source, staging, window, parts, settings.workers, earlier, places):
             if log_interval.due(done):
                 run_logger().info(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)
                 )
     outcome = collect(staging, len(parts))
+    keep_notes(staging, sorted({*range(len(parts))} - {*outcome.thinned}))
     outcome.check(Counter(one.record.dataset or source.name for one in assigned))
     if len(assigned) + len(refused) != listed:
         raise WarehouseError(f"{listed} records are listed, {len(assigned)} assigned and {len(refused)} refused")

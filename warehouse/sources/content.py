@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from warehouse.sources.record import SourceRecord
 from warehouse.sources.source import Source
 from warehouse.storage.reference import digest
 from warehouse.storage.store import Store
@@ -25,6 +27,7 @@ from warehouse.storage.whole_files import write_parquet
 SETTLED_NS = 2_000_000_000
 """Age from which a modification time is trusted: file systems round it, to 2 s at worst, so that a file changed twice
 within that time may keep it."""
+UNTRUSTED = -1
 BATCH = 256
 
 _COLUMNS = pa.schema(
@@ -37,6 +40,10 @@ class _FileDigest(NamedTuple):
     bytes: int
     modified_ns: int
     sha256: str
+
+    def untrusted(self) -> _FileDigest:
+        """What is kept of a file that may change unnoticed, or cannot be read: no time, which no file has."""
+        return self._replace(modified_ns=UNTRUSTED)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def content_of(store: Store, source: Source, rehash: bool = False) -> Content:
     Raises:
         SourceError: a table of the dataset is missing or malformed.
     """
-    kept_in = store.root / "_cache" / "source-files" / f"{digest(source.name, str(source.folder))}.parquet"
+    kept_in = _kept_in(store, source)
     kept = {} if rehash else _kept(kept_in)
     latest_ns = time.time_ns() - SETTLED_NS
     names = sorted(source.files())
@@ -71,12 +78,41 @@ def content_of(store: Store, source: Source, rehash: bool = False) -> Content:
         found = [file for batch in digested for file in batch]
     hashed = sum(file is not kept.get(file.path) for file in found)
     if hashed or len(kept) != len(found):
-        lasting = [file for file in found if file.bytes >= 0 and file.modified_ns < latest_ns]
+        lasting = [file if file.bytes >= 0 and file.modified_ns < latest_ns else file.untrusted() for file in found]
         write_parquet(pa.Table.from_pylist([file._asdict() for file in lasting], schema=_COLUMNS), kept_in)
     total = hashlib.sha256(f"{source.name}\n".encode())
     for file in found:
         total.update(f"{file.path}\0{file.sha256}\n".encode())
     return Content(total.hexdigest(), len(found), hashed)
+
+
+@dataclass(frozen=True)
+class RecordContents:
+    """Digests of the files of records, by path with and without extension; empty of files that are not trusted."""
+
+    by_stem: dict[str, bytes]
+
+    def of(self, record: SourceRecord) -> str:
+        """A digest of a record's files; empty where one is not trusted, or there is none."""
+        stems = [stem for _, stem in record.files] or [record.record]
+        found = [one for stem in stems if (one := self.by_stem.get(stem)) is not None]
+        return hashlib.sha256(b"".join(found)).hexdigest()[:32] if all(found) and found else ""
+
+
+def record_contents(store: Store, source: Source, read_how: str) -> RecordContents:
+    """Digests of the files of records, as `content_of` kept them.
+
+    Args:
+        read_how: what else shapes what is read of files; it is part of the digests.
+    """
+    kept = _kept(_kept_in(store, source))
+    found: dict[str, bytes] = {}
+    for path, file in kept.items():
+        for stem in {path, posixpath.splitext(path)[0]}:
+            before = found.get(stem, read_how.encode())
+            trusted = before and file.modified_ns != UNTRUSTED
+            found[stem] = hashlib.sha256(before + f"{path}\0{file.sha256}\n".encode()).digest() if trusted else b""
+    return RecordContents(found)
 
 
 def _digest(folder: Path, name: str, kept: _FileDigest | None) -> _FileDigest:
@@ -92,6 +128,10 @@ def _digest(folder: Path, name: str, kept: _FileDigest | None) -> _FileDigest:
         # Its record is quarantined; the digest must change when it can be read.
         return _FileDigest(name, -1, 0, f"unread {error.errno}")
     return _FileDigest(name, status.st_size, status.st_mtime_ns, sha256)
+
+
+def _kept_in(store: Store, source: Source) -> Path:
+    return store.root / "_cache" / "source-files" / f"{digest(source.name, str(source.folder))}.parquet"
 
 
 def _kept(path: Path) -> dict[str, _FileDigest]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,9 @@ VIEW_COLUMNS = {
     "pacemaker": ("pacemaker",),
 }
 """Coded views and the columns that hold them; a dataset without these columns is none the worse."""
+VIEW_OF_COLUMN = {column: view for view, columns in VIEW_COLUMNS.items() for column in columns}
+KEPT = 50_000
+"""What a row codes is worked out once, and held once in memory, for all rows that code the same."""
 STATEMENT_COLUMNS = ("description",)
 
 LONGEST_STATEMENTS = 10_000
@@ -135,7 +138,7 @@ class PtbxlSource(Source):
         fold = _number(row["strat_fold"])
         if fold is None or fold not in range(1, 11):
             raise BadRecord("bad_fold", f"strat_fold is {row['strat_fold']!r}, not a whole number from 1 to 10")
-        codes = _codes(row["scp_codes"])
+        codes, superclasses = _stated(row["scp_codes"])
         files = {rate_hz: row[column].strip() for rate_hz, column in FILE_COLUMNS.items()}
         return SourceRecord(
             record=record,
@@ -144,9 +147,9 @@ class PtbxlSource(Source):
             sex=sex(row["sex"]),
             text=row["report"].strip(),
             statements=codes,
-            superclasses=superclasses_of([code for code, _ in codes]),
+            superclasses=superclasses,
             strat_fold=int(fold),
-            coded_views=_views(row),
+            coded_views=_views(tuple(row.get(name, "").strip() for name in VIEW_OF_COLUMN)),
             files=tuple((rate_hz, inside(name)) for rate_hz, name in files.items() if name),
         )
 
@@ -158,6 +161,13 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if np.isfinite(value) else None
+
+
+@lru_cache(KEPT)
+def _stated(text: str) -> tuple[tuple[tuple[str, float], ...], tuple[str, ...]]:
+    """Statements as written in `scp_codes`, and their superclasses."""
+    codes = _codes(text)
+    return codes, superclasses_of([code for code, _ in codes])
 
 
 def _codes(text: str) -> tuple[tuple[str, float], ...]:
@@ -177,12 +187,13 @@ def _codes(text: str) -> tuple[tuple[str, float], ...]:
     return tuple((code, float(likelihood)) for code, likelihood in codes.items())
 
 
-def _views(row: dict[str, str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    found = {
-        view: tuple(dict.fromkeys(code for name in columns for code in _view_codes(view, row.get(name, "").strip())))
-        for view, columns in VIEW_COLUMNS.items()
-    }
-    return tuple((view, codes) for view, codes in found.items() if codes)
+@lru_cache(KEPT)
+def _views(texts: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Coded views of what a row says in the columns of `VIEW_OF_COLUMN`."""
+    found: dict[str, dict[str, None]] = {view: {} for view in VIEW_COLUMNS}
+    for view, text in zip(VIEW_OF_COLUMN.values(), texts, strict=True):
+        found[view] |= dict.fromkeys(_view_codes(view, text))
+    return tuple((view, tuple(codes)) for view, codes in found.items() if codes)
 
 
 def _view_codes(view: str, text: str) -> list[str]:

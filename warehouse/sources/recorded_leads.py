@@ -121,9 +121,10 @@ def first_window(recorded: RecordedLeads, rate_hz: int, samples: int) -> np.ndar
 
 
 def resampled(values: np.ndarray, up: int, down: int) -> np.ndarray:
-    """Samples, along the last axis, at `up / down` times their rate, by a polyphase filter that keeps what lies below half of both.
+    """Samples, along the last axis, at `up / down` times their rate.
 
-    The ends are continued along the line between them, so that an offset leaves no step. Invalid samples spread.
+    A polyphase filter keeps what lies below half of both rates. The ends are continued along the line between them, so
+    that an offset leaves no step. Invalid samples spread.
     """
     from scipy.signal import resample_poly
 

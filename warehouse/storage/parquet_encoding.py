@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS: Final = 256
 """Rows of a row group, the unit that a query reads or skips."""
-FAST_LEVEL: Final = 3
-"""Compression of what is written once and read here."""
+FAST_LEVEL: Final = 11
+"""Compression of what is written once and read here: the lowest at which recordings at 100 Hz take less than 0.40 of
+their files' bytes. Lower ones do not find what repeats in the samples' high bytes."""
 SMALL_LEVEL: Final = 15
-"""Compression of what is copied to many: a tenth smaller, ten times as long to write."""
+"""Compression of what is copied to many: a little smaller, three times as long to write."""
 
 
 def encode_parquet(table: pa.Table, file: IO[bytes], level: int) -> None:
