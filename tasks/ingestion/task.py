@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pyarrow as pa
@@ -117,23 +118,24 @@ def _build(
     _check_name(store, source, reference)
     first = settings.max_recordings
     window = Window(settings.sampling_rate_hz, settings.duration_s, settings.windows == "all")
-    assigned, refused = assign(source.records(first), settings, source.name, pseudonyms_of(store))
+    records = source.records(first)
+    contents = record_contents(store, source, records, f"version {INGESTION.code_version}")
+    assigned, refused = assign(records, settings, source.name, pseudonyms_of(store), contents)
     refused = [*source.refused(first), *refused]
     listed = len(source.rows()[:first])
     size = settings.recordings_per_part
     parts = [assigned[start : start + size] for start in range(0, len(assigned), size)]
     # The quarantine is written last: where it exists, an earlier run was killed between writing and committing.
     if not staging.has_part("quarantine", 0):
-        contents = record_contents(store, source, f"version {INGESTION.code_version}")
-        parts = [[replace(one, content=contents.of(one.record)) for one in part] for part in parts]
         earlier = Earlier.of(store, source.name)
-        places = [earlier.places(keys_of(part, window)) for part in parts] if earlier else None
-        if places:
-            known = sum(place is not None for part in places for place in part)
+        places = earlier.places(keys_of(assigned, window)) if earlier else [None] * len(assigned)
+        if earlier:
+            known = sum(place is not None for place in places)
             run_logger().info("ingest recordings: %d of %d records were read before", known, len(assigned))
         connect(compute)
         log_interval = LogInterval(len(parts))
-        for done in write_parts(source, staging, window, parts, settings.workers, earlier, places):
+        known_parts = [places[start : start + size] for start in range(0, len(assigned), size)]
+        for done in write_parts(source, staging, window, parts, settings.workers, earlier, known_parts):
             if log_interval.due(done):
                 run_logger().info(
                     "ingest recordings: %d of %d recordings", min(done * size, len(assigned)), len(assigned)
@@ -184,12 +186,19 @@ def _check_name(store: Store, source: Source, reference: Reference) -> None:
 
 
 def assign(
-    records: list[SourceRecord], settings: IngestionSettings, source: str, pseudonyms: Pseudonyms
+    records: list[SourceRecord],
+    settings: IngestionSettings,
+    source: str,
+    pseudonyms: Pseudonyms,
+    contents: Mapping[str, str] | None = None,
 ) -> tuple[list[Assignment], list[RefusedRecord]]:
     """Give each record its split and pseudonyms; where the dataset has no folds, each patient's is drawn by the key.
 
     A patient whose recordings lie in folds of several splits would leak from training into testing, so all of that
     patient's recordings are refused.
+
+    Args:
+        contents: digests of the files of records, as far as they are known.
     """
     records = [
         one if one.strat_fold is not None else replace(one, strat_fold=pseudonyms.fold(source, one.patient))
@@ -215,6 +224,7 @@ def assign(
                 recording_id=pseudonyms.recording(source, record.record),
                 patient_key=pseudonyms.patient(source, record.patient),
                 split=splits[0],
+                content=(contents or {}).get(record.record, ""),
             )
         )
     return assigned, refused

@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,40 +80,40 @@ def content_of(store: Store, source: Source, rehash: bool = False) -> Content:
     hashed = sum(file is not kept.get(file.path) for file in found)
     if hashed or len(kept) != len(found):
         lasting = [file if file.bytes >= 0 and file.modified_ns < latest_ns else file.untrusted() for file in found]
-        write_parquet(pa.Table.from_pylist([file._asdict() for file in lasting], schema=_COLUMNS), kept_in)
+        columns = zip(*lasting, strict=True) if lasting else ((),) * len(_COLUMNS)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _COLUMNS, strict=True)]
+        write_parquet(pa.Table.from_arrays(arrays, schema=_COLUMNS), kept_in)
     total = hashlib.sha256(f"{source.name}\n".encode())
     for file in found:
         total.update(f"{file.path}\0{file.sha256}\n".encode())
     return Content(total.hexdigest(), len(found), hashed)
 
 
-@dataclass(frozen=True)
-class RecordContents:
-    """Digests of the files of records, by path with and without extension; empty of files that are not trusted."""
-
-    by_stem: dict[str, bytes]
-
-    def of(self, record: SourceRecord) -> str:
-        """A digest of a record's files; empty where one is not trusted, or there is none."""
-        stems = [stem for _, stem in record.files] or [record.record]
-        found = [one for stem in stems if (one := self.by_stem.get(stem)) is not None]
-        return hashlib.sha256(b"".join(found)).hexdigest()[:32] if all(found) and found else ""
-
-
-def record_contents(store: Store, source: Source, read_how: str) -> RecordContents:
-    """Digests of the files of records, as `content_of` kept them.
+def record_contents(store: Store, source: Source, records: Sequence[SourceRecord], read_how: str) -> dict[str, str]:
+    """Digests of the files of records, as `content_of` left them in the warehouse.
 
     Args:
         read_how: what else shapes what is read of files; it is part of the digests.
+
+    Returns:
+        Record to digest. A record is left out if no file of it is known, or one may change unnoticed.
     """
-    kept = _kept(_kept_in(store, source))
-    found: dict[str, bytes] = {}
-    for path, file in kept.items():
-        for stem in {path, posixpath.splitext(path)[0]}:
-            before = found.get(stem, read_how.encode())
-            trusted = before and file.modified_ns != UNTRUSTED
-            found[stem] = hashlib.sha256(before + f"{path}\0{file.sha256}\n".encode()).digest() if trusted else b""
-    return RecordContents(found)
+    # A record's files are named like it, with any extension; where a source names none, the record is its file.
+    stems = {one.record: [stem for _, stem in one.files] or [one.record] for one in records}
+    found: dict[str, bytes] = dict.fromkeys((stem for several in stems.values() for stem in several), b"")
+    untrusted = set()
+    for batch in _kept_table(_kept_in(store, source)).to_batches(BATCH):
+        for path, _, modified_ns, sha256 in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            stem = path if path in found else posixpath.splitext(path)[0]
+            if stem in found:
+                found[stem] = hashlib.sha256(found[stem] + f"{path}\0{sha256}\n".encode()).digest()
+                if modified_ns == UNTRUSTED:
+                    untrusted.add(stem)
+    return {
+        record: hashlib.sha256(read_how.encode() + b"".join(found[stem] for stem in several)).hexdigest()[:32]
+        for record, several in stems.items()
+        if any(found[stem] for stem in several) and untrusted.isdisjoint(several)
+    }
 
 
 def _digest(folder: Path, name: str, kept: _FileDigest | None) -> _FileDigest:
@@ -134,12 +135,15 @@ def _kept_in(store: Store, source: Source) -> Path:
     return store.root / "_cache" / "source-files" / f"{digest(source.name, str(source.folder))}.parquet"
 
 
-def _kept(path: Path) -> dict[str, _FileDigest]:
+def _kept_table(path: Path) -> pa.Table:
+    """What is kept; nothing where it is missing or damaged."""
     try:
         table = pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException):
-        return {}
-    if table.schema != _COLUMNS:
-        return {}
-    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        return _COLUMNS.empty_table()
+    return table if table.schema == _COLUMNS else _COLUMNS.empty_table()
+
+
+def _kept(path: Path) -> dict[str, _FileDigest]:
+    rows = zip(*(column.to_pylist() for column in _kept_table(path).columns), strict=True)
     return {row[0]: _FileDigest(*row) for row in rows}
