@@ -247,7 +247,7 @@ def write_dataset(folder: Path, data: Path, rows: list[dict[str, str]], copies: 
             if copy:
                 header = header.replace(stem, name).replace(" 1000.0(0)/mV", f" {1000 + copy}.0(0)/mV")
             signal.with_suffix(".hea").write_text(header)
-        number = int(row["ecg_id"]) + copy * 1_000_000
+        number = int(float(row["ecg_id"])) + copy * 1_000_000
         written.append({**row, "ecg_id": number, FILE_COLUMNS[100]: new, FILE_COLUMNS[500]: ""})
     shutil.copy(data / STATEMENTS, folder)
     # Ingestion trusts what it knows of files only from two seconds after they were written.

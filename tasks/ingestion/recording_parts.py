@@ -142,6 +142,7 @@ def write_parts(
             "earlier": earlier,
         },
     )
+    del items  # Ray holds them, and there may be a million records in them
     for row in written.iter_rows():
         if row["failure"]:
             raise WarehouseError(row["failure"])
