@@ -29,7 +29,7 @@ IRREGULAR_RR: Final = 0.12
 """`rr_irregularity` above which a rhythm counts as irregular."""
 LEAD_FEATURES: Final = ("st_level_mv", "t_amplitude_mv", "r_amplitude_mv")
 
-CHUNK = 64
+CHUNK = 256
 """Recordings measured at once: bounds memory."""
 ST_AFTER_J = round(0.06 * GRID_HZ)
 

@@ -5,6 +5,7 @@ Aligning the beats and taking their median removes noise, ectopic beats and what
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -68,16 +69,24 @@ def median_beats(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: flo
     offsets = np.arange(-before - slack, after + slack + 1)
     centre = before + slack
     level = slice(centre - round(PR_SEGMENT_S[0] * rate_hz), centre - round(PR_SEGMENT_S[1] * rate_hz))
+    beats_at: list[np.ndarray] = []
+    of_count = defaultdict(list)
     for position, row in enumerate(rows):
         peaks = np.rint(_own_beats(r_peaks[row])).astype(np.int64)
         whole = peaks[(peaks >= centre) & (peaks < signal.shape[2] - after - slack)]
         # A recording too short for two whole beats is measured on cut ones, their edges repeated.
-        index = np.clip((whole if len(whole) >= 2 else peaks)[:, None] + offsets, 0, signal.shape[2] - 1)
-        beats = np.ascontiguousarray(signal[row][:, index].transpose(1, 0, 2))
+        beats_at.append(whole if len(whole) >= 2 else peaks)
+        of_count[len(beats_at[-1])].append(position)
+    lead = np.arange(signal.shape[1])[:, None]
+    for several in of_count.values():
+        index = np.stack([beats_at[position] for position in several])[..., None, None] + offsets
+        index = np.minimum(np.maximum(index, 0), signal.shape[2] - 1)
+        beats = signal[rows[several][:, None, None, None], lead, index]
         beats = _align(beats - beats[..., level].mean(axis=-1, keepdims=True), centre, round(0.08 * rate_hz), slack)
-        native[position] = median(beats, axis=0)
-        p_window = beats[..., before - round(earliest[position] * rate_hz) : before - round(LATEST_P_S * rate_hz) + 1]
-        coherence[position] = _coherence(p_window)
+        native[several] = median(beats, axis=1)
+        for position, of_one in zip(several, beats, strict=True):
+            first = before - round(earliest[position] * rate_hz)
+            coherence[position] = _coherence(of_one[..., first : before - round(LATEST_P_S * rate_hz) + 1])
     return MedianBeats(rows, native @ _interpolation(before, after, rate_hz), rr_s, coherence)
 
 
@@ -93,16 +102,18 @@ def _own_beats(r_peaks: np.ndarray) -> np.ndarray:
 
 
 def _align(beats: np.ndarray, centre: int, half: int, slack: int) -> np.ndarray:
-    """Shift each beat by up to `slack` samples to fit the median QRS complex, and cut the slack off."""
-    template = median(beats[..., centre - half : centre + half + 1], axis=0)
+    """Shift each beat by up to `slack` samples to fit its recording's median QRS complex, and cut the slack off.
+
+    Args:
+        beats: (recordings, beats, leads, samples).
+    """
+    template = median(beats[..., centre - half : centre + half + 1], axis=1)[:, None]
     misfit = [
-        ((beats[..., centre - half + shift : centre + half + 1 + shift] - template) ** 2).sum(axis=(1, 2))
+        ((beats[..., centre - half + shift : centre + half + 1 + shift] - template) ** 2).sum(axis=(2, 3))
         for shift in range(-slack, slack + 1)
     ]
-    length = beats.shape[-1] - 2 * slack
-    return np.stack(
-        [beat[:, shift : shift + length] for beat, shift in zip(beats, np.argmin(misfit, axis=0), strict=True)]
-    )
+    shifts = np.argmin(misfit, axis=0)[..., None, None] + np.arange(beats.shape[-1] - 2 * slack)
+    return np.take_along_axis(beats, shifts, axis=-1)
 
 
 def _coherence(window: np.ndarray) -> float:
