@@ -21,8 +21,7 @@ def median(values: np.ndarray, axis: int = -1) -> np.ndarray:
         return median_of_sorted(np.sort(values))
     if length > LARGEST_NETWORK:
         return median_of_sorted(np.sort(np.moveaxis(values, axis, -1)))
-    before = (slice(None),) * axis
-    series = [values[(*before, at)] for at in range(length)]
+    series = list(np.moveaxis(values, axis, 0))
     for low, high in _comparators(length):
         series[low], series[high] = np.minimum(series[low], series[high]), np.maximum(series[low], series[high])
     return _middle(series[(length - 1) // 2], series[length // 2])

@@ -200,4 +200,5 @@ def _longest_run(mask: np.ndarray, length: int) -> np.ndarray:
         further = min(run, length - run)
         mask = mask[..., :-further] & mask[..., further:]
         run += further
-    return mask.any(axis=-1)
+    found: np.ndarray = np.any(mask, axis=-1)
+    return found

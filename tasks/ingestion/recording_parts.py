@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def write_parts(
     parts: list[list[Assignment]],
     workers: int,
     earlier: Earlier | None = None,
-    places: list[list[Place | None]] | None = None,
+    places: Sequence[Sequence[Place | None]] | None = None,
 ) -> Iterator[int]:
     """Write the parts that staging lacks, through a pool of Ray actors, each of which opens the source for itself.
 

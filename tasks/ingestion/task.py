@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 from prefect import task
 
-from tasks.ingestion.earlier import Earlier, keep_notes
+from tasks.ingestion.earlier import Earlier, Place, keep_notes
 from tasks.ingestion.outcome import Outcome, collect
 from tasks.ingestion.recording_parts import Assignment, LogInterval, Window, keys_of, write_parts
 from tasks.settings import ComputeSettings, IngestionSettings, SourceSettings
@@ -127,9 +127,9 @@ def _build(
     parts = [assigned[start : start + size] for start in range(0, len(assigned), size)]
     # The quarantine is written last: where it exists, an earlier run was killed between writing and committing.
     if not staging.has_part("quarantine", 0):
-        earlier = Earlier.of(store, source.name)
-        places = earlier.places(keys_of(assigned, window)) if earlier else [None] * len(assigned)
-        if earlier:
+        places: list[Place | None] = [None] * len(assigned)
+        if earlier := Earlier.of(store, source.name):
+            places = earlier.places(keys_of(assigned, window))
             known = sum(place is not None for place in places)
             run_logger().info("ingest recordings: %d of %d records were read before", known, len(assigned))
         connect(compute)

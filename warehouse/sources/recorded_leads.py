@@ -100,8 +100,7 @@ def independent_windows(
             _check_samples(stored, invalid[: len(INDEPENDENT_LEADS), here].sum(axis=1))
             valid = np.where(invalid[:, here], np.nan, window)
             _check_identities(dict(zip(names, valid, strict=True)))
-            with_gap = bridged[: len(INDEPENDENT_LEADS), here].any(axis=1)
-            flagged = tuple(name for name, gap in zip(INDEPENDENT_LEADS, with_gap, strict=True) if gap)
+            flagged = tuple(lead for lead, gap in zip(INDEPENDENT_LEADS, bridged[:, here], strict=False) if gap.any())
             windows.append(Window(start / rate_hz, stored.astype(np.float32), flagged))
         except BadRecord as error:
             windows.append(RefusedWindow(start / rate_hz, error))
