@@ -35,7 +35,8 @@ class Sampled:
     """ECGs, and what it took to keep their beats away from those of training patients.
 
     Attributes:
-        signal: (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`; NaN in refused rows.
+        signal: (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`; NaN in refused
+            rows.
         redraws: (B,) int64 on the CPU, how often the beats of a row were drawn again.
         refused: (B,) bool on the CPU, rows whose every draw was rejected.
     """
