@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from models.architecture import BeatPriorArchitecture, FlowArchitecture
+from models.beats.recorded import beats_of_recordings
 from models.beats.rejection import Rejection
+from models.ecg.r_peaks import locate_r_peaks
 from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.rhythm.statistics import USUAL
@@ -15,7 +18,6 @@ from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import REJECTION_FILE, save_tensors, save_weights
 from tasks.training.model_folder import ModelConfig, networks, save_config
 from tests.facts import model_facts
-from tests.models.flow.flow_networks import recorded_beats
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from tests.tasks.clinic import STATEMENTS, lineage
 from warehouse import schema
@@ -68,9 +70,11 @@ def put_flow(store: Store, recordings: Reference, radius: float = 0.0) -> tuple[
     for weight in generator.parameters():
         if not weight.any():
             torch.nn.init.normal_(weight, std=0.1)
-    beats = recorded_beats()
+    usual = ecgs(30, 2)
+    r_peaks = locate_r_peaks(usual, RATE_HZ)
+    _, beats = beats_of_recordings(usual, r_peaks, [np.zeros(len(one)) for one in r_peaks], RATE_HZ)
     generator.prior.fit_components(beats)
-    signal = torch.from_numpy(ecgs(20, 2))
+    signal = torch.from_numpy(usual)
     generator.filter.fit(generator.filter.power(signal) / len(signal))
     rejection = {
         "usual.training": generator.prior.usual.coordinates(beats.usual[:1]),

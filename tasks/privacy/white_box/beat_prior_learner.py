@@ -56,7 +56,7 @@ class BeatPriorLearner:
     def losses(self, rows: np.ndarray, seed: int) -> np.ndarray:
         """Train a prior on some recordings and judge it on all: (n, levels), see `Learner`."""
         torch.manual_seed(step_seed(seed, 0, 0))
-        flow, chosen = self.training.flow, torch.from_numpy(rows)
+        flow, chosen = self.training.flow, torch.tensor(rows)
         nothing = torch.zeros(len(self.pool), dtype=torch.int64)
         conditions = ConditionSplit(nothing, nothing, self.pool.condition, self.group_condition)
         shown = conditions.shown(chosen, flow.group_share, flow.experience)

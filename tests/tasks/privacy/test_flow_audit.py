@@ -59,7 +59,7 @@ def test_sides_are_those_of_the_model(target: AttackedFlow) -> None:
 def test_shadow_priors_tell_whom_they_learned_from(target: AttackedFlow, tmp_path: Path) -> None:
     learner, own = target.prior()
     rows = np.arange(0, 54, 2)
-    often = {**TRAINING["flow"], "beats": {**TRAINING["flow"]["beats"], "steps": 240, "learning_rate": 0.03}}
+    often = {**TRAINING["flow"], "beats": {**TRAINING["flow"]["beats"], "steps": 500, "learning_rate": 0.02}}
     # It stops when it has learned enough of those that it learns from.
     overfitting = replace(
         learner,
