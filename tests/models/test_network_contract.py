@@ -42,11 +42,12 @@ from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.detail_head import DetailHead, DetailObjective
 from models.latent_diffusion.diffusion import DiffusionObjective
 from models.latent_diffusion.generator import Generator
-from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
+from models.latent_diffusion.ode_terms import BeatPhysics
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
 from models.privacy.beat_encoder import BEAT_SAMPLES, BeatEncoder, same_patient_loss
 from models.row_seeds import row_generator
+from models.simulator.beat_equation import BeatEquation
 from models.simulator.rhythm_series import USUAL
 from models.superclasses import SUPERCLASSES
 from tests.models.flow.flow_networks import FLOW_NETWORKS

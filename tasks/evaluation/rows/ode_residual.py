@@ -17,8 +17,8 @@ import torch
 
 from models.ecg.beats import beats_on_grid
 from models.evaluation import metrics
-from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
 from models.leads import INDEPENDENT_LEADS
+from models.simulator.beat_equation import BeatEquation, angular_rate
 from tasks.conditions.condition import StatementFacts
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.latent_diffusion.ode_terms import BeatEquation, WaveFit
 from models.leads import INDEPENDENT_LEADS
+from models.simulator.beat_equation import BeatEquation, WaveFit
 from models.simulator.ecgsyn import gaussian_waves
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.ode_residual import FittedEquation, load_equation, residual_with
