@@ -75,7 +75,7 @@ def render(beats: Beats, rhythm: Rhythm, rate_hz: float, samples: int, seeds: Te
     Returns:
         (B, 8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`. A row does not depend on others.
     """
-    ectopic = _is_ectopic(beats, rhythm)
+    ectopic = is_ectopic(beats, rhythm)
     pace_s = _pace(rhythm.r_times_s)
     time_s = torch.arange(samples, device=seeds.device) / rate_hz
     ecg = sum_of_events(beats.usual, rhythm, ~ectopic, pace_s, rate_hz, samples)
@@ -87,7 +87,7 @@ def render(beats: Beats, rhythm: Rhythm, rate_hz: float, samples: int, seeds: Te
     return ecg.index_add_(0, rows, atrial_waves(rhythm[rows], time_s, seeds[rows]))
 
 
-def _is_ectopic(beats: Beats, rhythm: Rhythm) -> Tensor:
+def is_ectopic(beats: Beats, rhythm: Rhythm) -> Tensor:
     """Which beats have the ectopic shape, (B, P)."""
     paced = rhythm.kinds == PACED
     mostly_paced = 2 * paced.sum(dim=1, keepdim=True) >= (rhythm.kinds >= 0).sum(dim=1, keepdim=True)

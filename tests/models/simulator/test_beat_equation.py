@@ -13,6 +13,8 @@ from models.leads import LIMB_LEAD_IDENTITIES, STANDARD_LEADS, to_twelve_leads
 from models.simulator.beat_equation import BeatEquation, WaveFit, angular_rate, beat_times, fit_classes
 from models.simulator.heart_simulator import gaussian_waves, wave_slope
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LEAD_GAIN = torch.tensor([0.6, 0.9, -0.5, 0.4, 0.8, 1.2, 1.1, 0.8])
 PQRST = torch.tensor([[0.12, -1.1, 0.20], [-0.1, -0.24, 0.08], [1.0, 0.0, 0.09], [-0.2, 0.25, 0.09], [0.3, 1.7, 0.40]])
 """Amplitude in mV, centre and width in rad."""
