@@ -16,8 +16,9 @@ from benchmarks.ablation_table import Figure
 from benchmarks.timing import in_turns, rate
 from models.conditioning import NUMBERS, TEXT_SIZE, ConditionTensors
 from models.latent_diffusion.diffusion import DiffusionObjective
-from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
+from models.latent_diffusion.ode_terms import BeatPhysics
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
+from models.simulator.beat_equation import BeatEquation
 from tasks.settings.training import TrainingSettings
 from tasks.training.model_folder import load_fit, load_latent_diffusion
 from tasks.training.optimisation import GRADIENT_CLIP

@@ -111,10 +111,11 @@ class BeatPrior(nn.Module):
         return torch.cat([self.usual.coordinates(beats.usual), ectopic], dim=1)
 
     def beats(self, coordinates: Tensor, has_ectopic: Tensor) -> Beats:
-        """Beats of (B, coordinates)."""
+        """Beats of (B, coordinates); no row has an ectopic beat where no components of such were fitted."""
         usual, ectopic = coordinates.clamp(-FURTHEST, FURTHEST).split(self.sizes, dim=1)
-        there = has_ectopic[:, None, None]
-        return Beats(self.usual.amplitude(usual), torch.where(there, self.ectopic.amplitude(ectopic), 0.0), has_ectopic)
+        there = has_ectopic & self.ectopic.metric.any()
+        drawn = torch.where(there[:, None, None], self.ectopic.amplitude(ectopic), 0.0)
+        return Beats(self.usual.amplitude(usual), drawn, there)
 
     def read(self, condition: ConditionTensors) -> Tensor:
         """What the prior knows of conditions, (B, width)."""

@@ -7,6 +7,7 @@ exact.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,17 +27,23 @@ def beat_samples(rate_hz: int) -> tuple[int, int]:
     return round(BEAT_BEFORE_S * rate_hz), round(BEAT_AFTER_S * rate_hz)
 
 
-def upsample(signal: Tensor, factor: int) -> Tensor:
+def upsample(signal: Tensor, factor: int, late: Tensor | None = None) -> Tensor:
     """Band-limited interpolation by a whole factor: (…, n) to (…, n · factor), the first sample staying in place.
 
     The signal is treated as periodic; give it some margin and crop the result.
+
+    Args:
+        late: samples of the signal, less than one, by which the result begins after its first; broadcasts against (…,).
     """
-    if factor == 1:
+    if factor == 1 and late is None:
         return signal
     samples = signal.shape[-1]
     spectrum = torch.fft.rfft(signal.float())
-    if samples % 2 == 0:  # the Nyquist bin stands for both signs
+    if samples % 2 == 0 and factor > 1:  # the Nyquist bin stands for both signs
         spectrum = torch.cat([spectrum[..., :-1], spectrum[..., -1:] / 2], dim=-1)
+    if late is not None:
+        turn = 2 * math.pi / samples * torch.arange(spectrum.shape[-1], device=signal.device)
+        spectrum = spectrum * torch.exp(1j * turn * late[..., None].float())
     return torch.fft.irfft(spectrum, n=samples * factor) * factor
 
 
@@ -46,24 +53,47 @@ def whole_beats(r_peaks: Sequence[int] | np.ndarray, samples: int, before: int, 
     return peaks[(peaks >= before) & (peaks + after <= samples)]
 
 
+def first_whole_beat(r_peaks: Tensor, start: Tensor | int, end: Tensor | int, rate_hz: int) -> Tensor:
+    """The first R peak of each row whose beat lies whole between two samples.
+
+    Args:
+        r_peaks: (B, P) samples, whole or between them, ascending; NaN for none.
+        start, end: first sample and the one after the last, (B, 1) or for all rows.
+        rate_hz: sampling rate.
+
+    Returns:
+        (B,) samples as given; NaN where there is none.
+    """
+    before, after = beat_samples(rate_hz)
+    nearest = r_peaks.round()
+    whole = (nearest >= start + before) & (nearest + after <= end)
+    first = r_peaks.gather(1, whole.long().argmax(dim=1, keepdim=True))[:, 0]
+    return torch.where(whole.any(dim=1), first, torch.nan)
+
+
 def beats_on_grid(signal: Tensor, r_peak: Tensor, rate_hz: int) -> Tensor:
     """One beat per recording, on the fine grid.
 
     Args:
         signal: (B, leads, samples), any unit.
-        r_peak: (B,) sample of an R peak whose beat lies inside the recording.
-        rate_hz: sampling rate of `signal`.
+        r_peak: (B,) sample of an R peak whose beat lies inside the recording; between two samples where it is no
+            integer, since at 100 Hz half a sample is as long as a Q wave's slope.
+        rate_hz: sampling rate of `signal`, which divides `BEAT_GRID_HZ`.
 
     Returns:
         (B, leads, beat samples), the R peak at index 100.
     """
+    late = None
+    if r_peak.is_floating_point():
+        nearest = r_peak.round()
+        late, r_peak = (r_peak - nearest)[:, None], nearest.long()
     factor = BEAT_GRID_HZ // rate_hz
     before, after = beat_samples(rate_hz)
     margin = round(MARGIN_S * rate_hz)
     offsets = torch.arange(-before - margin, after + margin, device=signal.device)
     places = (r_peak[:, None] + offsets).clamp(0, signal.shape[-1] - 1)
     window = signal.gather(2, places[:, None].expand(-1, signal.shape[1], -1))
-    return upsample(window, factor)[..., margin * factor : (margin + before + after) * factor]
+    return upsample(window, factor, late)[..., margin * factor : (margin + before + after) * factor]
 
 
 def cut_windows(signal: Tensor, windows: Tensor, length: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.conditioning import ConditionTensors
+from models.flow.physics import FlowPhysics, PieceBeats
 from models.flow.transformer import FlowTransformer
 
 TIME_SHIFT, TIME_SPREAD = 0.2, 1.2
@@ -24,18 +25,27 @@ def training_times(rows: int, device: torch.device | str = "cpu") -> Tensor:
 
 
 class FlowObjective(nn.Module):
-    """Mean square error of the velocity ε − x at x_t = (1 − t) x + t ε; the forward pass returns it as the loss.
+    """L = L_v + λ L_Euler + γ L_inter; the forward pass returns the loss and, where there is physics, its parts.
+
+    L_v is the mean square error of the velocity ε − x at x_t = (1 − t) x + t ε.
 
     Args:
         network: what learns.
+        physics: terms of the clean estimate x̂0 = x_t − t v, or None for none.
     """
 
-    def __init__(self, network: FlowTransformer) -> None:
+    def __init__(self, network: FlowTransformer, physics: FlowPhysics | None = None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.physics = network, physics
 
     def forward(
-        self, signal: Tensor, guide: Tensor, condition: ConditionTensors, guided: Tensor, first: int = 0
+        self,
+        signal: Tensor,
+        guide: Tensor,
+        condition: ConditionTensors,
+        guided: Tensor,
+        first: int = 0,
+        beats: PieceBeats | None = None,
     ) -> dict[str, Tensor]:
         """Loss of a batch.
 
@@ -45,9 +55,15 @@ class FlowObjective(nn.Module):
             condition: of B rows.
             guided: (B,) bool, False in rows that have no guide.
             first: position of the first patch.
+            beats: of B rows; physics needs them.
         """
         time, noise = training_times(len(signal), signal.device), torch.randn_like(signal)
         noisy = torch.lerp(signal, noise, time[:, None, None])
         seen = guided & (torch.rand(len(signal), device=signal.device) >= GUIDE_HIDDEN)
-        predicted = self.network(noisy, time, condition.dropped(), guide * seen[:, None, None], first)
-        return {"loss": F.mse_loss(predicted.float(), noise - signal)}
+        predicted = self.network(noisy, time, condition.dropped(), guide * seen[:, None, None], first).float()
+        loss = F.mse_loss(predicted, noise - signal)
+        if self.physics is None or beats is None:
+            return {"loss": loss}
+        terms = self.physics(noisy - time[:, None, None] * predicted, time, beats)
+        weighted = sum(weight * terms[name] for name, weight in self.physics.weights.items())
+        return {"loss": loss + weighted, "velocity": loss, **terms}

@@ -44,8 +44,8 @@ FAR_S: Final = 1e3
 """Distance of a sample from the beat of a wave that it does not have."""
 SMALLEST_EXPONENT: Final = 30.0
 """Of a Gaussian: far from its centre it would be a denormal number, which processors handle a hundred times slower."""
-AT_ONCE: Final = {"cpu": 32, "cuda": 1024}
-"""Rows rendered at once: 1,024 need less than 1 GB."""
+SAMPLES_AT_ONCE: Final = {"cpu": 32_000, "cuda": 1_024_000}
+"""Samples rendered at once, over rows: a million need less than 1 GB."""
 
 
 def _events(power: float) -> Tensor:
@@ -75,7 +75,7 @@ def render(beats: Beats, rhythm: Rhythm, rate_hz: float, samples: int, seeds: Te
     Returns:
         (B, 8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`. A row does not depend on others.
     """
-    ectopic = _is_ectopic(beats, rhythm)
+    ectopic = is_ectopic(beats, rhythm)
     pace_s = _pace(rhythm.r_times_s)
     time_s = torch.arange(samples, device=seeds.device) / rate_hz
     ecg = sum_of_events(beats.usual, rhythm, ~ectopic, pace_s, rate_hz, samples)
@@ -87,7 +87,7 @@ def render(beats: Beats, rhythm: Rhythm, rate_hz: float, samples: int, seeds: Te
     return ecg.index_add_(0, rows, atrial_waves(rhythm[rows], time_s, seeds[rows]))
 
 
-def _is_ectopic(beats: Beats, rhythm: Rhythm) -> Tensor:
+def is_ectopic(beats: Beats, rhythm: Rhythm) -> Tensor:
     """Which beats have the ectopic shape, (B, P)."""
     paced = rhythm.kinds == PACED
     mostly_paced = 2 * paced.sum(dim=1, keepdim=True) >= (rhythm.kinds >= 0).sum(dim=1, keepdim=True)
@@ -118,7 +118,7 @@ def sum_of_events(
     Returns:
         (B, 8, samples) mV.
     """
-    at_once = AT_ONCE.get(amplitude.device.type, AT_ONCE["cuda"])
+    at_once = max(1, SAMPLES_AT_ONCE.get(amplitude.device.type, SAMPLES_AT_ONCE["cuda"]) // samples)
     parts = [
         amplitude[rows] @ _basis(rhythm[rows], chosen[rows], pace_s[rows], rate_hz, samples)
         for rows in (slice(at, at + at_once) for at in range(0, len(amplitude), at_once))

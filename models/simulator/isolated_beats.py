@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 COARSER = 4
-"""Every fourth point of the 500 Hz grid of median beats is fitted: they were recorded at 100 Hz."""
+"""Every fourth point of the 500 Hz grid of median beats is fitted: no event is narrower than that, so that even of
+recordings at 500 Hz all points would fit hardly better."""
 OUTSIDE = 0.2
 """Weight of silence outside the beat's own stretch, which keeps waves from reaching into the next beat."""
 EDGE_S = 0.03

@@ -44,7 +44,8 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
     """Draw a 12-lead ECG: 3 × 4 columns of 2.5 s and a rhythm strip of lead II, on ECG paper.
 
     Args:
-        signal: (8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`; the first 10 s are drawn.
+        signal: (8, samples) mV, leads in the order of `models.leads.INDEPENDENT_LEADS`; the first 10 s are drawn. A
+            column of a shorter ECG that would begin too late for its 2.5 s shows the last ones.
         rate_hz: sampling rate.
         title: what it shows, e.g. the condition.
         subtitle: a second line, e.g. age, sex and measured intervals.
@@ -61,9 +62,16 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
         raise ValueError(f"expected (8, samples), got {signal.shape}")
     twelve = dict(zip(STANDARD_LEADS, to_twelve_leads(np.asarray(signal, dtype=np.float64)), strict=True))
     seconds = len(LAYOUT[0]) * COLUMN_S
+    latest_s = max(0.0, signal.shape[1] / rate_hz - COLUMN_S)
     rows = [
-        *([_Stretch(twelve[name], rate_hz, at * COLUMN_S, name) for at, name in enumerate(names)] for names in LAYOUT),
-        [_Stretch(twelve[RHYTHM_LEAD], rate_hz, 0.0, RHYTHM_LEAD, seconds)],
+        *(
+            [
+                _Stretch(twelve[name], rate_hz, min(at * COLUMN_S, latest_s), name, at * COLUMN_S)
+                for at, name in enumerate(names)
+            ]
+            for names in LAYOUT
+        ),
+        [_Stretch(twelve[RHYTHM_LEAD], rate_hz, 0.0, RHYTHM_LEAD, 0.0, seconds)],
     ]
     baselines, depth = _baselines(rows)
     width, height = LEFT_MM + seconds * MM_PER_S + RIGHT_MM, depth + FOOTER_MM
@@ -72,10 +80,11 @@ def draw_ecg(signal: np.ndarray, rate_hz: float, title: str, subtitle: str = "",
         baseline = height - below
         _calibration_pulse(axes, baseline)
         for stretch in row:
-            _trace(axes, stretch.lead, rate_hz, stretch.start_s, stretch.start_s + stretch.length_s, baseline)
-            left = LEFT_MM + stretch.start_s * MM_PER_S
+            left = LEFT_MM + stretch.column_s * MM_PER_S
+            stop_s = stretch.start_s + stretch.length_s
+            _trace(axes, stretch.lead, rate_hz, stretch.start_s, stop_s, baseline, LIMIT_MM, left)
             _lead_label(axes, stretch.name, left, baseline)
-            if stretch.start_s:
+            if stretch.column_s:
                 axes.plot([left, left], [baseline - 3, baseline + 3], color=INK, linewidth=0.5)
     axes.text(LEFT_MM - 9, height - 4.2, title, fontsize=11, fontweight="bold", va="top", color=INK, parse_math=False)
     axes.text(LEFT_MM - 9, height - 10.2, subtitle, fontsize=8, va="top", color=MUTED, parse_math=False)
@@ -138,6 +147,8 @@ class _Stretch:
     rate_hz: float
     start_s: float
     name: str
+    column_s: float
+    """Where it is drawn, in seconds from the left."""
     length_s: float = COLUMN_S
 
     @property
@@ -189,13 +200,13 @@ def _trace(
     start_s: float,
     stop_s: float,
     baseline: float,
-    limit: float = LIMIT_MM,
-    left: float | None = None,
+    limit: float,
+    left: float,
 ) -> None:
-    """Draw a lead from start to stop (seconds) around a baseline (mm); its scale is kept, what is beyond a limit (mm)
-    is cut."""
+    """Draw a lead from start to stop (seconds) from a left edge (mm) around a baseline (mm); its scale is kept, what is
+    beyond a limit (mm) is cut."""
     seconds, deflection = _curve(lead, rate_hz, start_s, stop_s)
-    origin = LEFT_MM if left is None else left - start_s * MM_PER_S
+    origin = left - start_s * MM_PER_S
     lowest, highest = axes.get_ylim()
     axes.plot(
         origin + seconds * MM_PER_S,

@@ -14,8 +14,12 @@ Fold = Annotated[int, Field(ge=1, le=10)]
 class IngestionSettings(Section):
     """Reading, checking and splitting recordings."""
 
-    sampling_rate_hz: Literal[100, 500] = Field(100, description="Sampling rate to ingest, in Hz.")
-    duration_s: float = Field(10.0, ge=2, le=60, description="Length of a recording, in seconds.")
+    sampling_rate_hz: Literal[100, 250, 500] = Field(
+        100, description="Sampling rate to ingest, in Hz; the model's, too."
+    )
+    duration_s: float = Field(
+        10.0, ge=2, le=60, description="Length of a recording, in seconds; of generated ECGs too."
+    )
     windows: Literal["first", "all"] = Field(
         "first",
         description="Which windows of that length a longer record gives: its first, or all, one after the other. "

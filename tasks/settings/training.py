@@ -21,23 +21,13 @@ UNKNOWN_TO_AUTOENCODER: Final = ("generator", "diffusion", "prior", "flow")
 """Settings of training that do not shape the autoencoder."""
 
 
-class PhysicsSettings(Section):
-    """How physics enters the denoiser; each form can be switched.
+class PhysicsTerms(Section):
+    """The paper's physics terms.
 
-    The paper's terms weigh nothing by default: in the ablation (docs/benchmarks.md) they brought beats nearer to the
-    equation than people's are, and FID up.
+    They weigh nothing by default: in the ablation of latent diffusion (docs/benchmarks.md) they brought beats nearer to
+    the equation than people's are, and FID up.
     """
 
-    phase_channels: bool = Field(
-        True,
-        description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
-        "series in generation.",
-    )
-    simulated_ecg: bool = Field(
-        True,
-        description="Show the denoiser a simulated ECG: of the recording's usual beat in training, of a beat drawn for "
-        "the condition in generation.",
-    )
     simulator_weight: float = Field(
         0.0,
         ge=0,
@@ -53,6 +43,21 @@ class PhysicsSettings(Section):
         """The terms that weigh anything; one that does not is not computed at all."""
         terms = {"euler": self.simulator_weight, "inter_lead": self.inter_lead_weight}
         return {name: weight for name, weight in terms.items() if weight > 0}
+
+
+class PhysicsSettings(PhysicsTerms):
+    """How physics enters the denoiser; each form can be switched."""
+
+    phase_channels: bool = Field(
+        True,
+        description="Show the denoiser the cardiac phase: of the recording's R peaks in training, of a simulated RR "
+        "series in generation.",
+    )
+    simulated_ecg: bool = Field(
+        True,
+        description="Show the denoiser a simulated ECG: of the recording's usual beat in training, of a beat drawn for "
+        "the condition in generation.",
+    )
 
 
 class AutoencoderTraining(Section):
@@ -151,6 +156,9 @@ class FlowTraining(Section):
         description="Chance that a training recording is shown with its group's condition instead of its own, per row.",
     )
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+    physics: PhysicsTerms = Field(
+        default_factory=PhysicsTerms, description="Terms of the objective that ask beats to obey the simulator."
+    )
 
 
 class TrainingSettings(Section):

@@ -16,7 +16,7 @@ from models.beats.rejection import Rejection
 from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
-from models.latent_diffusion.ode_terms import WaveFit
+from models.simulator.beat_equation import WaveFit
 from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,

@@ -36,17 +36,19 @@ from models.conditioning import TEXT_SIZE, ConditionTensors
 from models.evaluation.alignment import AlignmentEncoder, contrastive_loss
 from models.evaluation.classifier import EcgClassifier
 from models.flow.objective import FlowObjective
+from models.flow.physics import FlowPhysics
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.detail_head import DetailHead, DetailObjective
 from models.latent_diffusion.diffusion import DiffusionObjective
 from models.latent_diffusion.generator import Generator
-from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics
+from models.latent_diffusion.ode_terms import BeatPhysics
 from models.latent_diffusion.residual_levels import Levels
 from models.latent_diffusion.trait_prior import PriorObjective, TraitPrior
 from models.privacy.beat_encoder import BEAT_SAMPLES, BeatEncoder, same_patient_loss
 from models.row_seeds import row_generator
+from models.simulator.beat_equation import BeatEquation
 from models.simulator.rhythm_series import USUAL
 from models.superclasses import SUPERCLASSES
 from tests.models.flow.flow_networks import FLOW_NETWORKS
@@ -66,6 +68,7 @@ LOSSES: set[type[nn.Module]] = {
     DetailObjective,
     DiffusionObjective,
     FlowObjective,
+    FlowPhysics,
     PriorObjective,
 }
 """Modules that compute a loss of networks: they hold nothing of their own that learns or is saved."""

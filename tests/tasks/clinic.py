@@ -21,9 +21,9 @@ from models.architecture import (
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
 from models.latent_diffusion.generator import Generator
-from models.latent_diffusion.ode_terms import WaveFit
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
 from models.leads import INDEPENDENT_LEADS
+from models.simulator.beat_equation import WaveFit
 from models.simulator.rhythm_series import USUAL
 from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import save_weights

@@ -71,9 +71,9 @@ def small(**changes: Any) -> TrainingSettings:
     return TrainingSettings.model_validate({**SMALL, **changes})
 
 
-def recordings_table(rows: int = 60) -> pa.Table:
+def recordings_table(rows: int = 60, samples: int = SAMPLES, rate_hz: int = 100) -> pa.Table:
     """Beating signals; every fifth for validation, the first with a flat lead."""
-    signal, peaks = beating(rows, SAMPLES)
+    signal, peaks = beating(rows, samples, rate_hz)
     codes = ["NORM" if row % 2 else "CLBBB" for row in range(rows)]
     columns: dict[str, Any] = {
         "recording_id": [f"r{row}" for row in range(rows)],
@@ -89,11 +89,11 @@ def recordings_table(rows: int = 60) -> pa.Table:
         "statements": [[{"code": code, "likelihood": 100.0}] for code in codes],
         "superclasses": [[STATEMENTS[code]["superclass"]] for code in codes],
         "quality_flags": [["flat_lead_v1"] if row == 0 else ["noisy"] if row == 1 else [] for row in range(rows)],
-        "heart_rate_bpm": [6000.0 / np.diff(found).mean() for found in peaks],
+        "heart_rate_bpm": [60.0 * rate_hz / np.diff(found).mean() for found in peaks],
     }
-    columns["r_peak_s"] = to_r_peak_column(locate_r_peaks(0.2 * signal.numpy(), 100), 100)
+    columns["r_peak_s"] = to_r_peak_column(locate_r_peaks(0.2 * signal.numpy(), rate_hz), rate_hz)
     columns |= to_lead_columns(0.2 * signal.numpy())
-    wanted = schema.recordings(SAMPLES, 100)
+    wanted = schema.recordings(samples, rate_hz)
     missing = [field for field in wanted if field.name not in columns]
     columns |= {field.name: pa.nulls(rows, field.type) for field in missing}
     return pa.table({field.name: pa.array(columns[field.name], field.type) for field in wanted}, schema=wanted)
@@ -101,9 +101,10 @@ def recordings_table(rows: int = 60) -> pa.Table:
 
 def commit_inputs(store: Store, table: pa.Table | None = None) -> tuple[Reference, Reference]:
     """Recordings and a knowledge base, with the same ids in every store."""
-    facts = recordings_facts(statements=STATEMENTS, samples=SAMPLES)
     lineage = Lineage(stage="test", code_version=1, settings={}, inputs=[])
     table = recordings_table() if table is None else table
+    shape = {name: int(table.schema.metadata[name.encode()]) for name in ("samples", "sampling_rate_hz")}
+    facts = recordings_facts(statements=STATEMENTS, **shape)
     with store.stage("recordings", "tiny") as staging:
         staging.write_table("recordings", 0, table.slice(0, 35))
         staging.write_table("recordings", 1, table.slice(35))

@@ -10,9 +10,9 @@ import ray.train
 import torch
 
 from models.architecture import BeatEncoderArchitecture
-from models.latent_diffusion.ode_terms import BeatEquation, WaveFit
 from models.leads import INDEPENDENT_LEADS
 from models.privacy.beat_encoder import BeatEncoder
+from models.simulator.beat_equation import BeatEquation, WaveFit
 from tasks.conditions.condition import Condition
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared

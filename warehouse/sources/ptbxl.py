@@ -91,17 +91,18 @@ class PtbxlSource(Source):
         return [DATABASE, STATEMENTS, *record_files(self.folder, stems)]
 
     def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
-        """Decode the record's file of a sampling rate.
+        """Decode the record's file of a sampling rate, or of the next higher one that there is.
 
         Raises:
             BadRecord: there is none, or why it cannot be decoded.
         """
-        stem = dict(record.files).get(rate_hz)
-        if stem is None:
-            raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz")
+        found = record.file(rate_hz)
+        if found is None:
+            raise BadRecord("missing_file", f"the dataset names no file of this record at {rate_hz} Hz or more")
+        stated_hz, stem = found
         recorded = read_leads(self.folder / stem, self.folder)
-        if abs(recorded.rate_hz - rate_hz) > SAME_RATE * rate_hz:
-            raise BadRecord("wrong_rate", f"the header says {recorded.rate_hz:g} Hz, the dataset {rate_hz} Hz")
+        if abs(recorded.rate_hz - stated_hz) > SAME_RATE * stated_hz:
+            raise BadRecord("wrong_rate", f"the header says {recorded.rate_hz:g} Hz, the dataset {stated_hz} Hz")
         return recorded
 
     @cached_property

@@ -36,10 +36,17 @@ class SourceRecord:
     dataset: str = ""
     """Name of the dataset that it is of, where the source is a collection of several; empty for the source's own."""
 
+    def file(self, rate_hz: int) -> tuple[int, str] | None:
+        """Rate and path of the slowest file that holds everything of a sampling rate, which may be a faster one's; None
+        where there is none."""
+        return min((one for one in self.files if one[0] >= rate_hz), default=None)
+
     def path(self, rate_hz: int) -> str:
-        """The record's path inside the dataset, for people: at that rate, else its only one, else the identifier."""
+        """The record's path inside the dataset, for people: that of this file, else its only one, else the
+        identifier."""
         only = self.files[0][1] if len(self.files) == 1 else self.record
-        return dict(self.files).get(rate_hz, only)
+        found = self.file(rate_hz)
+        return found[1] if found else only
 
 
 class BadRecord(Exception):  # noqa: N818 - it says what the record is; it is caught per record and quarantined

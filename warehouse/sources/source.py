@@ -55,8 +55,8 @@ class Source(ABC):
         """Decode a record's file.
 
         Args:
-            rate_hz: sampling rate that is wanted; of a record that the dataset holds at several rates, that one. What a
-                dataset holds at one rate only is decoded at that rate, and resampled later.
+            rate_hz: sampling rate that is wanted; of a record that the dataset holds at several rates, that one or the
+                next higher. What a dataset holds at one rate only is decoded at that rate. It is resampled later.
 
         Raises:
             BadRecord: why it cannot be decoded.

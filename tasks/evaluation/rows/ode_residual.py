@@ -1,9 +1,10 @@
 """Rows of the `evaluations` table about the simulator's equation: how far the beats of a cohort are from obeying it.
 
-Of every ECG, the beat around its first R peak that lies whole inside it, on the beat decoder's grid, is held against
-the equation that training fitted for its class: the root mean square of (h_{l+1} − h_l)/Δt − f_z in mV/s. Real beats do
-not obey the equation of their class's mean beat either, so the value of held-out recordings stands beside it: a cohort
-far below it shows the simulator's beats rather than people's.
+Of every ECG, the beat around its first R peak that lies whole inside it, on a grid of 500 Hz, is held against
+the equation that training fitted for its class: the root mean square of (h_{l+1} − h_l)/Δt − f_z in mV/s. The
+inter-lead residual is that of III, aVR, aVL and aVF, whose equation combines those of I and II. Real beats do not obey
+the equation of their class's mean beat either, so the value of held-out recordings stands beside it: a cohort far below
+it shows the simulator's beats rather than people's.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
-from models.ecg.beats import beats_on_grid
+from models.ecg.beats import beats_on_grid, first_whole_beat
+from models.ecg.r_peaks import in_samples
 from models.evaluation import metrics
-from models.latent_diffusion.ode_terms import BeatEquation, angular_rate
-from models.leads import INDEPENDENT_LEADS
+from models.leads import INDEPENDENT_LEADS, LIMB_LEAD_IDENTITIES
+from models.simulator.beat_equation import BeatEquation, angular_rate
 from tasks.conditions.condition import StatementFacts
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
 from tasks.settings import EvaluationSettings
-from tasks.training.data.beats import padded_r_peaks
 from tasks.training.data.simulator_classes import known_wave_classes
 
-METRIC = "ODE residual"
+METRIC, INTER_LEAD = "ODE residual", "inter-lead ODE residual"
 UNIT = "mV/s"
 AT_ONCE = 256
 """ECGs looked at together: bounds memory."""
@@ -54,20 +57,23 @@ class FittedEquation:
         The class is that of the ECG's statements, asked for or made by a doctor, ω that of its measured heart rate.
 
         Returns:
-            (n, 8) float64 mV/s; NaN for an ECG without a whole beat or a heart rate.
+            (n, 12) float64 mV/s, the independent leads, then III, aVR, aVL and aVF; NaN for an ECG without a whole beat
+            or a heart rate.
         """
-        found = np.full((len(ecgs), len(INDEPENDENT_LEADS)), np.nan)
+        found = np.full((len(ecgs), len(INDEPENDENT_LEADS) + len(LIMB_LEAD_IDENTITIES)), np.nan)
         classes = torch.from_numpy(known_wave_classes(ecgs.table, self.classes, self.statements))
         omega = angular_rate(torch.from_numpy(ecgs.number("heart_rate_bpm")).float())
         for at in range(0, len(ecgs), AT_ONCE):
             signal = ecgs.signal[at : at + AT_ONCE]
-            r_peaks_s = ecgs.r_peaks_s[at : at + AT_ONCE]
-            first = padded_r_peaks(r_peaks_s, signal.shape[2], rate_hz)[:, 0]
-            kept = torch.nonzero((first >= 0) & torch.isfinite(omega[at : at + AT_ONCE]))[:, 0]
+            r_peaks = [torch.from_numpy(one) for one in in_samples(ecgs.r_peaks_s[at : at + AT_ONCE], rate_hz)]
+            padded = F.pad(pad_sequence(r_peaks, batch_first=True, padding_value=torch.nan), (0, 1), value=torch.nan)
+            first = first_whole_beat(padded, 0, signal.shape[2], rate_hz)
+            kept = torch.nonzero(first.isfinite() & torch.isfinite(omega[at : at + AT_ONCE]))[:, 0]
             if not len(kept):
                 continue
             beats = beats_on_grid(torch.from_numpy(signal[kept.numpy()]), first[kept], rate_hz)
             away = self.equation.residual(beats, classes[at + kept], omega[at + kept])
+            away = torch.cat([away, self.equation.limb_leads @ away], dim=1)
             found[at + kept.numpy()] = away.double().square().mean(dim=2).sqrt().numpy()
         return found
 
@@ -94,7 +100,8 @@ def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[EvaluationRo
     """
     fitted = load_equation(folder)
     if fitted is None:
-        yield evaluation_row("physics", METRIC, "synthetic", metrics.UNKNOWN, 0, compared.seed, UNIT)
+        for metric in (METRIC, INTER_LEAD):
+            yield evaluation_row("physics", metric, "synthetic", metrics.UNKNOWN, 0, compared.seed, UNIT)
         return
     real = fitted.residual(compared.held_out, compared.rate_hz)
     yield from residual_rows(
@@ -115,24 +122,25 @@ def ode_residual_rows(compared: Compared, folder: Path) -> Iterator[EvaluationRo
 def residual_rows(
     subject: str, found: np.ndarray, patients: np.ndarray, real: np.ndarray, settings: EvaluationSettings, leads: bool
 ) -> Iterator[EvaluationRow]:
-    """The mean over ECGs of their root mean square, over all leads and, if asked for, per lead.
+    """The mean over ECGs of their root mean square: over the independent leads, over the derived ones, and per lead.
 
     Args:
-        found: (n, 8) of the subject, as `FittedEquation.residual` gives them.
+        found: (n, 12) of the subject, as `FittedEquation.residual` gives them.
         patients: (n,) of the subject.
-        real: (m, 8) of held-out recordings.
-        leads: also a row per lead.
+        real: (m, 12) of held-out recordings.
+        leads: also a row per independent lead.
     """
     seed, samples = settings.seed, settings.bootstrap_samples
-    parts = {subject: slice(None)}
+    independent = len(INDEPENDENT_LEADS)
+    parts = [(METRIC, subject, slice(independent)), (INTER_LEAD, subject, slice(independent, None))]
     if leads:
-        parts |= {f"{subject}, lead {lead}": slice(at, at + 1) for at, lead in enumerate(INDEPENDENT_LEADS)}
-    for name, columns in parts.items():
+        parts += [(METRIC, f"{subject}, lead {lead}", slice(at, at + 1)) for at, lead in enumerate(INDEPENDENT_LEADS)]
+    for metric, name, columns in parts:
         of_ecgs, of_real = (np.sqrt(np.square(each[:, columns]).mean(axis=1)) for each in (found, real))
         known = of_real[np.isfinite(of_real)]
         yield evaluation_row(
             "physics",
-            METRIC,
+            metric,
             name,
             metrics.mean_estimate(of_ecgs, patients, samples, seed),
             int(np.isfinite(of_ecgs).sum()),

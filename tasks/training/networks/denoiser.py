@@ -12,8 +12,9 @@ from models.ecg.cardiac_phase import phase_channels, times_within
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
 from models.latent_diffusion.diffusion import DiffusionObjective
-from models.latent_diffusion.ode_terms import BeatEquation, BeatPhysics, WaveFit
+from models.latent_diffusion.ode_terms import BeatPhysics
 from models.latent_diffusion.simulator_conditioning import guide_channel_count
+from models.simulator.beat_equation import BeatEquation, WaveFit
 from tasks.training.data.beats import load_beats
 from tasks.training.data.conditions import load_conditions
 from tasks.training.data.latents import shift_starts

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from models.conditioning import NUMBERS
 from models.ecg.beats import beats_on_grid
-from models.latent_diffusion.ode_terms import angular_rate, fit_classes
+from models.simulator.beat_equation import angular_rate, fit_classes
 from tasks.conditions.cohort_design import group_conditions
 from tasks.conditions.condition import Condition, ConditionEmbedder, conditions_of
 from tasks.knowledge.embeddings import local_embeddings

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from models.architecture import BeatPriorArchitecture
+from models.beats.beats import Beats
 from models.beats.coarse_keys import with_coarse_keys
 from models.beats.prior import BeatPrior
 from models.beats.training import Prevention, TrainedPrior, train_prior
@@ -84,6 +85,16 @@ def test_coordinates_and_beats_are_each_others_inverse() -> None:
     back = prior.beats(coordinates, beats.has_ectopic)
     assert (back.usual - beats.usual).abs().max() < 0.01 * beats.usual.abs().max()
     assert (back.ectopic - beats.ectopic).abs().max() < 0.01 * beats.ectopic.abs().max()
+
+
+def test_a_single_ectopic_beat_among_those_learned_is_never_drawn() -> None:
+    prior, usual = BeatPrior(SMALL), people(30).beats.usual
+    one = torch.arange(30) == 4
+    recorded = Beats(usual, torch.where(one[:, None, None], -2 * usual, 0.0), one)
+    prior.fit_components(recorded)
+    shown = prior.beats(prior.coordinates(recorded), recorded.has_ectopic)
+    assert torch.isfinite(shown.usual).all()
+    assert not shown.has_ectopic.any() and (shown.ectopic == 0).all()
 
 
 def test_coarse_keys_hide_what_singles_people_out() -> None:

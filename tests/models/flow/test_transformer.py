@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import FLOW_SIZES, FlowArchitecture
 from models.flow.guide import GUIDE_CHANNELS
@@ -86,3 +87,18 @@ def test_an_untrained_network_says_what_is_best_of_white_data() -> None:
 def test_the_large_size_is_that_of_the_study() -> None:
     weights = sum(weight.numel() for weight in FlowTransformer(FLOW_SIZES["L"], 100).parameters())
     assert 18e6 < weights < 22e6
+
+
+@pytest.mark.parametrize(("size", "longer"), [("S", 3.5), ("L", 3.3)])
+@torch.no_grad()
+def test_cost_of_length_and_rate(size: str, longer: float) -> None:
+    def evaluation(rate_hz: int, seconds: int) -> int:
+        made, samples = FlowTransformer(FLOW_SIZES[size], rate_hz).eval(), seconds * rate_hz
+        context = made.context(conditions(1, statements=4, entries=3), torch.zeros(1, GUIDE_CHANNELS, samples))
+        with FlopCounterMode(display=False) as counted:
+            made.velocity(torch.zeros(1, 8, samples), torch.zeros(1), context)
+        return counted.get_total_flops()
+
+    usual = evaluation(100, 10)
+    assert evaluation(100, 30) / usual == pytest.approx(longer, abs=0.05)
+    assert 1.0 < evaluation(500, 10) / usual < 1.25

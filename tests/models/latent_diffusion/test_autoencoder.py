@@ -24,7 +24,7 @@ def beating(rows: int, samples: int = 1000, rate_hz: int = 100, seed: int = 0) -
     signal = np.zeros((rows, 8, samples))
     time = np.arange(samples)
     for row in range(rows):
-        interval, start = rng.integers(60, 110), rng.integers(5, 60)
+        interval, start = (int(one) * rate_hz // 100 for one in (rng.integers(60, 110), rng.integers(5, 60)))
         peaks.append(np.arange(start, samples, interval))
         for peak in range(start - interval, samples + interval, interval):
             qrs = np.exp(-0.5 * ((time - peak) / (0.02 * rate_hz)) ** 2)

@@ -115,12 +115,15 @@ def test_the_picture_shows_pink_paper_and_dark_traces(signal: np.ndarray) -> Non
     assert 0.003 < dark < 0.08 and pink > 0.15
 
 
-@pytest.mark.parametrize(("rate_hz", "samples"), [(500, 5000), (100, 300), (250, 15000)])
+@pytest.mark.parametrize(("rate_hz", "samples"), [(500, 5000), (100, 300), (250, 1250), (250, 15000)])
 def test_any_rate_and_length(rate_hz: int, samples: int) -> None:
     wave = np.sin(np.arange(samples) / rate_hz * 6.0)
-    figure = draw_ecg(np.tile(wave, (8, 1)), rate_hz, "x")
-    right = max(line[:, 0].max() for line in traces(figure))
-    assert right <= LEFT_MM + 250.0 + 1e-6
+    drawn = traces(draw_ecg(np.tile(wave, (8, 1)), rate_hz, "x"))
+    assert len(drawn) == 13
+    assert max(line[:, 0].max() for line in drawn) <= LEFT_MM + 250.0 + 1e-6
+    columns = sorted(drawn, key=lambda line: np.ptp(line[:, 0]))[:12]
+    # The last of the first 10 s ends with its last sample, or with the recording.
+    assert min(np.ptp(line[:, 0]) for line in columns) >= 62.5 - 25.0 / rate_hz - 1e-6
 
 
 STEPS = np.tile(np.where(np.arange(1000) // 7 % 2, 5.0, -0.5), (8, 1))

@@ -55,6 +55,17 @@ def test_real_dataset(
     assert set(read_some(source, 100)) <= reasons
 
 
+@pytest.mark.parametrize(("kind", "folder"), [("ptbxl", "ptbxl"), ("ludb", "ludb"), ("cinc", "cinc2021")])
+def test_a_recording_of_500_hz_is_the_same_at_every_rate(shared_data: Path, kind: str, folder: str) -> None:
+    source = open_source(kind, shared_data / folder)
+    record = next(one for one in source.records() if one.file(500))
+    at_100, at_250, at_500 = (source.read(record, rate_hz) for rate_hz in (100, 250, 500))
+    assert (at_100.shape[1], at_250.shape[1], at_500.shape[1]) == (1000, 2500, 5000)
+    # Every second sample of 500 Hz lies where one of 250 Hz does; what differs is above 125 Hz.
+    assert np.corrcoef(at_500[:, ::2].ravel(), at_250.ravel())[0, 1] > 0.999
+    assert np.corrcoef(at_500[:, ::5].ravel(), at_100.ravel())[0, 1] > 0.98
+
+
 def test_every_label_of_cinc_and_sph_is_known(shared_data: Path) -> None:
     for kind, folder in (("cinc", "cinc2021"), ("sph", "sph"), ("ptbxl", "ptbxl")):
         source = open_source(kind, shared_data / folder)

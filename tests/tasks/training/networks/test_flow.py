@@ -51,7 +51,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> FlowRecipe:
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
     root = tmp_path_factory.mktemp("flow")
     store, folder = Store(str(root)), root / "model"
     folder.mkdir()
@@ -60,7 +60,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> FlowRecipe:
     prepared = prepare(store, folder, settings, recordings, None, RetrievalSettings())
     assert prepare(store, folder, settings, recordings, None, RetrievalSettings()) == prepared
     train_beats(folder, settings)
-    material = Material(folder, waveform_file(store, recordings), beats_of(folder), settings, prepared.data)
+    return Material(folder, waveform_file(store, recordings), beats_of(folder), settings, prepared.data)
+
+
+@pytest.fixture(scope="module")
+def recipe(material: Material) -> FlowRecipe:
     return FlowRecipe(material)
 
 
@@ -90,7 +94,8 @@ def test_training_pieces_are_of_one_place_and_never_the_same_twice(
     monkeypatch.setattr("models.flow.guide.JITTER", 0.0)
     piece = recipe.batch("train", rows, CPU)
     whole = recipe.filter(recipe.waveforms["train"].millivolts(rows))
-    monkeypatch.setattr(recipe, "_piece", lambda channels: (channels, 0))
+    at_start = torch.zeros(len(rows), dtype=torch.int64)
+    monkeypatch.setattr(recipe, "_place", lambda channels: (channels, at_start, 0, recipe.patches))
     guides = recipe.batch("train", rows, CPU)["guide"]
     for row in rows.tolist():
         distance = [
@@ -100,6 +105,27 @@ def test_training_pieces_are_of_one_place_and_never_the_same_twice(
         at = distance.index(min(distance))
         assert distance[at] < 1e-5
         assert torch.allclose(guides[row][:, at : at + length], piece["guide"][row], atol=1e-4)
+
+
+def test_physics_terms_are_of_a_beat_inside_each_piece(material: Material, recipe: FlowRecipe) -> None:
+    weights = {"simulator_weight": 0.1, "inter_lead_weight": 0.1}
+    settings = small(generator="flow", flow={**SMALL_FLOW, "physics": weights})
+    with_physics = FlowRecipe(replace(material, settings=settings))
+    rows = torch.arange(8)
+    torch.manual_seed(1)
+    batch = with_physics.batch("train", rows, CPU)
+    torch.manual_seed(1)
+    assert recipe.batch("train", rows, CPU).keys() == batch.keys() - {"beats"}
+    signal, beats = batch["signal"], batch["beats"]
+    end = beats.start + signal.shape[-1]
+    assert ((beats.r_peak >= beats.start + 20) & (beats.r_peak + 40 <= end + 0.5)).all()
+    for row, start in enumerate(beats.start.tolist()):
+        assert torch.equal(beats.recording[row, :, start : start + signal.shape[-1]], signal[row])
+        of_row = recipe.recorded["train"].rhythm.r_times_s[row] * 100
+        assert float((of_row[of_row.isfinite()] - beats.r_peak[row]).abs().min()) < 1e-3
+    losses = with_physics.objective(**batch)
+    assert losses.keys() == {"loss", "velocity", "euler", "inter_lead"}
+    assert losses["loss"] > losses["velocity"] > 0
 
 
 def test_recordings_without_a_usual_beat_have_no_guide(recipe: FlowRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
