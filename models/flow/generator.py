@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from models.flow.config import FlowConfig
 from models.flow.guide import guide
 from models.flow.sampler import guided_velocity, solve
 from models.flow.spectral_filter import SpectralFilter
+from models.flow.steering import Draw, steered
 from models.flow.transformer import FlowTransformer, patch_samples
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.leads import INDEPENDENT_LEADS
@@ -31,6 +34,7 @@ class FlowGenerator(nn.Module):
     Attributes:
         config: architectures, sampling rate, length, and what rhythms are drawn from.
         rejection: what drawn beats keep away from; None for nothing.
+        draws: how many rows that claims steer took their first draw, their second, …, so far.
     """
 
     def __init__(self, config: FlowConfig) -> None:
@@ -42,6 +46,7 @@ class FlowGenerator(nn.Module):
         self.denoiser = FlowTransformer(config.denoiser, config.sampling_rate_hz)
         self.filter = SpectralFilter(config.samples)
         self.rejection: Rejection | None = None
+        self.draws: Counter[int] = Counter()
         # Within a tuple the copy is no part of this module.
         self._copied: tuple[object, FlowTransformer] | None = None
         self.eval()
@@ -63,6 +68,7 @@ class FlowGenerator(nn.Module):
         guide_guidance: float = 1.0,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
+        asked: np.ndarray | None = None,
     ) -> Tensor:
         """Generate ECGs.
 
@@ -79,6 +85,8 @@ class FlowGenerator(nn.Module):
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
             rhythm_of, beats_of: B conditions that rhythms, or beats, are drawn for in place of `condition`, which the
                 transformer sees: they tell through which part of the model a condition acts.
+            asked: (B, claims) bool, which of `config.claims` are of a row's condition: its rhythm and beats are drawn
+                until they satisfy them as often as real patients' do; None for the first draw of every row.
 
         Returns:
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
@@ -92,9 +100,14 @@ class FlowGenerator(nn.Module):
         if not seeds:
             return torch.empty(0, len(INDEPENDENT_LEADS), self.config.samples)
         numbers = torch.tensor([int(seed) for seed in seeds], device=self.device)
-        rhythm = self.rhythms(rhythm_of or condition, seeds)
-        beats = self._beats(self._seen(beats_of or condition), numbers, rhythm, trait_guidance)
         seen, rate_hz = self._seen(condition), self.config.sampling_rate_hz
+        draw = self.drawing(rhythm_of or condition, beats_of or condition, trait_guidance)
+        if asked is None:
+            rhythm, beats = draw(torch.arange(len(seeds), device=self.device), numbers)
+        else:
+            found = steered(draw, self.config.claims, asked, numbers, self.config.samples / rate_hz)
+            rhythm, beats = found.rhythm, found.beats
+            self.draws.update(found.draws[found.draws > 0].tolist())
 
         def made(rows: list[int]) -> Tensor:
             group = beats[rows], rhythm[rows]
@@ -106,6 +119,16 @@ class FlowGenerator(nn.Module):
             return self.filter.inverse(solve(velocity, noise, steps)[..., : self.config.samples])
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
+
+    def drawing(self, rhythm_of: ConditionTensors, beats_of: ConditionTensors, trait_guidance: float) -> Draw:
+        """What draws rhythm and beats of given rows of conditions from given seeds."""
+        seen = self._seen(beats_of)
+
+        def draw(rows: Tensor, seeds: Tensor) -> tuple[Rhythm, Beats]:
+            rhythm = self.rhythms(rhythm_of[rows.to(rhythm_of.present.device)], seeds.tolist())
+            return rhythm, self._beats(seen[rows], seeds, rhythm, trait_guidance)
+
+        return draw
 
     def rhythms(self, condition: ConditionTensors, seeds: Sequence[int]) -> Rhythm:
         """The rhythms that guide generated rows.

@@ -96,10 +96,14 @@ def summarise(notes: list[dict[str, Any]]) -> dict[str, Any]:
     flags: Counter[str] = Counter()
     for note in notes:
         flags.update(note["quality_flags"])
+    draws: Counter[str] = Counter()
+    for note in notes:
+        draws.update(note["draws"])
     measured = sum(note["heart_rate_measured"] for note in notes)
     error = sum(note["heart_rate_error_bpm"] for note in notes)
     return {
         "quality_flags": dict(flags.most_common()),
+        "draws": dict(sorted(draws.items())),
         "flagged": sum(note["flagged"] for note in notes),
         "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,
         "heart_rate_measured": measured,

@@ -16,6 +16,7 @@ from tasks.conditions.condition import ConditionEmbedder
 from tasks.conditions.reading.reader import StatementReader
 from tasks.conditions.request import UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
+from tasks.generation.steering import steering
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
 from tasks.training.model_folder import load_config, load_generator
@@ -113,7 +114,8 @@ def sample_single_ecg(
     tensors, entries = embedder([request.condition])
     cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
-    signal = generator.sample(tensors, [seed], **settings.sampling).numpy()
+    how = settings.sampling | steering(generator, settings, [request.condition])
+    signal = generator.sample(tensors, [seed], **how).numpy()
     return SingleEcg(signal[0], request, entries[0], cohorts[-1].id if cohorts else None)
 
 

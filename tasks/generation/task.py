@@ -24,7 +24,7 @@ from warehouse.storage.facts import CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=11)
+STAGE = Stage("generate cohort", "cohort", code_version=12)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views"]
 
@@ -233,6 +233,7 @@ class PartWriter:
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write one part; returns its row count, or what failed (Ray would wrap an exception in its own)."""
         from tasks.generation.cohort_table import part_note
+        from tasks.generation.steering import draws_taken
 
         part = int(batch["part"][0])
         first = part * self.settings.rows_per_part
@@ -240,7 +241,8 @@ class PartWriter:
         failure = ""
         try:
             table = self.generate(numbers)
-            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, part_note(table))
+            note = part_note(table) | {"draws": draws_taken(self.generator)}
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, note)
         except EinthovenError as error:
             failure = str(error)
         return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}
@@ -252,6 +254,7 @@ class PartWriter:
             GenerationError: the model's output is not finite.
         """
         from tasks.generation.cohort_table import cohort_table
+        from tasks.generation.steering import steering
 
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
         given_up = [self.design.group(self.settings.seed, row).given_up for row in numbers]
@@ -261,7 +264,8 @@ class PartWriter:
         for at in range(0, len(numbers), self.settings.batch_size):
             batch = slice(at, at + self.settings.batch_size)
             tensors, found = self.embedder(conditions[batch])
-            sampled = self.generator.sample(tensors, seeds[batch], **self.settings.sampling)
+            how = self.settings.sampling | steering(self.generator, self.settings, conditions[batch])
+            sampled = self.generator.sample(tensors, seeds[batch], **how)
             signals.append(sampled.numpy())
             entries.extend(found)
         signal = np.concatenate(signals)

@@ -40,6 +40,11 @@ class CohortSettings(Section):
         description="Guidance scale by which the beat and the levels drawn for an ECG are typical of its condition; 1 "
         "for none.",
     )
+    claims: bool = Field(
+        True,
+        description="Of a flow: rhythm and beats of an ECG are drawn again, up to 8 times, until they satisfy the rules "
+        "of textbooks and the kept claims about its condition as often as training patients do.",
+    )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(
         256, ge=1, description="ECGs handed to the model at once, of which each thread makes 64 at a time."

@@ -22,8 +22,8 @@ from benchmarks.swap_chain import (
 from models.conditioning import ConditionTensors
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import row_seed
+from tasks.conditions.criteria import textbook_criteria
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.delivery import textbook_criteria
 from tasks.settings import CohortSettings
 from tests.models.synthetic_hearts import ecgs
 from tests.tasks.clinic import cohort_table, people, put_model, put_recordings, recordings_table
