@@ -78,7 +78,7 @@ def steered(
     noise, further = _descending_gumbel(seeds), counter_random.further_seeds(seeds, "guides", CANDIDATES - 1)
     best = score(rhythm, beats, everyone) + noise[:, 0]
     highest = asked @ np.maximum(weights, 0.0)
-    draws: np.ndarray = asked.any(axis=1).astype(np.int64)
+    draws = np.asarray(asked.any(axis=1).astype(np.int64))
     drawn = 1
     while drawn < CANDIDATES:
         rows = np.flatnonzero(best < noise[:, drawn] + highest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,12 @@ def _in_words(condition: Condition, statement_facts: StatementFacts) -> list[str
     return [SUPERCLASS_WORDS[name] for name in condition.superclasses] + stated
 
 
-def part_note(table: pa.Table) -> dict[str, Any]:
-    """What `summarise` needs to know of one part of a cohort, as JSON values."""
+def part_note(table: pa.Table, draws: Mapping[str, int]) -> dict[str, Any]:
+    """What `summarise` needs to know of one part of a cohort, as JSON values.
+
+    Args:
+        draws: number of a draw to how many rows took it, of those that claims steer.
+    """
     flags = table.column("quality_flags").to_pylist()
     asked, found = (
         table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
@@ -84,6 +89,7 @@ def part_note(table: pa.Table) -> dict[str, Any]:
     difference = np.abs(found - asked)
     return {
         "quality_flags": Counter(flag for row in flags for flag in row),
+        "draws": dict(draws),
         "flagged": sum(bool(row) for row in flags),
         "heart_rate_measured": int(np.isfinite(difference).sum()),
         "heart_rate_error_bpm": float(np.nansum(difference)),

@@ -241,7 +241,7 @@ class PartWriter:
         failure = ""
         try:
             table = self.generate(numbers)
-            note = part_note(table) | {"draws": draws_taken(self.generator)}
+            note = part_note(table, draws_taken(self.generator))
             Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, note)
         except EinthovenError as error:
             failure = str(error)

@@ -120,7 +120,8 @@ def fitted_claims(
         return ()
     expected = examples.expected_of_groups[:, kept]
     rows, importance = _some_of_each(expected, seed)
-    draw = generator.drawing(*[examples.condition[torch.from_numpy(rows)]] * 2, CohortSettings().trait_guidance)
+    condition = examples.condition[torch.from_numpy(rows)]
+    draw = generator.drawing(condition, condition, CohortSettings().trait_guidance)
     weights = fitted_weights(
         draw,
         [claims[place] for place in kept.tolist()],

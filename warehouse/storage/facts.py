@@ -122,7 +122,8 @@ class CohortFacts(Facts):
     quality_flags: dict[str, int] = Field(description="Quality flag to number of ECGs.")
     flagged: int = Field(description="ECGs with any quality flag.")
     draws: dict[str, int] = Field(
-        description="Of ECGs that claims steer: number of the draw whose rhythm and beats were taken to ECGs."
+        default_factory=dict,
+        description="Of ECGs that claims steer: number of the draw whose rhythm and beats were taken to ECGs.",
     )
     heart_rate_mae_bpm: float | None = Field(description="Mean distance of measured from requested heart rates.")
     heart_rate_measured: int = Field(description="ECGs whose heart rate could be measured.")

@@ -1,0 +1,110 @@
+"""Steering: drawn guides satisfy claims as often as they are to, each row by itself, with as few draws as it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.beats.beats import Beats
+from models.flow.claims import measured_guides, satisfies
+from models.flow.config import SteeringClaim
+from models.flow.steering import CANDIDATES, Draw, claim_weights, fitted_weights, steered
+from models.rhythm.rhythm import Rhythm
+from tests.models.beats.test_recorded import USUAL
+from tests.models.flow.test_claims import DURATION_S, guides
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROWS = 240
+EVERYONE = np.ones(ROWS)
+
+
+def claim(feature: str, value: float) -> SteeringClaim:
+    above = {"statement": "NORM", "feature": feature, "comparison": "above", "value": value}
+    return SteeringClaim(**above, share=0.5, patients=99, weight=0.0)  # type: ignore[arg-type]
+
+
+LARGE, IRREGULAR = claim("limb_qrs_mv", 1.4), claim("rr_irregularity", 0.1)
+
+
+class Drawing:
+    """Draws beats whose size, and rhythms whose irregularity, is a function of the seed; counts what it draws."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def __call__(self, rows: torch.Tensor, seeds: torch.Tensor) -> tuple[Rhythm, Beats]:
+        self.drawn += len(rows)
+        share = torch.stack([(seeds % 1009) / 1009, (seeds // 1009 % 1013) / 1013], dim=1).float()
+        rhythm, beats = guides((0.5 + share[:, 0, None, None]) * USUAL)
+        rhythm.r_times_s[:, ::2] += 0.4 * share[:, 1, None]
+        return rhythm, beats
+
+
+def shares(rhythm: Rhythm, beats: Beats, rows: np.ndarray) -> np.ndarray:
+    chosen = torch.from_numpy(np.flatnonzero(rows))
+    return satisfies(measured_guides(rhythm[chosen], beats[chosen], DURATION_S), [LARGE, IRREGULAR]).mean(axis=0)
+
+
+def calibrated(draw: Draw, targets: list[float], asked: np.ndarray) -> list[SteeringClaim]:
+    claims = [LARGE, IRREGULAR]
+    none = np.zeros(2)
+    seeds = torch.arange(ROWS) * 7919 + 10**12
+    found = fitted_weights(draw, claims, asked, EVERYONE, np.array(targets), none, seeds, DURATION_S)
+    return [one.model_copy(update={"weight": float(weight)}) for one, weight in zip(claims, found, strict=True)]
+
+
+def test_guides_satisfy_claims_as_often_as_they_are_to() -> None:
+    draw, seeds = Drawing(), torch.arange(ROWS) * 104_729
+    asked = np.stack([np.arange(ROWS) % 4 > 0, np.arange(ROWS) % 3 > 0], axis=1)
+    claims = calibrated(draw, [0.9, 0.45], asked)
+    plain = draw(torch.arange(ROWS), seeds)
+    draw.drawn = 0
+    found = steered(draw, claims, asked, seeds, DURATION_S)
+    assert draw.drawn < 5 * ROWS
+    for place, target in enumerate((0.9, 0.45)):
+        rows = asked[:, place]
+        before, after = (shares(*one, rows)[place] for one in (plain, (found.rhythm, found.beats)))
+        assert abs(before - target) > 0.12 and abs(after - target) < 0.06
+    free = ~asked.any(axis=1)
+    assert (found.draws[free] == 0).all() and set(found.draws[~free]) == set(range(1, CANDIDATES + 1))
+    first = torch.from_numpy(np.flatnonzero(found.draws <= 1))
+    assert torch.equal(found.beats.usual[first], plain[1].usual[first])
+    assert torch.equal(found.rhythm.r_times_s[first], plain[0].r_times_s[first])
+    some = torch.tensor([7, 201, 8, 139])
+    alone = steered(lambda rows, of: draw(some[rows], of), claims, asked[some], seeds[some], DURATION_S)
+    assert torch.equal(alone.beats.usual, found.beats.usual[some])
+    assert torch.equal(alone.rhythm.r_times_s, found.rhythm.r_times_s[some])
+    assert (alone.draws == found.draws[some]).all()
+
+
+def test_what_is_met_already_needs_no_weight_and_no_draw() -> None:
+    draw, asked = Drawing(), np.ones((ROWS, 2), dtype=bool)
+    rows, seeds = torch.arange(ROWS), torch.arange(ROWS) * 104_729
+    now = shares(*draw(rows, seeds), EVERYONE)
+    tolerance = np.full(2, 0.05)
+    weights = fitted_weights(draw, [LARGE, IRREGULAR], asked, EVERYONE, now, tolerance, seeds + 1, DURATION_S)
+    assert (weights == 0).all()
+    draw.drawn = 0
+    steered(draw, [LARGE, IRREGULAR], asked, seeds, DURATION_S)
+    assert draw.drawn == ROWS
+
+
+def test_weights_give_the_target_shares_and_nothing_else() -> None:
+    rng = np.random.default_rng(0)
+    candidates = rng.random((4000, CANDIDATES, 3)) < np.array([0.3, 0.6, 0.5])
+    asked = rng.random((4000, 3)) < np.array([1.0, 0.4, 1.0])
+    # A third of the rows stands for half of the people.
+    importance = np.where(np.arange(4000) % 3, 1.0, 2.0)
+    weights = claim_weights(candidates, asked, importance, np.array([0.8, 0.9, 0.52]), np.array([0.0, 0.02, 0.03]))
+    scores = (candidates & asked[:, None]) @ weights
+    share = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = (share[..., None] * candidates).sum(axis=1)
+    met = [np.average(expected[asked[:, one], one], weights=importance[asked[:, one]]) for one in range(3)]
+    assert met[0] == pytest.approx(0.8, abs=0.005) and met[1] == pytest.approx(0.88, abs=0.005)
+    assert weights[2] == 0
+    out_of_reach = claim_weights(
+        np.zeros((50, CANDIDATES, 1), bool), np.ones((50, 1), bool), np.ones(50), np.array([0.9]), np.zeros(1)
+    )
+    assert np.isfinite(out_of_reach).all()
