@@ -80,15 +80,14 @@ def test_guides_satisfy_claims_as_often_as_they_are_to() -> None:
 
 
 def test_what_is_met_already_needs_no_weight_and_no_draw() -> None:
-    draw, asked = Drawing(), np.ones((ROWS, 2), dtype=bool)
-    rows, seeds = torch.arange(ROWS), torch.arange(ROWS) * 104_729
-    now = shares(*draw(rows, seeds), EVERYONE)
-    tolerance = np.full(2, 0.05)
-    weights = fitted_weights(draw, [LARGE, IRREGULAR], asked, EVERYONE, now, tolerance, seeds + 1, DURATION_S)
-    assert (weights == 0).all()
+    draw, rows = Drawing(), torch.arange(60)
+    asked, seeds = np.ones((60, 2), dtype=bool), rows * 104_729
+    now = shares(*draw(rows, seeds), np.ones(60))
+    given = np.ones(60), now, np.full(2, 0.1), seeds + 1, DURATION_S
+    assert (fitted_weights(draw, [LARGE, IRREGULAR], asked, *given) == 0).all()
     draw.drawn = 0
     steered(draw, [LARGE, IRREGULAR], asked, seeds, DURATION_S)
-    assert draw.drawn == ROWS
+    assert draw.drawn == 60
 
 
 def test_weights_give_the_target_shares_and_nothing_else() -> None:
