@@ -188,7 +188,7 @@ def simulate_cohort(settings: Settings, recordings: Reference) -> Reference:
                 simulated,
                 beats.facts,
             )
-            staging.write_table(TABLE, part, table, part_note(table, {}))
+            staging.write_table(TABLE, part, table, part_note(table))
             made += len(numbers)
             run_logger().info("cohort %s: %d/%d ECGs simulated", cohort.name, numbers[-1] + 1, cohort.size)
         speed = {"records_per_second": round(made / (time.monotonic() - started), 2)} if made else {}

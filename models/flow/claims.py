@@ -44,7 +44,7 @@ def measured_guides(rhythm: Rhythm, beats: Beats, duration_s: float) -> dict[str
 
     Args:
         rhythm: of B rows.
-        beats: of each.
+        beats: of each; NaN, as of refused rows, counts as 0.
         duration_s: length of the recordings.
 
     Returns:
@@ -63,7 +63,7 @@ def measured_guides(rhythm: Rhythm, beats: Beats, duration_s: float) -> dict[str
         rate, irregularity = 60.0 / mean, np.sqrt(variance) / mean
     several = known.any(axis=1)
     pace_s = torch.from_numpy(np.where(several, mean, USUAL_RR_S))
-    usual = torch.where(_with_p_waves(rhythm)[:, None, None] | ~_OF_P_WAVE, beats.usual, 0.0)
+    usual = torch.where(_with_p_waves(rhythm)[:, None, None] | ~_OF_P_WAVE, beats.usual.nan_to_num(), 0.0)
     return {
         HEART_RATE: np.where(several, rate, np.nan),
         "rr_irregularity": np.where(several, irregularity, np.nan),

@@ -14,7 +14,7 @@ ends where no further draw can win (A* sampling: Maddison, Tarlow and Minka, Neu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from models import counter_random
 from models.beats.beats import Beats
+from models.beats.rejection import Drawn
 from models.flow.claims import Claim, measured_guides, satisfies
 from models.flow.config import SteeringClaim
 from models.rhythm.rhythm import Rhythm
@@ -38,73 +39,71 @@ RIDGE: Final = 1e-3
 """Per row, so that claims that say the same share their weight."""
 SOLVER: Final = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-7}
 
-Draw = Callable[[Tensor, Tensor], tuple[Rhythm, Beats]]
+Draw = Callable[[Tensor, Tensor], tuple[Rhythm, Drawn]]
 """Draws the guides of some rows, (n,) int64, from as many seeds."""
-
-
-@dataclass(frozen=True)
-class Steered:
-    """Guides that were chosen.
-
-    Attributes:
-        rhythm, beats: of B rows.
-        draws: (B,) int64, which draw of a row was taken, from 1; 0 in rows that no claim steers.
-    """
-
-    rhythm: Rhythm
-    beats: Beats
-    draws: np.ndarray
 
 
 def steered(
     draw: Draw, claims: Sequence[SteeringClaim], asked: np.ndarray, seeds: Tensor, duration_s: float
-) -> Steered:
+) -> tuple[Rhythm, Drawn, np.ndarray]:
     """Draw guides that satisfy claims in their target shares.
 
     Args:
-        draw: draws guides; a row's depend on the row and its seed only.
+        draw: draws guides; a row's depend on the row and its seed only. Refused ones are taken only if all are.
         claims: with their weights.
-        asked: (B, claims) bool, which claims are of a row's condition.
-        seeds: (B,) int64 row seeds; the first guide of a row is the one that it has without claims.
+        asked: (B, claims) bool, which claims are of a row's condition; a row without any takes its first draw.
+        seeds: (B,) int64 row seeds; the first draw of a row is from its own.
         duration_s: length of the recordings.
+
+    Returns:
+        Rhythm and beats, and which draw of a row they are, (B,) int64, from 1; 0 in rows without a claim.
     """
     weights = np.array([one.weight for one in claims])
-
-    def score(rhythm: Rhythm, beats: Beats, rows: np.ndarray) -> np.ndarray:
-        return (satisfies(measured_guides(rhythm, beats, duration_s), claims) & asked[rows]) @ weights
-
-    everyone = np.arange(len(seeds))
-    rhythm, beats = draw(torch.from_numpy(everyone).to(seeds.device), seeds)
-    noise, further = _descending_gumbel(seeds), counter_random.further_seeds(seeds, "guides", CANDIDATES - 1)
-    best = score(rhythm, beats, everyone) + noise[:, 0]
     highest = asked @ np.maximum(weights, 0.0)
+    rhythm, drawn = draw(torch.arange(len(seeds), device=seeds.device), seeds)
     draws = np.asarray(asked.any(axis=1).astype(np.int64))
-    drawn = 1
-    while drawn < CANDIDATES:
-        rows = np.flatnonzero(best < noise[:, drawn] + highest)
-        if not len(rows):
+    pending = np.flatnonzero(draws)
+    if not len(pending):
+        return rhythm, drawn, draws
+
+    def scores(rhythm: Rhythm, drawn: Drawn, rows: np.ndarray) -> np.ndarray:
+        found = satisfies(measured_guides(rhythm, drawn.beats, duration_s), claims) & asked[rows]
+        return np.where(drawn.refused.cpu().numpy(), -np.inf, found @ weights)
+
+    noise, further = _descending_gumbel(seeds), counter_random.further_seeds(seeds, "guides", CANDIDATES - 1)
+    best = scores(rhythm[pending], drawn[pending], pending) + noise[pending, 0]
+    number = 1
+    while number < CANDIDATES:
+        # What a row has is kept if no further draw can score more, even one that satisfies all claims.
+        going = best < noise[pending, number] + highest[pending]
+        pending, best = pending[going], best[going]
+        if not len(pending):
             break
-        # Twice as many every time: fewer rows are left, and networks see groups of one size.
-        numbers = np.arange(drawn, min(2 * drawn, CANDIDATES))
-        repeated, of_draw = np.tile(rows, len(numbers)), np.repeat(numbers, len(rows))
-        at = torch.from_numpy(repeated).to(seeds.device)
-        other_rhythm, other_beats = draw(at, further[at, torch.from_numpy(of_draw - 1).to(seeds.device)])
-        found = score(other_rhythm, other_beats, repeated) + noise[repeated, of_draw]
-        source = found.reshape(len(numbers), len(rows)).argmax(axis=0) * len(rows) + np.arange(len(rows))
-        source = source[found[source] > best[rows]]
-        taken = repeated[source]
-        best[taken], draws[taken] = found[source], of_draw[source] + 1
-        _put(rhythm, taken, other_rhythm, source)
-        _put(beats, taken, other_beats, source)
-        drawn += len(numbers)
-    return Steered(rhythm, beats, draws)
+        # Twice as many draws every time, for ever fewer rows: networks see groups of one size anyway.
+        numbers = np.arange(number, min(2 * number, CANDIDATES))
+        rows, of_draw = np.tile(pending, len(numbers)), np.repeat(numbers, len(pending))
+        at = torch.from_numpy(rows).to(seeds.device)
+        others = draw(at, further[at, torch.from_numpy(of_draw - 1).to(seeds.device)])
+        found = scores(*others, rows) + noise[rows, of_draw]
+        source = found.reshape(len(numbers), -1).argmax(axis=0) * len(pending) + np.arange(len(pending))
+        better = found[source] > best
+        best = np.where(better, found[source], best)
+        taken = source[better]
+        draws[rows[taken]] = of_draw[taken] + 1
+        _put(rhythm, rows[taken], others[0], taken)
+        _put(drawn, rows[taken], others[1], taken)
+        number += len(numbers)
+    return rhythm, drawn, draws
 
 
-def _put(into: Rhythm | Beats, rows: np.ndarray, of: Rhythm | Beats, source: np.ndarray) -> None:
+def _put(into: Rhythm | Drawn | Beats, rows: np.ndarray, of: Rhythm | Drawn | Beats, source: np.ndarray) -> None:
+    """Replace some rows by rows of others."""
     for field in fields(into):
-        tensor = getattr(into, field.name)
-        places, sources = (torch.from_numpy(one).to(tensor.device) for one in (rows, source))
-        tensor[places] = getattr(of, field.name)[sources]
+        mine, theirs = getattr(into, field.name), getattr(of, field.name)
+        if isinstance(mine, Beats):
+            _put(mine, rows, theirs, source)
+        else:
+            mine[torch.from_numpy(rows).to(mine.device)] = theirs[torch.from_numpy(source).to(mine.device)]
 
 
 def _descending_gumbel(seeds: Tensor) -> np.ndarray:
@@ -136,7 +135,10 @@ def fitted_weights(
     """
     rows = torch.arange(len(seeds), device=seeds.device)
     further = counter_random.further_seeds(seeds, "guides", CANDIDATES)
-    found = [satisfies(measured_guides(*draw(rows, each), duration_s), claims) for each in further.T.contiguous()]
+    found = []
+    for each in further.T.contiguous():
+        rhythm, drawn = draw(rows, each)
+        found.append(satisfies(measured_guides(rhythm, drawn.beats, duration_s), claims))
     return claim_weights(np.stack(found, axis=1), asked, importance, targets, tolerance)
 
 

@@ -14,7 +14,7 @@ from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
 from tasks.conditions.condition import ConditionEmbedder
 from tasks.conditions.reading.reader import StatementReader
-from tasks.conditions.request import UnderstoodRequest, understand
+from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.generation.steering import steering
 from tasks.knowledge.embeddings import local_embeddings
@@ -97,7 +97,8 @@ def sample_single_ecg(
 
     Raises:
         WarehouseError: the model's knowledge base is gone.
-        ConditionError: the request is not understood, contradictory or ambiguous.
+        ConditionError: the request is not understood, contradictory or ambiguous, or every beat drawn for it lay too
+            near to a training patient's.
     """
     folder = store.folder("model", model.id)
     config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
@@ -116,6 +117,11 @@ def sample_single_ecg(
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
     how = settings.sampling | steering(generator, settings, [request.condition])
     signal = generator.sample(tensors, [seed], **how).numpy()
+    if not np.isfinite(signal).all():
+        raise ConditionError(
+            f"seed {seed}: every beat drawn for this request lay as near to a training patient's as no stranger's does;"
+            " give another --seed, or ask for something less particular"
+        )
     return SingleEcg(signal[0], request, entries[0], cohorts[-1].id if cohorts else None)
 
 

@@ -1,4 +1,4 @@
-"""Rhythms and beats that satisfy what is known of a condition: what a flow is asked, and how often it drew again."""
+"""Which claims steer what a flow draws for conditions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,3 @@ def steering(
     if not settings.claims or not isinstance(generator, FlowGenerator) or not generator.config.claims:
         return {}
     return {"asked": expected_of_conditions(generator.config.claims, conditions)}
-
-
-def draws_taken(generator: Generator | FlowGenerator) -> dict[str, int]:
-    """Number of a draw to how many steered rows took it, since this was last asked."""
-    if not isinstance(generator, FlowGenerator):
-        return {}
-    taken = {str(draw): rows for draw, rows in sorted(generator.draws.items())}
-    generator.draws.clear()
-    return taken

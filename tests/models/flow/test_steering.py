@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.beats.beats import Beats
+from models.beats.rejection import Drawn
 from models.flow.claims import measured_guides, satisfies
 from models.flow.config import SteeringClaim
 from models.flow.steering import CANDIDATES, Draw, claim_weights, fitted_weights, steered
@@ -29,22 +29,24 @@ LARGE, IRREGULAR = claim("limb_qrs_mv", 1.4), claim("rr_irregularity", 0.1)
 
 
 class Drawing:
-    """Draws beats whose size, and rhythms whose irregularity, is a function of the seed; counts what it draws."""
+    """Draws beats whose size, and rhythms whose irregularity, is a function of the seed, and refuses some; counts."""
 
     def __init__(self) -> None:
         self.drawn = 0
 
-    def __call__(self, rows: torch.Tensor, seeds: torch.Tensor) -> tuple[Rhythm, Beats]:
+    def __call__(self, rows: torch.Tensor, seeds: torch.Tensor) -> tuple[Rhythm, Drawn]:
         self.drawn += len(rows)
         share = torch.stack([(seeds % 1009) / 1009, (seeds // 1009 % 1013) / 1013], dim=1).float()
         rhythm, beats = guides((0.5 + share[:, 0, None, None]) * USUAL)
         rhythm.r_times_s[:, ::2] += 0.4 * share[:, 1, None]
-        return rhythm, beats
+        refused = seeds % 10 == 3
+        beats.usual[refused] = torch.nan
+        return rhythm, Drawn(beats, torch.zeros(len(rows), dtype=torch.int64), refused)
 
 
-def shares(rhythm: Rhythm, beats: Beats, rows: np.ndarray) -> np.ndarray:
+def shares(rhythm: Rhythm, drawn: Drawn, rows: np.ndarray) -> np.ndarray:
     chosen = torch.from_numpy(np.flatnonzero(rows))
-    return satisfies(measured_guides(rhythm[chosen], beats[chosen], DURATION_S), [LARGE, IRREGULAR]).mean(axis=0)
+    return satisfies(measured_guides(rhythm[chosen], drawn.beats[chosen], DURATION_S), [LARGE, IRREGULAR]).mean(axis=0)
 
 
 def calibrated(draw: Draw, targets: list[float], asked: np.ndarray) -> list[SteeringClaim]:
@@ -61,22 +63,23 @@ def test_guides_satisfy_claims_as_often_as_they_are_to() -> None:
     claims = calibrated(draw, [0.9, 0.45], asked)
     plain = draw(torch.arange(ROWS), seeds)
     draw.drawn = 0
-    found = steered(draw, claims, asked, seeds, DURATION_S)
+    rhythm, drawn, draws = steered(draw, claims, asked, seeds, DURATION_S)
     assert draw.drawn < 5 * ROWS
     for place, target in enumerate((0.9, 0.45)):
         rows = asked[:, place]
-        before, after = (shares(*one, rows)[place] for one in (plain, (found.rhythm, found.beats)))
+        before, after = (shares(*one, rows)[place] for one in (plain, (rhythm, drawn)))
         assert abs(before - target) > 0.12 and abs(after - target) < 0.06
     free = ~asked.any(axis=1)
-    assert (found.draws[free] == 0).all() and set(found.draws[~free]) == set(range(1, CANDIDATES + 1))
-    first = torch.from_numpy(np.flatnonzero(found.draws <= 1))
-    assert torch.equal(found.beats.usual[first], plain[1].usual[first])
-    assert torch.equal(found.rhythm.r_times_s[first], plain[0].r_times_s[first])
+    assert (draws[free] == 0).all() and set(draws[~free]) == set(range(1, CANDIDATES + 1))
+    first = torch.from_numpy(draws <= 1)
+    assert torch.equal(drawn.beats.usual[first].nan_to_num(), plain[1].beats.usual[first].nan_to_num())
+    assert torch.equal(rhythm.r_times_s[first], plain[0].r_times_s[first])
+    assert plain[1].refused.sum() > 20 and not drawn.refused[torch.from_numpy(~free)].any()
     some = torch.tensor([7, 201, 8, 139])
     alone = steered(lambda rows, of: draw(some[rows], of), claims, asked[some], seeds[some], DURATION_S)
-    assert torch.equal(alone.beats.usual, found.beats.usual[some])
-    assert torch.equal(alone.rhythm.r_times_s, found.rhythm.r_times_s[some])
-    assert (alone.draws == found.draws[some]).all()
+    assert torch.equal(alone[1].beats.usual, drawn.beats.usual[some])
+    assert torch.equal(alone[0].r_times_s, rhythm.r_times_s[some])
+    assert (alone[2] == draws[some]).all()
 
 
 def test_what_is_met_already_needs_no_weight_and_no_draw() -> None:

@@ -112,7 +112,7 @@ def test_a_killed_run_continues_with_what_it_had_and_ends_with_the_same_rows(
     kept = (folder / "cohorts" / "part-00000.parquet").stat().st_mtime_ns
     staging = other.staging_folder("cohort", cohort.id)
     folder.rename(staging)
-    note = part_note(pq.read_table(staging / "cohorts" / "part-00000.parquet"), {})
+    note = part_note(pq.read_table(staging / "cohorts" / "part-00000.parquet"))
     write_text(staging / "_notes" / "cohorts" / "part-00000.json", json.dumps(note))
     again = generate(other, inputs, COHORT)
     assert (folder / "cohorts" / "part-00000.parquet").stat().st_mtime_ns == kept
