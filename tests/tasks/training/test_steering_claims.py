@@ -1,4 +1,4 @@
-"""Weights of claims: guides of a flow satisfy them as often as those of training recordings; few patients say nothing."""
+"""Weights of claims: guides of a flow satisfy them as often as recordings do; few patients say nothing."""
 
 from __future__ import annotations
 
