@@ -43,6 +43,7 @@ Draw = Callable[[Tensor, Tensor], tuple[Rhythm, Drawn]]
 """Draws the guides of some rows, (n,) int64, from as many seeds."""
 
 
+@torch.inference_mode()
 def steered(
     draw: Draw, claims: Sequence[SteeringClaim], asked: np.ndarray, seeds: Tensor, duration_s: float
 ) -> tuple[Rhythm, Drawn, np.ndarray]:
@@ -112,6 +113,7 @@ def _descending_gumbel(seeds: Tensor) -> np.ndarray:
     return -np.sort(np.log(-np.log(share)), axis=1)
 
 
+@torch.inference_mode()
 def fitted_weights(
     draw: Draw,
     claims: Sequence[Claim],
