@@ -31,10 +31,10 @@ from models.flow.claims import Claim, measured_guides, satisfies
 from models.flow.config import SteeringClaim
 from models.rhythm.rhythm import Rhythm
 
-CANDIDATES: Final = 8
-"""Draws of a row at most."""
-LARGEST_WEIGHT: Final = 4.0
-"""Of a claim: beyond it a target is as good as out of the draws' reach."""
+CANDIDATES: Final = 4
+"""Draws of a row at most; with eight, shares of drawn guides come 0.002 nearer to their targets at twice the time."""
+LARGEST_WEIGHT: Final = 2.0
+"""Of a claim: beyond it every row draws as often as it may for the few that a rare failure takes."""
 RIDGE: Final = 1e-3
 """Per row, so that claims that say the same share their weight."""
 SOLVER: Final = {"maxiter": 500, "ftol": 1e-9, "gtol": 1e-7}

@@ -49,7 +49,7 @@ class CohortSettings(Section):
     )
     claims: bool = Field(
         True,
-        description="Of a flow: rhythm and beats of an ECG are drawn again, up to 8 times, until they satisfy the "
+        description="Of a flow: rhythm and beats of an ECG are drawn up to 4 times, until they satisfy the "
         "rules of textbooks and the kept claims about its condition as often as training patients do.",
     )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
