@@ -51,11 +51,6 @@ class FlowRecipe(Recipe):
     @torch.no_grad()
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         """Filtered recordings, guides and conditions; of the training split pieces of them, at random places."""
-        # Signals are made in full precision, whatever the transformer learns in.
-        with torch.autocast(device.type, enabled=False):
-            return self._batch(split, rows, device)
-
-    def _batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
         self.filter.to(device)
         self.prior.to(device)
         signal, recorded = self.waveforms[split].millivolts(rows).to(device), self.recorded[split]

@@ -19,7 +19,7 @@ from models.flow.transformer import patch_samples
 from models.leads import INDEPENDENT_LEADS
 from models.rhythm.drawn import draw_rhythms
 from models.rhythm.rendering import render
-from models.rhythm.rhythm import FIBRILLATION, PACED, VENTRICULAR_PREMATURE
+from models.rhythm.rhythm import PACED, VENTRICULAR_PREMATURE
 from models.rhythm.statistics import (
     ECTOPIES,
     NO_ECTOPY,
@@ -75,20 +75,6 @@ def test_a_validation_batch_is_the_filtered_recording_with_its_own_beats(recipe:
     assert float(likeness) > 0.5
     assert batch["first"] == 0 and batch["guided"].all()
     assert float(batch["signal"].std()) == pytest.approx(1.0, abs=0.2)
-
-
-def test_batches_are_in_full_precision_whatever_the_transformer_learns_in(recipe: FlowRecipe) -> None:
-    rhythm = recipe.recorded["validation"].rhythm
-    before = rhythm.atrial.clone()
-    rhythm.atrial[:2] = FIBRILLATION
-    try:
-        expected = recipe.batch("validation", torch.arange(4), CPU)
-        with torch.autocast("cpu", torch.bfloat16):
-            found = recipe.batch("validation", torch.arange(4), CPU)
-    finally:
-        rhythm.atrial.copy_(before)
-    for name in ("signal", "guide"):
-        assert found[name].dtype == torch.float32 and torch.equal(found[name], expected[name])
 
 
 def test_training_pieces_are_of_one_place_and_never_the_same_twice(
