@@ -109,7 +109,7 @@ def train_flow(store: Store, run: Run, recordings: Reference | None, knowledge: 
     train_beats(run.folder, settings)
     for stage in settings.generator_stages:
         done = train_stage(stage, RECIPES[stage], material, run) and done
-    save_model(run.folder, settings, recordings, knowledge, retrieval, prepared)
+    save_model(store, run.folder, settings, recordings, knowledge, retrieval, prepared)
     load_generator(run.folder)
     return done
 

@@ -32,9 +32,9 @@ from models.evaluation.classifier import classify
 from models.evaluation.delivery import satisfied
 from models.evaluation.metrics import Estimate, mean_estimate
 from models.evaluation.textbook_rules import feature_values
+from tasks.conditions.criteria import Criterion, kept_claims, textbook_criteria
 from tasks.ecg_sets import EcgSet, read_cohort, read_recordings
 from tasks.evaluation.networks.statement_classifier import load_statement_classifier, statement_classifier
-from tasks.evaluation.rows.delivery import Criterion, kept_claims, textbook_criteria
 from warehouse.errors import EinthovenError
 from warehouse.storage.store import Store
 

@@ -105,10 +105,23 @@ def normal(seeds: Tensor, purpose: str, shape: tuple[int, ...]) -> Tensor:
     return _numbers(seeds, purpose, shape, normal=True)
 
 
+def further_seeds(seeds: Tensor, purpose: str, count: int) -> Tensor:
+    """Seeds that derive from others, (B, count) int64 from 0 to 2⁶³ − 1; arguments as those of `uniform`."""
+    block = torch.arange(count, device=seeds.device).expand(len(seeds), -1)
+    nothing = torch.zeros_like(block)
+    counter = block, torch.full_like(block, _stream(purpose)), nothing, nothing
+    low, high, *_ = philox(counter, (seeds[:, None] & WORD, (seeds[:, None] >> 32) & WORD))
+    return ((high & (WORD >> 1)) << 32) | low
+
+
+def _stream(purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+
+
 def _numbers(seeds: Tensor, purpose: str, shape: tuple[int, ...], normal: bool) -> Tensor:
     count = math.prod(shape)
     blocks = -(-count // 4)
-    stream = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:4])
+    stream = _stream(purpose)
     out = torch.empty(len(seeds) * blocks, 4, dtype=torch.float32, device=seeds.device)
     at_once = AT_ONCE if seeds.device.type == "cpu" else max(1, len(out))
     for start in range(0, len(out), at_once):

@@ -1,20 +1,25 @@
-"""What an electrocardiograph would measure on beats: a short noise-free ECG of each is delineated."""
+"""What an electrocardiograph would measure on beats: each is delineated as the noise-free median beat that it is."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from models.ecg.measurements import measure
-from models.ecg.qrs_shape import qrs_shapes
-from models.simulator.beat_events import simulated_ecg
+from models.ecg.delineation import delineate
+from models.ecg.measurements import LEAD_FEATURES, of_median_beats
+from models.ecg.median_beats import AFTER_R_S, GRID_HZ, R_INDEX, MedianBeats
+from models.ecg.qrs_shape import QRS_SHAPES
+from models.ecg.qrs_shape import of_median_beats as shapes_of_median_beats
+from models.leads import STANDARD_LEADS
+from models.simulator.beat_events import EVENTS, PACE_RANGE_S
 
-RATE_HZ: Final = 250
-BEATS: Final = 3
-ROWS_AT_ONCE: Final = 256
+ROWS_AT_ONCE: Final = 64
+LARGEST_EXPONENT: Final = 30.0
+"""Of a Gaussian: far from its centre it would be a denormal number, which processors handle a hundred times slower."""
+SECONDS: Final = np.arange(-R_INDEX, round(AFTER_R_S * GRID_HZ) + 1, dtype=np.float32) / np.float32(GRID_HZ)
+_CENTRE, _WIDTH, _POWER = (column[:, None] for column in EVENTS.numpy().T)
 
 
 def measured_beats(usual: Tensor, rr_s: Tensor) -> dict[str, np.ndarray]:
@@ -25,21 +30,32 @@ def measured_beats(usual: Tensor, rr_s: Tensor) -> dict[str, np.ndarray]:
         rr_s: (B,) RR interval in seconds.
 
     Returns:
-        The features of `models.ecg.measurements.measure` and `models.ecg.qrs_shape.qrs_shapes`, rows in order. Heart
-        rate and RR irregularity are those of the steady pace.
+        What `models.ecg.measurements.of_median_beats` and `models.ecg.qrs_shape.of_median_beats` return, (B,) or
+        (B, 12) each. A row does not depend on others: all products are of one row's matrices.
     """
-    parts: list[dict[str, np.ndarray]] = []
+    amplitude, pace_s = usual.cpu().numpy(), rr_s.cpu().numpy().astype(np.float32)
+    features = ("pr_ms", "qrs_ms", "qt_ms", "qtc_ms", "p_present", "axis_deg", *LEAD_FEATURES, *QRS_SHAPES)
+    per_lead = {*LEAD_FEATURES, *QRS_SHAPES}
+    measured = {
+        name: np.zeros((len(usual), len(STANDARD_LEADS)) if name in per_lead else len(usual)) for name in features
+    }
+    measured["p_present"] = np.zeros(len(usual), dtype=bool)
     for at in range(0, len(usual), ROWS_AT_ONCE):
-        rr = rr_s[at : at + ROWS_AT_ONCE].cpu()
-        # A whole interval before the first and after the last beat, as measuring needs.
-        times = rr[:, None] * torch.arange(1, BEATS + 1)
-        samples = int(np.ceil(float(rr.max()) * (BEATS + 1) * RATE_HZ)) + RATE_HZ
-        ecg = simulated_ecg(usual[at : at + ROWS_AT_ONCE].cpu(), times, RATE_HZ, samples)
-        parts.append(_measured(ecg.numpy(), [row.double().numpy() * RATE_HZ for row in times]))
-    if not parts:
-        return _measured(np.zeros((0, 8, RATE_HZ), np.float32), [])
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        rows = slice(at, at + ROWS_AT_ONCE)
+        beats = _median_beats(amplitude[rows], pace_s[rows])
+        found = delineate(beats)
+        for name, values in {**of_median_beats(beats, found), **shapes_of_median_beats(beats, found)}.items():
+            measured[name][rows] = values
+    return measured
 
 
-def _measured(signal: np.ndarray, r_peaks: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {**measure(signal, r_peaks, RATE_HZ), **qrs_shapes(signal, r_peaks, RATE_HZ)}
+def _median_beats(amplitude: np.ndarray, rr_s: np.ndarray) -> MedianBeats:
+    """Beats as `models.ecg.median_beats` finds them in an ECG of nothing else, their neighbours an RR interval away."""
+    rr = rr_s[:, None, None]
+    pace = rr.clip(*PACE_RANGE_S) ** _POWER
+    distance = SECONDS - _CENTRE * pace
+    distance -= rr * np.rint(distance / rr)  # to the nearest of the beats around
+    exponent = np.minimum(0.5 * np.square(distance / (_WIDTH * pace)), LARGEST_EXPONENT)
+    beat = amplitude @ np.exp(-exponent)
+    rows = len(rr_s)
+    return MedianBeats(np.arange(rows), beat, rr_s, np.ones(rows, np.float32))

@@ -6,7 +6,7 @@ that 0.1 % of them fall below. Usual and ectopic beats have a radius each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -122,6 +122,11 @@ class Drawn:
     beats: Beats
     redraws: Tensor
     refused: Tensor
+
+    def __getitem__(self, rows: Sequence[int] | Tensor) -> Drawn:
+        """The beats of some rows: indices or a boolean mask."""
+        rows = rows if isinstance(rows, Tensor) else torch.as_tensor(list(rows), dtype=torch.long)
+        return Drawn(self.beats[rows], self.redraws[rows], self.refused[rows])
 
 
 def draw_with_rejection(

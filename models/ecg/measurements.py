@@ -72,19 +72,28 @@ def _measure(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) 
     rows = beats.rows
     measured["heart_rate_bpm"][rows] = 60.0 / beats.rr_s
     measured["rr_irregularity"][rows] = [np.std(rr) / np.mean(rr) for rr in (np.diff(r_peaks[row]) for row in rows)]
-    found = delineate(beats)
-    to_ms = 1000.0 / GRID_HZ
-    measured["pr_ms"][rows] = (found.qrs_onset - found.p_onset) * to_ms
-    measured["qrs_ms"][rows] = (found.qrs_offset - found.qrs_onset) * to_ms
-    measured["qt_ms"][rows] = (found.t_end - found.qrs_onset) * to_ms
-    measured["qtc_ms"][rows] = measured["qt_ms"][rows] / np.cbrt(beats.rr_s)
-    measured["p_present"][rows] = np.isfinite(found.p_onset)
     flat = flat_standard_leads(signal[rows])
-    for name, values in _amplitudes(beats, found).items():
-        measured[name][rows] = np.where(flat, np.nan, values)
-    axis = _axis(beats, found)
-    measured["axis_deg"][rows] = np.where(flat[:, :2].any(axis=-1), np.nan, axis)
+    found = of_median_beats(beats, delineate(beats))
+    found |= {name: np.where(flat, np.nan, found[name]) for name in LEAD_FEATURES}
+    found["axis_deg"] = np.where(flat[:, :2].any(axis=-1), np.nan, found["axis_deg"])
+    for name, values in found.items():
+        measured[name][rows] = values
     return measured
+
+
+def of_median_beats(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:
+    """What `measure` returns but for the rhythm, from median beats and their boundaries: (kept,) or (kept, 12) each."""
+    to_ms = 1000.0 / GRID_HZ
+    qt_ms = (found.t_end - found.qrs_onset) * to_ms
+    return {
+        "pr_ms": (found.qrs_onset - found.p_onset) * to_ms,
+        "qrs_ms": (found.qrs_offset - found.qrs_onset) * to_ms,
+        "qt_ms": qt_ms,
+        "qtc_ms": qt_ms / np.cbrt(beats.rr_s),
+        "p_present": np.isfinite(found.p_onset),
+        "axis_deg": _axis(beats, found),
+        **_amplitudes(beats, found),
+    }
 
 
 def _amplitudes(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:

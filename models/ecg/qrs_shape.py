@@ -55,12 +55,13 @@ def _shapes(signal: np.ndarray, r_peaks: Sequence[np.ndarray], rate_hz: float) -
     beats = median_beats(np.nan_to_num(signal, posinf=0.0, neginf=0.0), r_peaks, rate_hz)
     if len(beats.rows):
         flat = flat_standard_leads(signal[beats.rows])
-        for name, values in _of_beats(beats, delineate(beats)).items():
+        for name, values in of_median_beats(beats, delineate(beats)).items():
             shapes[name][beats.rows] = np.where(flat, np.nan, values)
     return shapes
 
 
-def _of_beats(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:
+def of_median_beats(beats: MedianBeats, found: Boundaries) -> dict[str, np.ndarray]:
+    """What `qrs_shapes` returns, from median beats and their boundaries: (kept, 12) each."""
     beat = to_twelve_leads(beats.beat - pr_level(beats.beat, found.qrs_onset)[..., None])
     samples = np.arange(beat.shape[-1])
     with np.errstate(invalid="ignore"):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from models.flow.config import FlowConfig
 from models.flow.guide import guide
 from models.flow.sampler import guided_velocity, solve
 from models.flow.spectral_filter import SpectralFilter
+from models.flow.steering import Draw, steered
 from models.flow.transformer import FlowTransformer, patch_samples
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.leads import INDEPENDENT_LEADS
@@ -39,11 +41,13 @@ class Sampled:
             rows.
         redraws: (B,) int64 on the CPU, how often the beats of a row were drawn again.
         refused: (B,) bool on the CPU, rows whose every draw was rejected.
+        draws: (B,) int64, which draw of rhythm and beats a row took, from 1; 0 in rows that no claim steers.
     """
 
     signal: Tensor
     redraws: Tensor
     refused: Tensor
+    draws: np.ndarray
 
 
 class FlowGenerator(nn.Module):
@@ -83,6 +87,7 @@ class FlowGenerator(nn.Module):
         guide_guidance: float = 1.0,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
+        asked: np.ndarray | None = None,
     ) -> Tensor:
         """The ECGs that `sampled` makes, (B, 8, samples); a refused row is NaN."""
         return self.sampled(
@@ -94,6 +99,7 @@ class FlowGenerator(nn.Module):
             guide_guidance=guide_guidance,
             rhythm_of=rhythm_of,
             beats_of=beats_of,
+            asked=asked,
         ).signal
 
     @torch.inference_mode()
@@ -108,6 +114,7 @@ class FlowGenerator(nn.Module):
         guide_guidance: float = 1.0,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
+        asked: np.ndarray | None = None,
     ) -> Sampled:
         """Generate ECGs.
 
@@ -124,6 +131,8 @@ class FlowGenerator(nn.Module):
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
             rhythm_of, beats_of: B conditions that rhythms, or beats, are drawn for in place of `condition`, which the
                 transformer sees: they tell through which part of the model a condition acts.
+            asked: (B, claims) bool, which of `config.claims` are of a row's condition: its rhythm and beats are drawn
+                until they satisfy them as often as real patients' do; None takes the first draw of every row.
 
         Raises:
             ValueError: seeds and conditions differ in number, or a heart rate is not between 20 and 250 bpm.
@@ -132,12 +141,16 @@ class FlowGenerator(nn.Module):
             raise ValueError(f"{len(condition)} conditions need as many seeds, got {len(seeds)}")
         if not seeds:
             nothing = torch.zeros(0, dtype=torch.int64)
-            return Sampled(torch.empty(0, len(INDEPENDENT_LEADS), self.config.samples), nothing, nothing > 0)
-        rhythm = self.rhythms(rhythm_of or condition, seeds)
-        drawn = self.beats(beats_of or condition, seeds, rhythm, trait_guidance)
+            signal = torch.empty(0, len(INDEPENDENT_LEADS), self.config.samples)
+            return Sampled(signal, nothing, nothing > 0, nothing.numpy())
+        draw = self.drawing(rhythm_of or condition, beats_of or condition, trait_guidance)
+        if asked is None:
+            asked = np.zeros((len(seeds), len(self.config.claims)), dtype=bool)
+        duration_s = self.config.samples / self.config.sampling_rate_hz
+        rhythm, drawn, draws = steered(draw, self.config.claims, asked, self._numbers(seeds), duration_s)
         scales = {"guidance": guidance, "guide_guidance": guide_guidance}
         signal = self.around(condition, seeds, rhythm, drawn.beats, steps=steps, **scales)
-        return Sampled(signal, drawn.redraws.cpu(), drawn.refused.cpu())
+        return Sampled(signal, drawn.redraws.cpu(), drawn.refused.cpu(), draws)
 
     @torch.inference_mode()
     def around(
@@ -171,6 +184,16 @@ class FlowGenerator(nn.Module):
             return self.filter.inverse(solve(velocity, noise, steps)[..., : self.config.samples])
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
+
+    def drawing(self, rhythm_of: ConditionTensors, beats_of: ConditionTensors, trait_guidance: float) -> Draw:
+        """What draws rhythm and beats of some rows of conditions from as many seeds; arguments as of `sampled`."""
+        rhythm_of, beats_of = rhythm_of.to(self.device), beats_of.to(self.device)
+
+        def draw(rows: Tensor, seeds: Tensor) -> tuple[Rhythm, Drawn]:
+            rhythm = self.rhythms(rhythm_of[rows], seeds.tolist())
+            return rhythm, self.beats(beats_of[rows], seeds.tolist(), rhythm, trait_guidance)
+
+        return draw
 
     def rhythms(self, condition: ConditionTensors, seeds: Sequence[int]) -> Rhythm:
         """The rhythms that guide generated rows.

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.evaluation.classifier import EcgClassifier, classify
 from tasks.cluster import connect
+from tasks.conditions.criteria import CLAIMS, RULES, kept_claims
 from tasks.ecg_sets import EcgSet, LearningSplit, read_cohort, read_recordings, read_reported
 from tasks.evaluation.networks.alignment import (
     NothingToContrastError,
@@ -30,7 +31,7 @@ from tasks.evaluation.networks.statement_classifier import load_statement_classi
 from tasks.evaluation.rows.alignment import alignment_rows, projected
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.condition import condition_rows
-from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, delivery_rows, kept_claims
+from tasks.evaluation.rows.delivery import DISTANCE, delivery_rows
 from tasks.evaluation.rows.discriminators import BEATS, CONVOLUTIONAL, LINEAR, discriminator_rows
 from tasks.evaluation.rows.downstream import downstream_rows
 from tasks.evaluation.rows.fidelity import FID, MEASURED, fidelity_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,12 +76,15 @@ def _in_words(condition: Condition, statement_facts: StatementFacts) -> list[str
     return [SUPERCLASS_WORDS[name] for name in condition.superclasses] + stated
 
 
-def part_note(table: pa.Table, beat_rejection: BeatRejectionFacts | None = None) -> dict[str, Any]:
+def part_note(
+    table: pa.Table, beat_rejection: BeatRejectionFacts | None = None, draws: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """What `summarise` needs to know of one part of a cohort, as JSON values.
 
     Args:
         table: rows of the part.
         beat_rejection: of the rows asked for; None where the model rejects no beats.
+        draws: number of a draw to how many rows took it, of those that claims steer.
     """
     flags = table.column("quality_flags").to_pylist()
     asked, found = (
@@ -92,6 +95,7 @@ def part_note(table: pa.Table, beat_rejection: BeatRejectionFacts | None = None)
     return {
         "rows": table.num_rows,
         "beat_rejection": beat_rejection.model_dump() if beat_rejection else None,
+        "draws": dict(draws or {}),
         "quality_flags": Counter(flag for row in flags for flag in row),
         "flagged": sum(bool(row) for row in flags),
         "heart_rate_measured": int(np.isfinite(difference).sum()),
@@ -105,11 +109,15 @@ def summarise(notes: list[dict[str, Any]]) -> dict[str, Any]:
     flags: Counter[str] = Counter()
     for note in notes:
         flags.update(note["quality_flags"])
+    draws: Counter[str] = Counter()
+    for note in notes:
+        draws.update(note["draws"])
     measured = sum(note["heart_rate_measured"] for note in notes)
     error = sum(note["heart_rate_error_bpm"] for note in notes)
     rejected = [note["beat_rejection"] for note in notes if note["beat_rejection"]]
     return {
         "beat_rejection": {name: sum(one[name] for one in rejected) for name in rejected[0]} if rejected else None,
+        "draws": dict(sorted(draws.items())),
         "quality_flags": dict(flags.most_common()),
         "flagged": sum(note["flagged"] for note in notes),
         "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,

@@ -16,6 +16,7 @@ from tasks.conditions.condition import ConditionEmbedder
 from tasks.conditions.reading.reader import StatementReader
 from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
+from tasks.generation.steering import steering
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
 from tasks.training.model_folder import load_config, load_generator
@@ -114,7 +115,8 @@ def sample_single_ecg(
     tensors, entries = embedder([request.condition])
     cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
-    signal = generator.sample(tensors, [seed], **settings.sampling).numpy()
+    how = settings.sampling | steering(generator, settings, [request.condition])
+    signal = generator.sample(tensors, [seed], **how).numpy()
     if not np.isfinite(signal).all():
         raise ConditionError(
             f"seed {seed}: every beat drawn for this request lay as near to a training patient's as no stranger's does;"

@@ -8,6 +8,7 @@ was cut up.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -253,23 +254,26 @@ class PartWriter:
         numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
         failure = ""
         try:
-            table, rejected = self.generate(numbers)
-            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, part_note(table, rejected))
+            table, rejected, draws = self.generate(numbers)
+            note = part_note(table, rejected, draws)
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, note)
         except EinthovenError as error:
             failure = str(error)
         return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}
 
-    def generate(self, numbers: range) -> tuple[pa.Table, BeatRejectionFacts | None]:
+    def generate(self, numbers: range) -> tuple[pa.Table, BeatRejectionFacts | None, dict[str, int]]:
         """The rows of a cohort with these row numbers, as the table keeps them, without those that are refused.
 
         Returns:
-            The rows, and how many beats were rejected; None for a model that rejects none.
+            The rows; how many beats were rejected, None for a model that rejects none; number of a draw of rhythm and
+            beats to how many rows took it, of those that claims steer.
 
         Raises:
             GenerationError: the model's output is not finite.
         """
         from models.flow.generator import FlowGenerator
         from tasks.generation.cohort_table import cohort_table
+        from tasks.generation.steering import steering
 
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
         given_up = [self.design.group(self.settings.seed, row).given_up for row in numbers]
@@ -277,16 +281,19 @@ class PartWriter:
         signals: list[np.ndarray] = []
         redraws: list[np.ndarray] = []
         refused: list[np.ndarray] = []
+        draws: Counter[str] = Counter()
         entries: list[list[str]] = []
         rejects = isinstance(self.generator, FlowGenerator) and self.generator.rejection is not None
         for at in range(0, len(numbers), self.settings.batch_size):
             batch = slice(at, at + self.settings.batch_size)
             tensors, found = self.embedder(conditions[batch])
             if isinstance(self.generator, FlowGenerator):
-                sampled = self.generator.sampled(tensors, seeds[batch], **self.settings.sampling)
+                how = self.settings.sampling | steering(self.generator, self.settings, conditions[batch])
+                sampled = self.generator.sampled(tensors, seeds[batch], **how)
                 signals.append(sampled.signal.numpy())
                 redraws.append(sampled.redraws.numpy())
                 refused.append(sampled.refused.numpy())
+                draws.update(str(draw) for draw in sampled.draws if draw)
             else:
                 signals.append(self.generator.sample(tensors, seeds[batch], **self.settings.sampling).numpy())
                 refused.append(np.zeros(len(found), dtype=bool))
@@ -312,8 +319,9 @@ class PartWriter:
             self.statement_facts,
         )
         if not rejects:
-            return table, None
+            return table, None, dict(draws)
         again = np.concatenate(redraws)
-        return table, BeatRejectionFacts(
+        rejected = BeatRejectionFacts(
             redrawn=int((again > 0).sum()), redraws=int(again.sum()), refused=int(left_out.sum())
         )
+        return table, rejected, dict(draws)

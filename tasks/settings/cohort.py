@@ -47,6 +47,11 @@ class CohortSettings(Section):
         description="Guidance scale of the prior, by which the beat drawn for an ECG, and levels where a model has "
         "them, are typical of its condition; 1 for none.",
     )
+    claims: bool = Field(
+        True,
+        description="Of a flow: rhythm and beats of an ECG are drawn up to 4 times, until they satisfy the "
+        "rules of textbooks and the kept claims about its condition as often as training patients do.",
+    )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(
         256, ge=1, description="ECGs handed to the model at once, of which each thread makes 64 at a time."

@@ -9,15 +9,17 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from models.flow.config import FlowConfig
+from models.flow.generator import FlowGenerator
 from models.rhythm.statistics import SeriesStatistics
 from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.data.recordings import TrainingError, read_metadata
-from tasks.training.model_folder import ModelConfig, save_config
+from tasks.training.model_folder import ModelConfig, load_generator, save_config
 from tasks.training.preparation.conditions import PreparedConditions, prepare_conditions
 from tasks.training.preparation.flow_inputs import prepare_flow
 from tasks.training.preparation.recordings import prepare_recordings
+from tasks.training.steering_claims import steering_claims
 from warehouse.storage.facts import TrainingDataFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -103,6 +105,7 @@ def _refuse_other_inputs(
 
 
 def save_model(
+    store: Store,
     folder: Path,
     settings: TrainingSettings,
     recordings: Reference,
@@ -110,7 +113,10 @@ def save_model(
     retrieval: RetrievalSettings,
     prepared: PreparedFlow,
 ) -> None:
-    """Write the configuration beside the weights. Arguments as of `prepare`, and what it returned."""
+    """Write the configuration beside the weights, last what guides are chosen by, which are drawn with these weights.
+
+    Arguments as of `prepare`, and what it returned.
+    """
     config = ModelConfig(
         generator=FlowConfig(
             denoiser=settings.flow.architecture,
@@ -130,3 +136,8 @@ def save_model(
         wave_classes=prepared.conditions.wave_classes,
     )
     save_config(folder, config)
+    generator = load_generator(folder)
+    assert isinstance(generator, FlowGenerator)
+    facts = config.statements
+    claims = steering_claims(store, folder, beats_of(folder), generator, facts, recordings, knowledge, settings.seed)
+    save_config(folder, config.model_copy(update={"generator": generator.config.model_copy(update={"claims": claims})}))

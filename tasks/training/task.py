@@ -22,7 +22,7 @@ from warehouse.storage.whole_files import write_text
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedTraining
 
-TRAINING = Stage("train generator", makes="model", code_version=14)
+TRAINING = Stage("train generator", makes="model", code_version=15)
 DATA_FACTS = "_facts.json"
 
 
@@ -172,7 +172,7 @@ def _train_flow(
     train_beats(staging.path, settings)
     for stage in settings.generator_stages:
         train_network_on_ray(stage, staging, settings, waveforms, beats_of(staging.path), prepared.data)
-    save_model(staging.path, settings, recordings, knowledge, retrieval, prepared)
+    save_model(staging.store, staging.path, settings, recordings, knowledge, retrieval, prepared)
     found = prepared.conditions
     facts = AutoencoderFacts(**prepared.data.model_dump(), reconstruction_mae_mv={}, history=[])
     return _described(staging.path, facts, found.recordings, found.wave_classes)

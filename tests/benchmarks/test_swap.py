@@ -24,8 +24,8 @@ from models.conditioning import ConditionTensors
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import row_seed
+from tasks.conditions.criteria import textbook_criteria
 from tasks.ecg_sets import EcgSet
-from tasks.evaluation.rows.delivery import textbook_criteria
 from tasks.settings import CohortSettings
 from tasks.training.model_folder import load_generator
 from tests.models.synthetic_hearts import ecgs

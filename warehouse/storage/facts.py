@@ -134,6 +134,10 @@ class CohortFacts(Facts):
     beat_rejection: BeatRejectionFacts | None = Field(
         None, description="Of beats drawn too near to a training patient's; null where the model rejects none."
     )
+    draws: dict[str, int] = Field(
+        default_factory=dict,
+        description="Of ECGs that claims steer: number of the draw whose rhythm and beats were taken to ECGs.",
+    )
     heart_rate_mae_bpm: float | None = Field(description="Mean distance of measured from requested heart rates.")
     heart_rate_measured: int = Field(description="ECGs whose heart rate could be measured.")
     einthoven_residual_mv: float = Field(description="Largest violation of a limb-lead identity.")

@@ -7,7 +7,6 @@ and one for held-out recordings; before them, per kind of criterion, how far the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,60 +14,14 @@ import pyarrow as pa
 
 from models.ecg.qrs_shape import qrs_shapes
 from models.evaluation.delivery import FAR_OFF, LEAST_PATIENTS, Outcomes, delivery_distance, satisfied
-from models.evaluation.textbook_rules import TEXTBOOK_RULES, TextbookRule, feature_values
+from models.evaluation.textbook_rules import feature_values
+from tasks.conditions.criteria import CLAIMS, RULES, Criterion, expected_of, textbook_criteria
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
 from tasks.evaluation.rows.row import EvaluationRow, evaluation_row
-from tasks.knowledge.claims import STATEMENT_PREFIX, Claim
-from tasks.knowledge.demographics import age_band
 from warehouse.schema import MEASURED_FEATURES
-from warehouse.storage.reference import Reference
-from warehouse.storage.store import Store
 
-RULES, CLAIMS = "textbook rules", "kept claims"
 DISTANCE: Final = "delivery distance"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What is expected of the ECGs of a condition.
-
-    Attributes:
-        kind: `RULES` or `CLAIMS`.
-        statement: SCP-ECG code that the ECG holds, first or not.
-        words: the expectation in words, with the group it is about where that is not everyone.
-        claim: the expectation, or a rule, which has the same fields.
-        sex, age_band: of the group; None for all.
-    """
-
-    kind: str
-    statement: str
-    words: str
-    claim: Claim | TextbookRule
-    sex: str | None = None
-    age_band: str | None = None
-
-
-def textbook_criteria() -> list[Criterion]:
-    """The rules of textbooks."""
-    return [Criterion(RULES, rule.statement, rule.words, rule) for rule in TEXTBOOK_RULES]
-
-
-def kept_claims(store: Store, knowledge: Reference) -> list[Criterion]:
-    """The kept claims of a knowledge base that are about measurements.
-
-    Those about statements made together are left out: they say what a cohort asks for, not what its ECGs show.
-    """
-    columns = ["statement", "sex", "age_band", "claims"]
-    found = []
-    for entry in store.read(knowledge, "knowledge", columns).to_pylist():
-        group = ", ".join(filter(None, (entry["sex"], entry["age_band"])))
-        for one in entry["claims"] or []:
-            if one["verdict"] == "kept" and not one["feature"].startswith(STATEMENT_PREFIX):
-                claim = Claim(**{name: one[name] for name in Claim.model_fields})
-                words = claim.line({}) + (f" ({group})" if group else "")
-                found.append(Criterion(CLAIMS, entry["statement"], words, claim, entry["sex"], entry["age_band"]))
-    return list(dict.fromkeys(found))
 
 
 def measured_features(ecgs: EcgSet, rate_hz: float) -> dict[str, np.ndarray]:
@@ -91,23 +44,12 @@ def outcomes(ecgs: EcgSet, measured: Mapping[str, np.ndarray], criteria: Sequenc
     Args:
         measured: as `measured_features` gives them.
     """
-    holds = {code: np.array([code in held for held in ecgs.statements], dtype=bool) for code in _codes(criteria)}
-    sexes = np.array(ecgs.table["sex"].to_pylist(), dtype=object)
-    bands = np.array([age_band(age) for age in ecgs.table["age_years"].to_pylist()], dtype=object)
-    asked, met = (np.zeros((len(ecgs), len(criteria)), dtype=bool) for _ in range(2))
+    people = (ecgs.table[name].to_pylist() for name in ("sex", "age_years"))
+    met = np.zeros((len(ecgs), len(criteria)), dtype=bool)
     for place, one in enumerate(criteria):
-        asked[:, place] = holds[one.statement]
-        if one.sex is not None:
-            asked[:, place] &= sexes == one.sex
-        if one.age_band is not None:
-            asked[:, place] &= bands == one.age_band
         values = feature_values(measured, one.claim.feature, one.claim.lead)
         met[:, place] = satisfied(values, one.claim.comparison, one.claim.value, one.claim.upper)
-    return Outcomes(asked, met, ecgs.patients)
-
-
-def _codes(criteria: Sequence[Criterion]) -> set[str]:
-    return {one.statement for one in criteria}
+    return Outcomes(expected_of(criteria, ecgs.statements, *people), met, ecgs.patients)
 
 
 def delivery_rows(compared: Compared, claims: Sequence[Criterion]) -> Iterator[EvaluationRow]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from models.architecture import BeatPriorArchitecture, FlowArchitecture
 from models.beats.rejection import MOST_REDRAWS, Neighbourhood, Rejection
 from models.conditioning import ConditionTensors
-from models.flow.config import FlowConfig
+from models.flow.config import FlowConfig, SteeringClaim
 from models.flow.generator import FlowGenerator
 from models.rhythm.rhythm import VENTRICULAR_PREMATURE
 from models.rhythm.statistics import ECTOPIES, FIBRILLATION_RHYTHM, RHYTHMS, USUAL, VENTRICULAR_BEATS
@@ -102,6 +103,23 @@ def ectopic_beats_of(made: FlowGenerator, condition: ConditionTensors, seeds: li
         )
         made.sample(condition, seeds, steps=0, guidance=1.0, trait_guidance=1.0)
     return seen[0][: len(seeds)]
+
+
+def test_claims_choose_rhythm_and_beats_of_the_rows_that_they_are_asked_of() -> None:
+    made, condition, seeds = generator(), varied(8), list(range(8))
+    above = {"statement": "NORM", "comparison": "above", "share": 0.5, "patients": 99, "weight": 4.0}
+    irregular = SteeringClaim(feature="rr_irregularity", value=0.04, **above)  # type: ignore[arg-type]
+    large = SteeringClaim(feature="limb_qrs_mv", value=0.6, **above)  # type: ignore[arg-type]
+    made.config = made.config.model_copy(update={"claims": (irregular, large)})
+    asked = np.stack([np.arange(8) > 1, np.arange(8) > 3], axis=1)
+    free, steered = made.sampled(condition, seeds, **SAMPLING), made.sampled(condition, seeds, **SAMPLING, asked=asked)
+    assert (free.draws == 0).all() and (steered.draws[:2] == 0).all() and steered.draws.max() > 1
+    first = torch.from_numpy(steered.draws < 2)
+    assert torch.equal(free.signal[first], steered.signal[first])
+    assert (free.signal[~first] != steered.signal[~first]).any(dim=(1, 2)).all()
+    rows = [6, 1, 5]
+    alone = made.sampled(condition[rows], rows, **SAMPLING, asked=asked[rows])
+    assert torch.equal(alone.signal, steered.signal[rows]) and (alone.draws == steered.draws[rows]).all()
 
 
 def test_trait_guidance_moves_beats() -> None:

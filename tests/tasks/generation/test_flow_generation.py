@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from models.flow.config import SteeringClaim
 from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.conditions.request import ConditionError
 from tasks.generation.cohort_table import part_note, summarise
@@ -53,7 +54,7 @@ def generated(writer: PartWriter, radius: float, rows: int) -> tuple[pa.Table, B
     """Rows whose beats are kept away so far from the one training beat, and what that took."""
     rejection = writer.generator.rejection
     writer.generator.rejection = replace(rejection, usual=replace(rejection.usual, radius=radius))
-    table, found = writer.generate(range(rows))
+    table, found, _ = writer.generate(range(rows))
     assert found is not None
     return table, found
 
@@ -82,6 +83,24 @@ def test_refused_rows_are_left_out_and_counted(writer: PartWriter) -> None:
     assert facts["beat_rejection"] == found.model_dump()
     nothing, all_refused = generated(writer, 1e6, 3)
     assert nothing.num_rows == part_note(nothing, all_refused)["rows"] == 0 and all_refused.refused == 3
+
+
+def test_claims_of_a_condition_steer_and_draws_are_counted(writer: PartWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, held = writer.generator.config, [writer.design.ask(1, row, STATEMENTS).statements for row in range(6)]
+    statement = held[0][0]
+    asked = sum(statement in codes for codes in held)
+    claim = SteeringClaim(
+        statement=statement, feature="qrs_ms", comparison="above", value=500, share=0.5, patients=99, weight=1.0
+    )
+    free = writer.generate(range(6))[0]
+    monkeypatch.setattr(writer.generator, "config", config.model_copy(update={"claims": (claim,)}))
+    table, rejected, draws = writer.generate(range(6))
+    assert 0 < asked == sum(draws.values()) and table.num_rows == 6
+    assert summarise([part_note(table, rejected, draws)] * 2)["draws"] == {draw: 2 * n for draw, n in draws.items()}
+    # Nobody satisfies it, so that all draws are alike and the first is taken.
+    assert set(draws) == {"1"} and table.equals(free)
+    monkeypatch.setattr(writer, "settings", SETTINGS.model_copy(update={"claims": False}))
+    assert writer.generate(range(6))[2] == {}
 
 
 def test_a_single_ecg_is_sampled_or_refused_in_one_line(clinic: tuple[Store, Reference]) -> None:

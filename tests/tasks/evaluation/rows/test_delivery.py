@@ -12,9 +12,10 @@ import pytest
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
 from models.leads import INDEPENDENT_LEADS
+from tasks.conditions.criteria import CLAIMS, RULES, Criterion, kept_claims
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.compared import Compared
-from tasks.evaluation.rows.delivery import CLAIMS, DISTANCE, RULES, Criterion, delivery_rows, kept_claims
+from tasks.evaluation.rows.delivery import DISTANCE, delivery_rows
 from tasks.evaluation.rows.independent_delineator import until_next
 from tasks.evaluation.rows.row import EvaluationRow
 from tasks.knowledge.claims import Claim
