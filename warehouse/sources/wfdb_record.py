@@ -10,9 +10,10 @@ import os
 import posixpath
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import wfdb
@@ -25,10 +26,13 @@ from warehouse.sources.wfdb_header import (
     INVALID_SAMPLE,
     LARGEST_BYTES,
     MILLIVOLTS_PER_UNIT,
+    NO_SEGMENT,
     Header,
+    Segments,
     SignalLine,
     check_size,
     parse_header,
+    parse_segments,
 )
 
 ATTEMPTS = 3
@@ -86,13 +90,20 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     within = (folder or stem.parent).resolve()
     if "::" in str(stem) or "://" in str(stem):
         raise BadRecord("bad_path", f"{stem.name} is named like an address, which wfdb would follow")
+    segments = _reading(stem, lambda: parse_segments(_header_bytes(stem, within), stem.name))
+    return _joined(stem, segments, within) if segments else _of_one_segment(stem, within)
+
+
+Read = TypeVar("Read")
+
+
+def _reading(stem: Path, read: Callable[[], Read]) -> Read:
+    """Read files of a record, again where an error may pass."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            header = _header(stem, within)
-            signals = _digital(stem, header, within)
-            break
+            return read()
         except FileNotFoundError as error:
             raise BadRecord("missing_file", f"{Path(error.filename or stem).name} is not there") from None
         except OSError as error:
@@ -100,6 +111,14 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
                 place = Path(error.filename or stem).name
                 raise BadRecord("unreadable_file", f"{place}: {error.strerror or error}") from None
             time.sleep(PAUSE_S * attempt)
+
+
+def _of_one_segment(stem: Path, within: Path) -> RecordedLeads:
+    def read() -> tuple[Header, list[np.ndarray]]:
+        header = parse_header(_header_bytes(stem, within), stem.name)
+        return header, _digital(stem, header, within)
+
+    header, signals = _reading(stem, read)
     names = _lead_names([one.lead for one in header.signals])
     leads = {
         name: _millivolts(line, samples) for name, line, samples in zip(names, header.signals, signals, strict=True)
@@ -111,11 +130,43 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     return RecordedLeads(header.rate_hz * most, leads)
 
 
-def _header(stem: Path, within: Path) -> Header:
+def _joined(stem: Path, segments: Segments, within: Path) -> RecordedLeads:
+    """The segments of a record after each other; NaN where there is none, or none of a lead.
+
+    The wfdb library joins, too, but takes the leads of the first segment for those of all, and checks no length.
+    """
+    parts = {name: _of_one_segment(stem.with_name(name), within) for name, _ in segments.parts if name != NO_SEGMENT}
+    if len({part.rate_hz for part in parts.values()}) != 1:
+        raise BadRecord("bad_header", f"segments of {stem.name} are sampled at different rates")
+    rate_hz = next(iter(parts.values())).rate_hz
+    if (per_frame := rate_hz / segments.rate_hz) != int(per_frame):
+        raise BadRecord("bad_header", f"{stem.name}.hea states another sampling rate than its segments")
+    if segments.layout:
+        layout = stem.with_name(segments.layout)
+        header = _reading(stem, lambda: parse_header(_header_bytes(layout, within), layout.name, layout=True))
+        leads = _lead_names([one.lead for one in header.signals])
+    else:
+        leads = [*parts[segments.parts[0][0]].millivolts]
+    held: dict[str, list[np.ndarray]] = {lead: [] for lead in leads}
+    for name, frames in segments.parts:
+        there = parts[name].millivolts if name in parts else {}
+        samples = round(frames * per_frame)
+        if there and len(next(iter(there.values()))) != samples:
+            raise BadRecord(
+                "bad_signal", f"segment {name} does not hold the {frames} samples that {stem.name}.hea says"
+            )
+        if not {*there} <= {*leads} or not (segments.layout or {*there} == {*leads}):
+            raise BadRecord("bad_header", f"segment {name} holds other leads than {stem.name}.hea says")
+        for lead in leads:
+            held[lead].append(there.get(lead, np.full(samples, np.nan)))
+    return RecordedLeads(rate_hz, {lead: np.concatenate(pieces) for lead, pieces in held.items()})
+
+
+def _header_bytes(stem: Path, within: Path) -> bytes:
     path = stem.with_name(f"{stem.name}.hea")
     _check_place(path, within)
     with path.open("rb") as file:
-        return parse_header(file.read(LARGEST_BYTES + 1), stem.name)
+        return file.read(LARGEST_BYTES + 1)
 
 
 def _check_place(path: Path, within: Path) -> None:
