@@ -191,7 +191,7 @@ def describe(code: str, statement_facts: StatementFacts) -> str:
 def rhythm_of(statements: Sequence[str]) -> str:
     """The rhythm that statements imply; regular sinus rhythm where they say nothing of it."""
     known = vocabulary().by_code
-    implied = {known[code].rhythm for code in statements if code in known}
+    implied = {known[code].rhythm for code in vocabulary().with_broader(statements) if code in known}
     return next((rhythm for rhythm in RHYTHM_PRIORITY if rhythm in implied), "sinus")
 
 
