@@ -228,6 +228,12 @@ def knowledge() -> pa.Schema:
             column("age_band", pa.string(), "Age band it is about, e.g. 60-79; null for all", "years"),
             column("narrative", pa.string(), "What the evidence shows, in at most 120 words", nullable=False),
             column("claims", pa.list_(CLAIM), "Machine-checkable claims proposed, each with its verdict"),
+            column(
+                "coded_views",
+                pa.list_(CODED_VIEW),
+                "Diagnoses, medications and procedures of admissions that set the patients apart: 30 % have them, and "
+                "half as many of the others; empty where the source has none",
+            ),
             column("patients", pa.int32(), "Training patients behind it", "count", nullable=False),
             column("recordings", pa.int32(), "Training recordings behind it", "count", nullable=False),
             column("claims_proposed", pa.int16(), "Claims the language model proposed", "count", nullable=False),

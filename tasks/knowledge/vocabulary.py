@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from warehouse.statements import statements
 
-PACING: Final = frozenset({"SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB"}) | {
-    *("BRADY", "VTACH", "AVJR", "ARH", "IR")
-}
+PACING: Final = frozenset(
+    "SR SBRAD STACH SARRH AFIB AFLT SVTAC PSVT PACE 2AVB 3AVB BRADY VTACH AVJR ARH IR".split()  # noqa: SIM905
+)
 """Statements that decide on the heart rate; those below them do, too."""
 
 
