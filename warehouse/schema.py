@@ -147,7 +147,8 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "statements",
                 pa.list_(pa.string()),
-                "SCP-ECG statements asked for, diagnoses first; to find one: shows(statements, 'AFIB')",
+                "Statements asked for, diagnoses first, in SCP-ECG's codes where it has one; to find one: "
+                "shows(statements, 'AFIB')",
             ),
             column(
                 "likelihoods",
@@ -221,7 +222,7 @@ def knowledge() -> pa.Schema:
     return pa.schema(
         [
             column("entry_id", pa.string(), "Digest of evidence, prompt and models", nullable=False),
-            column("statement", pa.string(), "SCP-ECG statement it describes", nullable=False),
+            column("statement", pa.string(), "Statement it describes", nullable=False),
             column("condition", pa.string(), "The condition in words", nullable=False),
             column("names", pa.list_(pa.string()), "What the statement is also called; what requests are matched with"),
             column("sex", pa.string(), "Sex it is about; null for both"),
