@@ -151,6 +151,7 @@ def _build(
             splits={split: outcome.splits[split] for split in SPLITS},
             quarantined=dict(reasons.most_common()),
             source=source.name,
+            datasets=[part.name for part in source.parts() if part is not source],
             simulated=source.simulated,
             samples=window.samples,
             sampling_rate_hz=window.rate_hz,
