@@ -94,21 +94,37 @@ class Header:
     signals: tuple[SignalLine, ...]
 
 
-def parse_header(content: bytes, stem: str, layout: bool = False) -> Header:
-    """Parse the header of one segment.
+def parse(content: bytes, stem: str) -> Header | Segments:
+    """Parse a header, of one segment or of several.
 
     Args:
         content: the file, in UTF-8 or Latin-1, with line ends of any system.
         stem: the record's name, which its signal files share.
+
+    Raises:
+        BadRecord: it is no valid header, describes no signal, names another record's file, does not say what a digital
+            unit is worth, or counts of segments contradict each other.
+    """
+    first, lines = _record_line(content, stem)
+    return _segments(first, lines, stem) if first["segments"] else _header(first, lines, stem, layout=False)
+
+
+def parse_header(content: bytes, stem: str, layout: bool = False) -> Header:
+    """Parse the header of one segment, as `parse` does.
+
+    Args:
         layout: whether it is the layout of a record of several segments, whose signals have no files.
 
     Raises:
-        BadRecord: it is no valid header, describes several segments or no signal, names another record's file, or
-            does not say what a digital unit is worth.
+        BadRecord: as `parse` says, or it joins segments of other records.
     """
     first, lines = _record_line(content, stem)
     if first["segments"]:
         raise BadRecord("several_segments", f"{stem}.hea joins segments of other records, where one record is wanted")
+    return _header(first, lines, stem, layout)
+
+
+def _header(first: re.Match[str], lines: list[str], stem: str, layout: bool) -> Header:
     count, rate_hz = _whole(first["signals"], stem), _rate(first["rate"], stem)
     if count == 0 or count != len(lines):
         raise BadRecord("bad_header", f"{stem}.hea promises {count} signals and describes {len(lines)}")
@@ -118,15 +134,7 @@ def parse_header(content: bytes, stem: str, layout: bool = False) -> Header:
     return Header(rate_hz, frames or None, signals)
 
 
-def parse_segments(content: bytes, stem: str) -> Segments | None:
-    """Parse the header of a record that joins others; None for one of a single segment.
-
-    Raises:
-        BadRecord: it is no valid header, or its counts contradict each other.
-    """
-    first, lines = _record_line(content, stem)
-    if not first["segments"]:
-        return None
+def _segments(first: re.Match[str], lines: list[str], stem: str) -> Segments:
     count = _whole(first["segments"].removeprefix("/"), stem)
     if not 0 < count <= LARGEST_SEGMENTS or count != len(lines):
         raise BadRecord("bad_header", f"{stem}.hea promises {count} segments and lists {len(lines)}")

@@ -10,10 +10,9 @@ import os
 import posixpath
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import wfdb
@@ -31,8 +30,8 @@ from warehouse.sources.wfdb_header import (
     Segments,
     SignalLine,
     check_size,
+    parse,
     parse_header,
-    parse_segments,
 )
 
 ATTEMPTS = 3
@@ -90,20 +89,18 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     within = (folder or stem.parent).resolve()
     if "::" in str(stem) or "://" in str(stem):
         raise BadRecord("bad_path", f"{stem.name} is named like an address, which wfdb would follow")
-    segments = _reading(stem, lambda: parse_segments(_header_bytes(stem, within), stem.name))
-    return _joined(stem, segments, within) if segments else _of_one_segment(stem, within)
+    header, signals = _read(stem, within)
+    return _joined(stem, header, within) if isinstance(header, Segments) else _leads(header, signals)
 
 
-Read = TypeVar("Read")
-
-
-def _reading(stem: Path, read: Callable[[], Read]) -> Read:
-    """Read files of a record, again where an error may pass."""
+def _read(stem: Path, within: Path) -> tuple[Header | Segments, list[np.ndarray]]:
+    """A record's header, and the samples of its signals if it has its own."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            return read()
+            header = parse(_header_bytes(stem, within), stem.name)
+            return header, [] if isinstance(header, Segments) else _digital(stem, header, within)
         except FileNotFoundError as error:
             raise BadRecord("missing_file", f"{Path(error.filename or stem).name} is not there") from None
         except OSError as error:
@@ -113,12 +110,7 @@ def _reading(stem: Path, read: Callable[[], Read]) -> Read:
             time.sleep(PAUSE_S * attempt)
 
 
-def _of_one_segment(stem: Path, within: Path) -> RecordedLeads:
-    def read() -> tuple[Header, list[np.ndarray]]:
-        header = parse_header(_header_bytes(stem, within), stem.name)
-        return header, _digital(stem, header, within)
-
-    header, signals = _reading(stem, read)
+def _leads(header: Header, signals: list[np.ndarray]) -> RecordedLeads:
     names = _lead_names([one.lead for one in header.signals])
     leads = {
         name: _millivolts(line, samples) for name, line, samples in zip(names, header.signals, signals, strict=True)
@@ -135,16 +127,24 @@ def _joined(stem: Path, segments: Segments, within: Path) -> RecordedLeads:
 
     The wfdb library joins, too, but takes the leads of the first segment for those of all, and checks no length.
     """
-    parts = {name: _of_one_segment(stem.with_name(name), within) for name, _ in segments.parts if name != NO_SEGMENT}
+    parts: dict[str, RecordedLeads] = {}
+    for name in dict.fromkeys(name for name, _ in segments.parts if name != NO_SEGMENT):
+        header, signals = _read(stem.with_name(name), within)
+        if isinstance(header, Segments):
+            raise BadRecord("several_segments", f"{name}, a segment of {stem.name}, joins segments itself")
+        parts[name] = _leads(header, signals)
     if len({part.rate_hz for part in parts.values()}) != 1:
         raise BadRecord("bad_header", f"segments of {stem.name} are sampled at different rates")
     rate_hz = next(iter(parts.values())).rate_hz
     if (per_frame := rate_hz / segments.rate_hz) != int(per_frame):
         raise BadRecord("bad_header", f"{stem.name}.hea states another sampling rate than its segments")
     if segments.layout:
-        layout = stem.with_name(segments.layout)
-        header = _reading(stem, lambda: parse_header(_header_bytes(layout, within), layout.name, layout=True))
-        leads = _lead_names([one.lead for one in header.signals])
+        try:
+            content = _header_bytes(stem.with_name(segments.layout), within)
+        except OSError as error:
+            raise BadRecord("missing_file", f"{segments.layout}.hea: {error.strerror or error}") from None
+        layout = parse_header(content, segments.layout, layout=True)
+        leads = _lead_names([one.lead for one in layout.signals])
     else:
         leads = [*parts[segments.parts[0][0]].millivolts]
     held: dict[str, list[np.ndarray]] = {lead: [] for lead in leads}

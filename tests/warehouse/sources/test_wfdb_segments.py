@@ -14,7 +14,7 @@ from tests.warehouse.sources.example_datasets.wfdb_files import write_record
 from warehouse.sources.record import BadRecord, SourceRecord
 from warehouse.sources.recorded_leads import Window, independent_windows
 from warehouse.sources.registry import open_source
-from warehouse.sources.wfdb_header import parse_segments
+from warehouse.sources.wfdb_header import parse
 from warehouse.sources.wfdb_record import read_leads
 
 RATE_HZ = 100
@@ -91,7 +91,7 @@ def test_a_wrong_number_of_segments_is_refused() -> None:
         b"r/1 12 100\na b\n",
     ):
         with pytest.raises(BadRecord, match="bad_header"):
-            parse_segments(text, "r")
+            parse(text, "r")
 
 
 def test_segments_are_no_recordings_of_their_own(tmp_path: Path) -> None:
