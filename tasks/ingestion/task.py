@@ -24,7 +24,7 @@ from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-INGESTION = Stage("ingest recordings", makes="recordings", code_version=5)
+INGESTION = Stage("ingest recordings", makes="recordings", code_version=6)
 SPLITS = ("train", "validation", "test")
 
 
