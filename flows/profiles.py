@@ -52,7 +52,8 @@ def profiles(path: Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def load_settings(profile: str, overrides: Sequence[str] = (), data: Path | None = None) -> Settings:
-    """The settings of a profile with overrides applied.
+    """The settings of a profile with overrides applied; of another kind of source than the profile's, without its title
+    and citation of releases.
 
     Args:
         profile: name in `prefect.yaml`.
@@ -66,8 +67,14 @@ def load_settings(profile: str, overrides: Sequence[str] = (), data: Path | None
     if profile not in known:
         raise SettingsError(f"unknown profile {profile!r}; {DEPLOYMENTS_FILE} defines {', '.join(known)}")
     raw = known[profile]
+    source, release = dict(raw.get("source", {})), dict(raw.get("release", {}))
     for override in overrides:
         _apply(raw, override)
+    if raw.get("source", {}).get("kind") != source.get("kind"):
+        # What a profile says of its own source would be wrong of another one.
+        for name in ("title", "citation"):
+            if name in release and raw["release"][name] == release[name]:
+                del raw["release"][name]
     if data is not None:
         raw.setdefault("source", {})["path"] = str(data.resolve())
     try:

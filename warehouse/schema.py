@@ -147,7 +147,8 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
             column(
                 "statements",
                 pa.list_(pa.string()),
-                "SCP-ECG statements asked for, diagnoses first; to find one: shows(statements, 'AFIB')",
+                "Statements asked for, diagnoses first, in SCP-ECG's codes where it has one; to find one: "
+                "shows(statements, 'AFIB')",
             ),
             column(
                 "likelihoods",
@@ -221,13 +222,19 @@ def knowledge() -> pa.Schema:
     return pa.schema(
         [
             column("entry_id", pa.string(), "Digest of evidence, prompt and models", nullable=False),
-            column("statement", pa.string(), "SCP-ECG statement it describes", nullable=False),
+            column("statement", pa.string(), "Statement it describes", nullable=False),
             column("condition", pa.string(), "The condition in words", nullable=False),
             column("names", pa.list_(pa.string()), "What the statement is also called; what requests are matched with"),
             column("sex", pa.string(), "Sex it is about; null for both"),
             column("age_band", pa.string(), "Age band it is about, e.g. 60-79; null for all", "years"),
             column("narrative", pa.string(), "What the evidence shows, in at most 120 words", nullable=False),
             column("claims", pa.list_(CLAIM), "Machine-checkable claims proposed, each with its verdict"),
+            column(
+                "coded_views",
+                pa.list_(CODED_VIEW),
+                "Diagnoses, medications and procedures of admissions that set the patients apart: 30 % have them, and "
+                "half as many of the others; empty where the source has none",
+            ),
             column("patients", pa.int32(), "Training patients behind it", "count", nullable=False),
             column("recordings", pa.int32(), "Training recordings behind it", "count", nullable=False),
             column("claims_proposed", pa.int16(), "Claims the language model proposed", "count", nullable=False),

@@ -7,6 +7,7 @@ the vocabulary lacks is kept under its own name (`foreign`), counted and listed 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -69,6 +70,7 @@ class Statement:
     superclass: str = ""
     rhythm: str = ""
     axis: bool = False
+    broader: tuple[str, ...] = ()
     snomed: tuple[str, ...] = ()
     aha: tuple[str, ...] = ()
     aecg: tuple[str, ...] = ()
@@ -96,6 +98,20 @@ class Statements:
     _by_aha: dict[str, Statement] = field(repr=False)
     _by_aecg: dict[str, Statement] = field(repr=False)
     _by_phrase: dict[str, Statement] = field(repr=False)
+
+    def with_broader(self, codes: Iterable[str]) -> frozenset[str]:
+        """Statements and all that are true wherever they are: `MOBITZI`, `2AVB` and `AVB` of `MOBITZI`."""
+        found: set[str] = set()
+        new = {*codes}
+        while new:
+            found |= new
+            new = {more for code in new if code in self.by_code for more in self.by_code[code].broader} - found
+        return frozenset(found)
+
+    def with_narrower(self, codes: Iterable[str]) -> frozenset[str]:
+        """Statements and all that are true nowhere if they are not."""
+        wanted = frozenset(codes)
+        return wanted | {code for code in self.by_code if not wanted.isdisjoint(self.with_broader([code]))}
 
     def of_snomed(self, concept: str) -> Statement | None:
         """The statement of a SNOMED CT concept."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tasks.knowledge.profiles import ADMISSION_VIEWS
+from tasks.knowledge.retrieval import Admission
 from warehouse.statements import CERTAIN, POSSIBLE, PROBABLE, statements
 
 HEART_AXES: Final = {code: axis.description for code, axis in statements().axes.items()}
@@ -72,6 +74,11 @@ def coded_views(views: Iterable[Mapping[str, Any]] | None) -> CodedViews:
         extra_beats=" and ".join(beats) or ("unspecified" if "unspecified" in codes.get("extra_beats", []) else None),
         pacemaker=True if "present" in codes.get("pacemaker", []) else None,
     )
+
+
+def admission_codes(views: Iterable[Mapping[str, Any]] | None) -> Admission:
+    """Diagnoses, medications and procedures in a row of `recordings.coded_views`."""
+    return tuple((one["view"], frozenset(one["codes"])) for one in views or [] if one["view"] in ADMISSION_VIEWS)
 
 
 def certainty(likelihood: float | None) -> str:

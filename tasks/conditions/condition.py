@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from models.superclasses import SUPERCLASSES
-from tasks.conditions.coded_views import CodedViews, certainty, coded_views
+from tasks.conditions.coded_views import CodedViews, admission_codes, certainty, coded_views
 from tasks.conditions.stated_rhythm import stated_rhythm
 from tasks.knowledge.demographics import age_band
-from tasks.knowledge.retrieval import KnowledgeIndex, Request
+from tasks.knowledge.retrieval import Admission, KnowledgeIndex, Request
 from tasks.settings import RetrievalSettings
 from warehouse.schema import EMBEDDING_SIZE
 from warehouse.statements import statements as vocabulary
@@ -73,6 +73,7 @@ class Condition:
         likelihoods: of each statement, in percent, None where unknown; empty where all are.
         heart_axis, infarction_stage, extra_beats, pacemaker: as in `tasks.conditions.coded_views.CodedViews`.
         superclasses: diagnostic superclasses asked for beside those of the statements.
+        admission: codes of the admission that a recording is of, by which knowledge is found; no request has any.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Condition:
     extra_beats: str | None = None
     pacemaker: bool | None = None
     superclasses: tuple[str, ...] = ()
+    admission: Admission = ()
 
     def all_superclasses(self, statement_facts: StatementFacts) -> list[str]:
         """Every diagnostic superclass asked for, in the order of `SUPERCLASSES`."""
@@ -135,6 +137,7 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
             sex=row["sex"],
             heart_rate_bpm=_known(row["heart_rate_bpm"]),
             likelihoods=tuple(likelihood[code] for code in codes),
+            admission=admission_codes(row.get("coded_views")),
             **asdict(coded_views(row.get("coded_views"))),
         )
         conditions.append(condition if statement_facts is None else condition.written(statement_facts))
@@ -191,7 +194,7 @@ def describe(code: str, statement_facts: StatementFacts) -> str:
 def rhythm_of(statements: Sequence[str]) -> str:
     """The rhythm that statements imply; regular sinus rhythm where they say nothing of it."""
     known = vocabulary().by_code
-    implied = {known[code].rhythm for code in statements if code in known}
+    implied = {known[code].rhythm for code in vocabulary().with_broader(statements) if code in known}
     return next((rhythm for rhythm in RHYTHM_PRIORITY if rhythm in implied), "sinus")
 
 
@@ -248,7 +251,8 @@ class ConditionEmbedder:
     def retrieve(self, conditions: Sequence[Condition]) -> np.ndarray:
         """(n, at most K) row numbers of the knowledge entries that fit each condition, best first."""
         requests = [
-            Request(self._text(one), frozenset(one.statements), one.sex, age_band(one.age_years)) for one in conditions
+            Request(self._text(one), frozenset(one.statements), one.sex, age_band(one.age_years), one.admission)
+            for one in conditions
         ]
         top_k = min(self.knowledge_tokens, self.retrieval.top_k)
         return self.index.retrieve(requests, self.embed, self.retrieval.weights, top_k)

@@ -8,6 +8,7 @@ from typing import Final
 
 from tasks.conditions.reading.numbers import Rate
 from tasks.conditions.reading.reader import MAY_BE_NORMAL
+from warehouse.statements import statements as vocabulary
 
 SINUS: Final = ("SR", "SBRAD", "STACH", "SARRH")
 P_WAVES: Final = ("1AVB", "LPR", "2AVB", "LAO/LAE", "RAO/RAE")
@@ -48,8 +49,9 @@ RATES: Final = {
 def exclusive(statements: Iterable[str]) -> tuple[str, str] | None:
     """The first two statements that one ECG cannot show together."""
     for one, other in combinations(dict.fromkeys(statements), 2):
+        first, second = (vocabulary().with_broader([code]) for code in (one, other))
         for left, right in EXCLUSIVE:
-            if (one in left and other in right) or (one in right and other in left):
+            if (first & {*left} and second & {*right}) or (first & {*right} and second & {*left}):
                 return one, other
         if "NORM" in (one, other) and not {one, other} - {"NORM"} <= MAY_BE_NORMAL:
             return one, other
@@ -58,7 +60,7 @@ def exclusive(statements: Iterable[str]) -> tuple[str, str] | None:
 
 def possible_rates(statements: Iterable[str]) -> list[tuple[str, Rate]]:
     """Statements that limit the heart rate, with their limits; sinus rhythm's where no rhythm is asked for."""
-    asked = set(statements)
+    asked = vocabulary().with_broader(statements)
     of_rhythm = [(code, RATES[code]) for code in RATES if code in asked and code != "NORM"]
     if "NORM" in asked and not asked & {"SBRAD", "STACH"}:
         of_rhythm.append(("NORM", RATES["NORM"]))

@@ -204,7 +204,7 @@ def _nearest(words: str, statement_facts: StatementFacts) -> str:
             best[described] = max(likeness, best.get(described, 0))
     near = sorted((name for name in best if best[name] >= LIKE), key=lambda name: (-best[name], name))[:NEAREST]
     named = ", ".join(f"'{name}'" for name in near)
-    return f"nearest: {named}" if near else f"ask for SCP-ECG statements of PTB-XL in words, e.g. {EXAMPLES}"
+    return f"nearest: {named}" if near else f"ask for statements in words, e.g. {EXAMPLES}"
 
 
 def _one(what: str, said: Sequence[float | str], unit: str) -> Any:

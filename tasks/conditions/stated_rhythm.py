@@ -21,6 +21,7 @@ from models.rhythm.statistics import (
     TRIGEMINY,
     VENTRICULAR_BEATS,
 )
+from warehouse.statements import statements as vocabulary
 
 RHYTHM_STATEMENTS: Final = {
     "PACE": PACED_RHYTHM,
@@ -47,6 +48,6 @@ ECTOPY_STATEMENTS: Final = {
 
 def stated_rhythm(statements: Iterable[str]) -> tuple[int, int]:
     """What statements imply: indices into `RHYTHMS` and `ECTOPIES` of `models.rhythm.statistics`."""
-    held = set(statements)
+    held = vocabulary().with_broader(statements)
     rhythm = next((RHYTHMS.index(name) for code, name in RHYTHM_STATEMENTS.items() if code in held), 0)
     return rhythm, next((ECTOPIES.index(name) for code, name in ECTOPY_STATEMENTS.items() if code in held), 0)

@@ -26,7 +26,7 @@ from warehouse.storage.pseudonyms import Pseudonyms, pseudonyms_of
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-INGESTION = Stage("ingest recordings", makes="recordings", code_version=5)
+INGESTION = Stage("ingest recordings", makes="recordings", code_version=6)
 SPLITS = ("train", "validation", "test")
 
 
@@ -162,6 +162,7 @@ def _build(
             splits={split: outcome.splits[split] for split in SPLITS},
             quarantined=dict(reasons.most_common()),
             source=source.name,
+            datasets=[part.name for part in source.parts() if part is not source],
             simulated=source.simulated,
             samples=window.samples,
             sampling_rate_hz=window.rate_hz,

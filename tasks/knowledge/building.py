@@ -114,6 +114,7 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
         "age_band": group.age_band,
         "narrative": entry.narrative,
         "claims": claims,
+        "coded_views": [{"view": view, "codes": codes} for view, codes in entry.evidence.admissions.items()],
         "patients": entry.evidence.patients,
         "recordings": entry.evidence.recordings,
         "claims_proposed": kept + refuted,

@@ -8,7 +8,7 @@ from typing import Final
 
 from tasks.knowledge.audit import Verdict
 from tasks.knowledge.claims import FEATURES, P_WAVE, STATEMENT_PREFIX, Claim, candidate_claims
-from tasks.knowledge.evidence import Distribution, Evidence
+from tasks.knowledge.evidence import FREQUENT, Distribution, Evidence
 from tasks.knowledge.report_lines import ReportLines
 from tasks.settings import KnowledgeSettings
 
@@ -16,8 +16,8 @@ SHOWN_FEATURES: Final = 6
 """Numeric features that the model is shown: those that set the condition apart most."""
 SHOWN_COMPANIONS: Final = 2
 """Statements often made together that the model is shown."""
-FREQUENT: Final = 0.3
-"""Share from which a statement or code counts as frequent."""
+SHOWN_CODES: Final = 8
+"""Codes of views that the model is shown."""
 TYPICAL_PATIENTS: Final = 50
 """Patients most like their condition's others, whose reports the model is shown."""
 SIMILAR: Final = 0.5
@@ -54,7 +54,7 @@ def profile(evidence: Evidence, shared: ReportLines, settings: KnowledgeSettings
     coded = [
         f"coded {view.replace('_', ' ')} {code} in {share:.0%}"
         for view, code, share in evidence.typical_codes(FREQUENT)
-    ]
+    ][:SHOWN_CODES]
     if not settings.report_lines:
         return coded
     typical = evidence.typical_patients(max(TYPICAL_PATIENTS, settings.min_patients))

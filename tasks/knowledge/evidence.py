@@ -18,9 +18,13 @@ from models.evaluation.metrics import patient_numbers
 from models.leads import LEAD_GROUPS, STANDARD_LEADS
 from tasks.knowledge.claims import FEATURES, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
-from tasks.knowledge.profiles import Profiles
+from tasks.knowledge.profiles import ADMISSION_VIEWS, COMPARED_VIEWS, Profiles
 
 STATEMENTS_VIEW = "statements"
+FREQUENT = 0.3
+"""Share of a group from which a statement or code counts as frequent."""
+APART = 2.0
+"""How many times as frequent as in other patients a code of admissions is that sets a group apart."""
 COLUMNS = ["patient_key", "split", "age_years", "sex", "text", "statements", "coded_views", P_WAVE, *FEATURES]
 """Columns of `recordings` that evidence is made from."""
 
@@ -70,9 +74,10 @@ class TrainingRecordings:
 
     @cached_property
     def profiles(self) -> Profiles:
-        """The patients' codes in every view: statements, and what else the source codes."""
+        """The patients' codes in every view by which patients are compared."""
         rows = [{one["view"]: one["codes"] for one in row or []} for row in self._table["coded_views"].to_pylist()]
-        views = {view: [row.get(view, []) for row in rows] for view in sorted({view for row in rows for view in row})}
+        coded = {view for row in rows for view in row}
+        views = {view: [row.get(view, []) for row in rows] for view in COMPARED_VIEWS if view in coded}
         stated = [[code for code, here in zip(self.codes, row, strict=True) if here] for row in self.stated]
         return Profiles(self.patients, {STATEMENTS_VIEW: stated, **views})
 
@@ -195,15 +200,30 @@ class Evidence:
         return self.training.profiles.most_typical(self.patient_numbers, most)
 
     def typical_codes(self, min_share: float) -> list[tuple[str, str, float]]:
-        """View, code and share of what at least `min_share` of the patients are coded with, statements left out."""
-        profiles = self.training.profiles
-        return [
-            (view, code, share)
-            for view in profiles.codes
-            if view != STATEMENTS_VIEW
-            for code, share in profiles.shares(view, self.patient_numbers)
-            if share >= min_share
-        ]
+        """View, code and share of what at least `min_share` of the patients are coded with, statements left out.
+
+        Of an admission, with its dozens of drugs, only what is `APART` times as frequent as in other patients.
+        """
+        profiles, group = self.training.profiles, self.patient_numbers
+        others = np.setdiff1d(np.unique(self.training.patients), group)
+        found = []
+        for view in profiles.codes:
+            rest = dict(profiles.shares(view, others)) if view in ADMISSION_VIEWS else {}
+            found += [
+                (view, code, share)
+                for code, share in (profiles.shares(view, group) if view != STATEMENTS_VIEW else ())
+                if share >= max(min_share, APART * rest.get(code, 0.0))
+            ]
+        return found
+
+    @property
+    def admissions(self) -> dict[str, list[str]]:
+        """View of admissions to the codes that are typical of the group's."""
+        codes: dict[str, list[str]] = {}
+        for view, code, _ in self.typical_codes(FREQUENT):
+            if view in ADMISSION_VIEWS:
+                codes.setdefault(view, []).append(code)
+        return codes
 
     @cached_property
     def distributions(self) -> list[Distribution]:

@@ -1,9 +1,12 @@
-"""Which knowledge entries fit a request: similar text, overlapping statements, matching sex and age.
+"""Which knowledge entries fit a request: similar text and admission, overlapping statements, matching sex and age.
 
-    score = w_e · closeness(text, entry) + w_s · Jaccard(statements, entry) + w_d · demographics(request, entry)
+    score = w_e · closeness(text, entry) + w_s · Jaccard(statements, entry) + w_a · τ(admission, entry)
+            + w_d · demographics(request, entry)
 
-The paper retrieves by Jaccard over code sets alone (SE-Diff, arXiv 2511.09895, experience retrieval); the cosine lets a
-request in free words find entries too. Closeness: the largest cosine of the text with the entry's narrative and with
+The paper retrieves by τ alone (SE-Diff, arXiv 2511.09895, experience retrieval), the weighted sum of the Jaccard
+similarities of diagnoses, medications and procedures; here the three weigh a third each, and an entry has the codes
+that many of its patients have. Recordings of a source without admissions have none, as requests in words; the cosine
+lets those find entries too. Closeness: the largest cosine of the text with the entry's narrative and with
 the names of its condition (`tasks.knowledge.vocabulary`). Demographics: the product over sex and age band of 1 (equal),
 0.5 (the entry is about everyone), 0.2 (the entry is about some, the request does not say) and 0 (different), so that an
 entry about some goes before the one about everyone only if it fits in both.
@@ -21,17 +24,22 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from tasks.knowledge.profiles import ADMISSION_VIEWS
 from tasks.settings import RetrievalWeights
 from warehouse.schema import EMBEDDING_SIZE
 
 BLOCK = 8192
 """Requests scored at once; bounds memory at a few MB per hundred entries."""
 
-INDEXED = ["entry_id", "statement", "sex", "age_band", "embedding", "name_embeddings"]
+INDEXED = ["entry_id", "statement", "sex", "age_band", "coded_views", "embedding", "name_embeddings"]
 """Columns of `knowledge` that retrieval reads."""
 
 Embed = Callable[[list[str]], np.ndarray]
 """Texts to their (n, 384) embeddings of length 1."""
+
+
+Admission = tuple[tuple[str, frozenset[str]], ...]
+"""Views of an admission (`ADMISSION_VIEWS`) with their codes."""
 
 
 class Request(NamedTuple):
@@ -41,6 +49,7 @@ class Request(NamedTuple):
     statements: frozenset[str]
     sex: str | None
     age_band: str | None
+    admission: Admission = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class KnowledgeIndex:
         statements: statements that each entry is about.
         sexes: sex that each entry is about, None for both.
         age_bands: age band that each entry is about, None for all.
+        admissions: codes that many of each entry's patients have.
     """
 
     entry_ids: tuple[str, ...]
@@ -64,6 +74,7 @@ class KnowledgeIndex:
     statements: tuple[frozenset[str], ...]
     sexes: tuple[str | None, ...]
     age_bands: tuple[str | None, ...]
+    admissions: tuple[Admission, ...]
 
     @classmethod
     def from_table(cls, table: pa.Table | None) -> KnowledgeIndex:
@@ -82,6 +93,9 @@ class KnowledgeIndex:
             statements=tuple(frozenset([row["statement"]]) for row in rows),
             sexes=tuple(row["sex"] for row in rows),
             age_bands=tuple(row["age_band"] for row in rows),
+            admissions=tuple(
+                tuple((one["view"], frozenset(one["codes"])) for one in row["coded_views"] or []) for row in rows
+            ),
         )
 
     def retrieve(self, requests: Sequence[Request], embed: Embed, weights: RetrievalWeights, top_k: int) -> np.ndarray:
@@ -122,7 +136,13 @@ class KnowledgeIndex:
             [request.age_band for request in requests], self.age_bands
         )
         overlap = jaccard([request.statements for request in requests], self.statements)
-        return weights.embedding * closeness + weights.statements * overlap + weights.demographics * demographics
+        alike = admission_similarity([request.admission for request in requests], self.admissions)
+        return (
+            weights.embedding * closeness
+            + weights.statements * overlap
+            + weights.admissions * alike
+            + weights.demographics * demographics
+        )
 
     def _closeness(self, texts: np.ndarray) -> np.ndarray:
         """(T, E) largest cosine of each text with an entry's narrative and its condition's names."""
@@ -136,19 +156,30 @@ class KnowledgeIndex:
 
 def jaccard(left: Sequence[frozenset[str]], right: Sequence[frozenset[str]]) -> np.ndarray:
     """(len(left), len(right)) Jaccard similarities |A ∩ B| / |A ∪ B|; 0 where both sets are empty."""
-    codes = {code: index for index, code in enumerate(sorted(frozenset().union(*left, *right)))}
-    a, b = membership(left, codes), membership(right, codes)
-    shared = a @ b.T
-    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None, :] - shared
+    # Codes that only the left sets have make no intersection: theirs count, they need no column.
+    codes = {code: index for index, code in enumerate(sorted(frozenset().union(*right)))}
+    shared = membership(left, codes) @ membership(right, codes).T
+    union = np.array([len(one) for one in left])[:, None] + np.array([len(one) for one in right])[None, :] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
 def membership(sets: Sequence[frozenset[str]], codes: dict[str, int]) -> np.ndarray:
-    """(len(sets), len(codes)) matrix of 0 and 1."""
+    """(len(sets), len(codes)) matrix of 0 and 1; members that are no codes are left out."""
     matrix = np.zeros((len(sets), len(codes)), dtype=np.float32)
     for row, members in enumerate(sets):
-        matrix[row, [codes[code] for code in members]] = 1
+        matrix[row, [codes[code] for code in members if code in codes]] = 1
     return matrix
+
+
+def admission_similarity(left: Sequence[Admission], right: Sequence[Admission]) -> np.ndarray:
+    """(len(left), len(right)) mean over the three views of the Jaccard similarities of admissions."""
+    total = np.zeros((len(left), len(right)), dtype=np.float32)
+    for view in ADMISSION_VIEWS:
+        # Most sources have no admissions at all.
+        if any(view == name for one in right for name, _ in one):
+            mine, theirs = ([dict(one).get(view, frozenset[str]()) for one in side] for side in (left, right))
+            total += jaccard(mine, theirs) / len(ADMISSION_VIEWS)
+    return total
 
 
 def match(wanted: Sequence[str | None], offered: Sequence[str | None]) -> np.ndarray:

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from warehouse.statements import statements
 
-PACING: Final = ("SR", "SBRAD", "STACH", "SARRH", "AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB")
-"""Statements that decide on the heart rate."""
+PACING: Final = frozenset(
+    "SR SBRAD STACH SARRH AFIB AFLT SVTAC PSVT PACE 2AVB 3AVB BRADY VTACH AVJR ARH IR".split()  # noqa: SIM905
+)
+"""Statements that decide on the heart rate; those below them do, too."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,21 @@ class Concept:
     @property
     def paces(self) -> bool:
         """Whether it says how fast or by what the heart is paced."""
-        return bool(self.rate) or any(code in PACING for code in self.asks)
+        return bool(self.rate) or not PACING.isdisjoint(statements().with_broader(self.asks))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Every wording with its concept; of wordings that come twice, the later one counts."""
+    """Every wording with its concept; of wordings that come twice, the later one counts.
+
+    Attributes:
+        wordings: of PTB-XL's statements, which every request may name, and of `vocabulary.yaml`.
+        of_sources: statement that only other sources make to its wordings, which name it where recordings hold it.
+        names: PTB-XL's statement to its names.
+    """
 
     wordings: tuple[tuple[str, Concept], ...]
+    of_sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -95,7 +104,12 @@ def vocabulary() -> Vocabulary:
             Concept(next(expanded(said["names"][0], parts)), hint=said.get("hint", ""), held=False),
             said["names"],
         )
-    return Vocabulary(tuple(wordings), {code: one.names for code, one in known.items()})
+    of_sources = {
+        code: tuple(wording for many in (one.description, *one.spellings) for wording in expanded(many, parts))
+        for code, one in statements().by_code.items()
+        if code not in known
+    }
+    return Vocabulary(tuple(wordings), of_sources, {code: one.names for code, one in known.items()})
 
 
 def names_of(code: str, description: str) -> list[str]:

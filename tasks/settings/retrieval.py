@@ -12,6 +12,12 @@ class RetrievalWeights(Section):
 
     embedding: float = Field(0.5, ge=0, description="Weight of the cosine similarity of the texts.")
     statements: float = Field(0.4, ge=0, description="Weight of the Jaccard similarity of statement sets.")
+    admissions: float = Field(
+        0.4,
+        ge=0,
+        description="Weight of the mean Jaccard similarity of diagnoses, medications and procedures of an admission; "
+        "no part of requests without one.",
+    )
     demographics: float = Field(0.1, ge=0, description="Weight of the match of sex and age band.")
 
 

@@ -28,7 +28,8 @@ def test_every_deployment_names_a_flow_and_valid_settings(deployment: dict) -> N
 def test_every_flow_is_deployed_for_every_profile() -> None:
     flows = {deployment["entrypoint"] for deployment in DEPLOYMENTS}
     found = {(deployment["entrypoint"], deployment["name"]) for deployment in DEPLOYMENTS}
-    assert found == {(flow, profile) for flow in flows for profile in profiles()}
+    names = profiles()
+    assert found == {(flow, profile) for flow in flows for profile in names}
     assert len(flows) == 8
 
 
@@ -49,6 +50,13 @@ def test_overrides_and_data_reach_the_settings(tmp_path: Path) -> None:
     assert settings.cohort.size == 7
     assert settings.ingestion.test_folds == (8, 10)
     assert settings.source.path == str(tmp_path)
+
+
+def test_a_release_of_another_source_does_not_cite_the_profiles() -> None:
+    own, other = load_settings("ptbxl"), load_settings("ptbxl", ["source.kind=mimic_iv_ecg"])
+    assert "PTB-XL" in own.release.citation and "PTB-XL" in own.release.title
+    assert "PTB-XL" not in other.release.citation + other.release.title
+    assert load_settings("ptbxl", ["source.kind=cinc", "release.citation=Reyna"]).release.citation == "Reyna"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class ReleaseManifest(BaseModel):
     license: str
     creator: str
     citation: str
-    source: str = Field(description="Name of the dataset the model learned from.")
+    source: str = Field(description="Name of the dataset the model learned from, or of several.")
     simulated_source: bool = Field(description="True when that dataset was made by Einthoven's simulator.")
     rows: int = Field(description="Synthetic ECGs.")
     samples: int = Field(description="Samples per lead.")
@@ -227,7 +227,7 @@ def gather(
         identifier=identifier,
         inputs=inputs,
         recordings=recordings,
-        source=facts.source,
+        source=" and ".join(facts.datasets) or facts.source,
         simulated_source=facts.simulated or any(cohort["simulated_source"].to_pylist()),
         statement_descriptions={code: about["description"] or code for code, about in facts.statements.items()},
         cohort=cohort,

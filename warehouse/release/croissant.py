@@ -105,7 +105,7 @@ def responsible_ai(content: ReleaseContent) -> dict[str, Any]:
             f"Conditions occur as often as the cohort's design asks for them: {len(conditions(content))} of "
             f"them, {smallest:,} to {conditions(content)[0][1]:,} ECGs each. Those that too few patients share "
             "are missing.",
-            "Ages, sexes, devices and habits of annotation are those of the one dataset that the model learned from; "
+            "Ages, sexes, devices and habits of annotation are those of the recordings that the model learned from; "
             "groups that are rare there are rare or missing here.",
             "Statements are those of the source's annotators, and of automatic reports where these wrote them.",
         ],

@@ -20,7 +20,7 @@ LIMITS = (
     "the condition are what was asked for; no cardiologist confirmed what was delivered. Superclasses are complete; "
     "`given_up` names what else the training recordings of a condition may show. The measured columns come from an "
     "automatic delineator; null means that it found nothing to measure.",
-    "The model learned from one dataset and repeats its population, devices and gaps. Rare conditions are missing, by "
+    "The model repeats population, devices and gaps of the recordings it learned from. Rare conditions are missing, by "
     "design.",
     "Fine detail and noise of real recordings are reproduced only in part; the quality table says how far.",
     "The privacy audit bounds how well its attacks do on this cohort. It is evidence, not a formal guarantee such as "
@@ -38,7 +38,7 @@ def summary(content: ReleaseContent) -> str:
     origin = (
         "recordings made by Einthoven's simulator (not from patients)"
         if content.simulated_source
-        else f"recordings of the dataset {content.source}"
+        else f"recordings of {content.source}"
     )
     return (
         f"{content.rows:,} synthetic 12-lead ECGs of {seconds:g} s at {content.sampling_rate_hz} Hz, each generated "
@@ -50,7 +50,7 @@ def summary(content: ReleaseContent) -> str:
 
 def generation(content: ReleaseContent) -> list[str]:
     """How the dataset was made, step by step."""
-    read = "Simulated recordings" if content.simulated_source else f"Recordings of the dataset {content.source}"
+    read = "Simulated recordings" if content.simulated_source else f"Recordings of {content.source}"
     return [
         f"{read} were read, checked and split by patient; only the training split was learned from.",
         f"A {'flow-matching' if content.flow else 'latent diffusion'} model was trained on them, conditioned on "

@@ -9,17 +9,12 @@ people.
 from __future__ import annotations
 
 import posixpath
-from functools import cached_property
-from pathlib import Path
 
-from warehouse.errors import SourceError
 from warehouse.sources.findings import findings
-from warehouse.sources.header_comments import find_headers, read_comments
+from warehouse.sources.header_comments import HeaderComments
 from warehouse.sources.people import age_years, sex
-from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads
-from warehouse.sources.source import Source
-from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.sources.record import SourceRecord
+from warehouse.sources.wfdb_headers import WfdbHeadersSource
 from warehouse.statements import CERTAIN, Stated, foreign, statements
 
 CENTRES = (
@@ -35,55 +30,19 @@ CENTRES = (
 """Folders of the challenge of 2021; that of 2020 has the first six."""
 
 
-class CincSource(Source):
+class CincSource(WfdbHeadersSource):
     """The training data of a challenge: any folder that holds folders of centres."""
 
     name = "cinc"
+    wanted = f"folder of a centre ({', '.join(CENTRES)}) with WFDB headers; is it CinC 2020 or 2021?"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        if not any(centre_of(stem) for stem in self._stems):
-            raise SourceError(
-                f"{folder} has no folder of a centre ({', '.join(CENTRES)}) with WFDB headers; is it CinC 2020 or 2021?"
-            )
+    def lists(self, stem: str) -> bool:
+        """Whether it lies in the folder of a centre."""
+        return bool(centre_of(stem))
 
-    def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """Every header of a centre, sorted by path."""
-        return self._rows
-
-    def files(self) -> list[str]:
-        """Headers and signal files."""
-        return record_files(self.folder, self._of_centres)
-
-    def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
-        """Decode the record's only file."""
-        return read_leads(self.folder / record.path(rate_hz), self.folder)
-
-    @cached_property
-    def _stems(self) -> list[str]:
-        return find_headers(self.folder)
-
-    @property
-    def _of_centres(self) -> list[str]:
-        return [stem for stem in self._stems if centre_of(stem)]
-
-    @cached_property
-    def _rows(self) -> list[SourceRecord | RefusedRecord]:
-        found: list[SourceRecord | RefusedRecord] = []
-        seen: set[str] = set()
-        for stem in self._of_centres:
-            try:
-                record = posixpath.basename(stem)
-                if record in seen:
-                    raise BadRecord("duplicate_record", f"another folder holds {record}, too")
-                seen.add(record)
-                found.append(self._record(record, stem))
-            except BadRecord as error:
-                found.append(RefusedRecord(stem, error.reason, error.detail))
-        return found
-
-    def _record(self, record: str, stem: str) -> SourceRecord:
-        header = read_comments(self.folder / f"{stem}.hea")
+    def record_of(self, stem: str, header: HeaderComments) -> SourceRecord:
+        """Age, sex, diagnoses and centre."""
+        record = posixpath.basename(stem)
         said = header.fields()
         codes = [code for code in (one.strip() for one in said.get("dx", "").split(",")) if code]
         stated = findings(

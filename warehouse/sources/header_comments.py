@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from warehouse.sources.record import BadRecord
+from warehouse.sources.wfdb_header import LARGEST_BYTES, header_lines
 
-LARGEST_BYTES = 1_000_000
+_JOINS = re.compile(r"\S+/\d+\s")
 _RATE = re.compile(r"\S+\s+\d+\s+(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
 class HeaderComments:
-    """Sampling rate in Hz, 0 where the header states none, and comments without their mark, in order."""
+    """What a header says beside its signals."""
 
     rate_hz: float
+    """Sampling rate in Hz, 0 where the header states none."""
     lines: tuple[str, ...]
+    """Comments without their mark, in order."""
+    segments: tuple[str, ...]
+    """Names of the records beside it that it joins, whether they are there or not."""
 
     def fields(self) -> dict[str, str]:
         """Comments of the form "name: value", by name in lower case; of a name that comes twice the first counts."""
@@ -54,15 +59,12 @@ def read_comments(path: Path) -> HeaderComments:
         raise BadRecord("missing_file", f"{path.name} is not there") from None
     except OSError as error:
         raise BadRecord("unreadable_file", f"{path.name}: {error.strerror or error}") from None
-    if len(content) > LARGEST_BYTES:
-        raise BadRecord("bad_header", f"{path.name} is larger than {LARGEST_BYTES} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    rate = _RATE.match(first)
+    lines = header_lines(content, path.name)
+    said = [line for line in lines if not line.startswith("#")]
+    rate = _RATE.match(said[0]) if said else None
+    joined = bool(said) and _JOINS.match(said[0])
     return HeaderComments(
-        float(rate[1]) if rate else 0.0, tuple(line[1:].strip() for line in lines if line.startswith("#"))
+        float(rate[1]) if rate else 0.0,
+        tuple(line[1:].strip() for line in lines if line.startswith("#")),
+        tuple(line.split()[0] for line in said[1:]) if joined else (),
     )

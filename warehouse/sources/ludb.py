@@ -7,19 +7,14 @@ Boundaries are read by the benchmark of delineation, not here: nothing learns fr
 
 from __future__ import annotations
 
-from functools import cached_property
-from pathlib import Path
-
 from models.leads import canonical_lead
-from warehouse.errors import SourceError
 from warehouse.sources.findings import findings
-from warehouse.sources.header_comments import find_headers, read_comments
+from warehouse.sources.header_comments import HeaderComments
 from warehouse.sources.people import age_years, sex
-from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
+from warehouse.sources.record import SourceRecord
 from warehouse.sources.recorded_leads import RecordedLeads
-from warehouse.sources.source import Source
 from warehouse.sources.wfdb_header import parse_header
-from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.sources.wfdb_headers import WfdbHeadersSource
 from warehouse.statements import CERTAIN, Stated, foreign, statements
 
 DATA = "data"
@@ -27,28 +22,20 @@ MICROVOLTS_PER_MILLIVOLT = 1000.0
 _RATE_HZ = 500
 
 
-class LudbSource(Source):
+class LudbSource(WfdbHeadersSource):
     """LUDB: a folder with data/; every record is of another person."""
 
     name = "ludb"
+    wanted = f"folder {DATA} with WFDB headers; is it LUDB, unpacked?"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        if not self._stems:
-            raise SourceError(f"{folder} has no folder {DATA} with WFDB headers; is it LUDB, unpacked?")
-
-    def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """Every header in data/, sorted by path."""
-        return self._rows
-
-    def files(self) -> list[str]:
-        """Headers, signal files and boundaries."""
-        return record_files(self.folder, self._stems)
+    def lists(self, stem: str) -> bool:
+        """Whether it lies in data/."""
+        return stem.startswith(f"{DATA}/")
 
     def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
         """Decode the record and undo the header's gains."""
         stem = self.folder / record.path(rate_hz)
-        recorded = read_leads(stem, self.folder)
+        recorded = super().decode(record, rate_hz)
         header = parse_header(stem.with_name(f"{stem.name}.hea").read_bytes(), stem.name)
         written = {canonical_lead(signal.lead): signal for signal in header.signals}
         return RecordedLeads(
@@ -59,22 +46,8 @@ class LudbSource(Source):
             },
         )
 
-    @cached_property
-    def _stems(self) -> list[str]:
-        return [f"{DATA}/{stem}" for stem in find_headers(self.folder / DATA)]
-
-    @cached_property
-    def _rows(self) -> list[SourceRecord | RefusedRecord]:
-        found: list[SourceRecord | RefusedRecord] = []
-        for stem in sorted(self._stems, key=lambda stem: (len(stem), stem)):
-            try:
-                found.append(self._record(stem))
-            except BadRecord as error:
-                found.append(RefusedRecord(stem, error.reason, error.detail))
-        return found
-
-    def _record(self, stem: str) -> SourceRecord:
-        header = read_comments(self.folder / f"{stem}.hea")
+    def record_of(self, stem: str, header: HeaderComments) -> SourceRecord:
+        """Age, sex and diagnoses in words."""
         said = header.fields()
         words = [line.strip(" .") for line in header.lines if line.strip() and not line.startswith("<")]
         stated = findings(_stated(line) for line in words)

@@ -7,17 +7,11 @@ three Frank leads beside the twelve are left out.
 
 from __future__ import annotations
 
-from functools import cached_property
-from pathlib import Path
-
-from warehouse.errors import SourceError
 from warehouse.sources.findings import findings
-from warehouse.sources.header_comments import find_headers, read_comments
+from warehouse.sources.header_comments import HeaderComments
 from warehouse.sources.people import age_years, sex
-from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads
-from warehouse.sources.source import Source
-from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.sources.record import SourceRecord
+from warehouse.sources.wfdb_headers import WfdbHeadersSource
 from warehouse.statements import UNKNOWN, Stated, foreign, statements
 
 _REASON = "reason for admission"
@@ -26,44 +20,18 @@ _MORE = "additional diagnoses"
 _SAYS_NOTHING = ("", "no", "n/a", "unknown")
 
 
-class PtbdbSource(Source):
+class PtbdbSource(WfdbHeadersSource):
     """PTB Diagnostic: folders `patient001` and so on, each with the recordings of one patient."""
 
     name = "ptbdb"
+    wanted = "patient folder (patient001/…) with WFDB headers; is it PTB Diagnostic?"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        if not self._stems:
-            raise SourceError(f"{folder} has no patient folder (patient001/…) with WFDB headers; is it PTB Diagnostic?")
+    def lists(self, stem: str) -> bool:
+        """Whether it lies in a patient's folder."""
+        return stem.startswith("patient") and stem.count("/") == 1
 
-    def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """Every header in a patient's folder, sorted by path."""
-        return self._rows
-
-    def files(self) -> list[str]:
-        """Headers and signal files."""
-        return record_files(self.folder, self._stems)
-
-    def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
-        """Decode the record's only file."""
-        return read_leads(self.folder / record.path(rate_hz), self.folder)
-
-    @cached_property
-    def _stems(self) -> list[str]:
-        return [stem for stem in find_headers(self.folder) if stem.startswith("patient") and stem.count("/") == 1]
-
-    @cached_property
-    def _rows(self) -> list[SourceRecord | RefusedRecord]:
-        found: list[SourceRecord | RefusedRecord] = []
-        for stem in self._stems:
-            try:
-                found.append(self._record(stem))
-            except BadRecord as error:
-                found.append(RefusedRecord(stem, error.reason, error.detail))
-        return found
-
-    def _record(self, stem: str) -> SourceRecord:
-        header = read_comments(self.folder / f"{stem}.hea")
+    def record_of(self, stem: str, header: HeaderComments) -> SourceRecord:
+        """Age, sex and the patient's diagnoses."""
         said = header.fields()
         stated = findings(_stated(said), likelihood=UNKNOWN)
         return SourceRecord(

@@ -87,7 +87,7 @@ REASONS = {
     "missing_file": "The header or the signal file is not there",
     "unreadable_file": "The operating system could not read a file",
     "bad_header": "The header is not valid WFDB",
-    "several_segments": "The header joins segments of other records",
+    "several_segments": "A segment of a record joins segments itself, or has labels of its own",
     "too_large": "The header promises more samples than are decoded",
     "bad_signal": "The signal file cannot be decoded, e.g. because it is truncated",
     "checksum": "The signal file is not the one that the header was written for",

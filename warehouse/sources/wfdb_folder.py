@@ -9,58 +9,48 @@ person of its own), `age`, `sex`, `labels` (codes of the vocabulary, SNOMED CT c
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
-from warehouse.errors import SourceError
 from warehouse.sources.csv_table import csv_rows
 from warehouse.sources.findings import findings
-from warehouse.sources.header_comments import find_headers, read_comments
+from warehouse.sources.header_comments import HeaderComments
 from warehouse.sources.people import age_years, patient_id, sex
 from warehouse.sources.record import BadRecord, RefusedRecord, SourceRecord
-from warehouse.sources.recorded_leads import RecordedLeads
-from warehouse.sources.source import Source
-from warehouse.sources.wfdb_record import read_leads, record_files
+from warehouse.sources.wfdb_headers import WfdbHeadersSource
 from warehouse.statements import CERTAIN, Stated, foreign, statements
 
 LABELS = "labels.csv"
 
 
-class WfdbFolderSource(Source):
+class WfdbFolderSource(WfdbHeadersSource):
     """A folder that holds WFDB records, at any depth."""
 
     name = "wfdb"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        if not self._stems:
-            raise SourceError(f"{folder} has no WFDB headers (*.hea), at any depth")
+    wanted = "WFDB headers (*.hea), at any depth"
 
     def rows(self) -> list[SourceRecord | RefusedRecord]:
-        """Every header, sorted by path, and after them labels without a record."""
-        return self._rows
+        """Every header that is no segment, sorted by path, and after them labels without a record."""
+        labels, refused = self._labels
+        of_segments = [
+            RefusedRecord(name, "several_segments", f"{LABELS} has labels of {name}, a segment of another record")
+            for name in labels
+            if name in self.segments
+        ]
+        return super().rows() + refused + of_segments
 
     def files(self) -> list[str]:
         """The labels, headers and signal files."""
-        return [*([LABELS] if self._has_labels else []), *record_files(self.folder, self._stems)]
-
-    def decode(self, record: SourceRecord, rate_hz: int) -> RecordedLeads:
-        """Decode the record's only file."""
-        return read_leads(self.folder / record.path(rate_hz), self.folder)
+        return [*([LABELS] if self._has_labels else []), *super().files()]
 
     @property
     def _has_labels(self) -> bool:
         return (self.folder / LABELS).exists()
 
     @cached_property
-    def _stems(self) -> list[str]:
-        return find_headers(self.folder)
-
-    @cached_property
-    def _rows(self) -> list[SourceRecord | RefusedRecord]:
+    def _labels(self) -> tuple[dict[str, dict[str, str]], list[SourceRecord | RefusedRecord]]:
+        """Labels by record, and those that are of none."""
         labels: dict[str, dict[str, str]] = {}
-        found: list[SourceRecord | RefusedRecord] = []
         refused: list[SourceRecord | RefusedRecord] = []
-        there = set(self._stems)
+        there = {*self.stems}
         rows = csv_rows(self.folder / LABELS, ("record",)) if self._has_labels else ()
         for number, row in enumerate(rows, start=1):
             name = row["record"].strip().removesuffix(".hea")
@@ -72,15 +62,11 @@ class WfdbFolderSource(Source):
                     RefusedRecord(name, "missing_file", f"{LABELS} has labels of {name}, which is not there")
                 )
             labels.setdefault(name, row)
-        for stem in self._stems:
-            try:
-                found.append(self._record(stem, labels.get(stem, {})))
-            except BadRecord as error:
-                found.append(RefusedRecord(stem, error.reason, error.detail))
-        return found + refused
+        return labels, refused
 
-    def _record(self, stem: str, said: dict[str, str]) -> SourceRecord:
-        header = read_comments(self.folder / f"{stem}.hea")
+    def record_of(self, stem: str, header: HeaderComments) -> SourceRecord:
+        """What the labels say of it."""
+        said = self._labels[0].get(stem, {})
         fold = said.get("fold", "").strip()
         if fold and fold not in map(str, range(1, 11)):
             raise BadRecord("bad_fold", f"fold is {fold[:40]!r}, not a whole number from 1 to 10")

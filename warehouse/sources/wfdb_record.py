@@ -25,9 +25,12 @@ from warehouse.sources.wfdb_header import (
     INVALID_SAMPLE,
     LARGEST_BYTES,
     MILLIVOLTS_PER_UNIT,
+    NO_SEGMENT,
     Header,
+    Segments,
     SignalLine,
     check_size,
+    parse,
     parse_header,
 )
 
@@ -86,13 +89,18 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     within = (folder or stem.parent).resolve()
     if "::" in str(stem) or "://" in str(stem):
         raise BadRecord("bad_path", f"{stem.name} is named like an address, which wfdb would follow")
+    header, signals = _read(stem, within)
+    return _joined(stem, header, within) if isinstance(header, Segments) else _leads(header, signals)
+
+
+def _read(stem: Path, within: Path) -> tuple[Header | Segments, list[np.ndarray]]:
+    """A record's header, and the samples of its signals if it has its own."""
     attempt = 0
     while True:
         attempt += 1
         try:
-            header = _header(stem, within)
-            signals = _digital(stem, header, within)
-            break
+            header = parse(_header_bytes(stem, within), stem.name)
+            return header, [] if isinstance(header, Segments) else _digital(stem, header, within)
         except FileNotFoundError as error:
             raise BadRecord("missing_file", f"{Path(error.filename or stem).name} is not there") from None
         except OSError as error:
@@ -100,6 +108,9 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
                 place = Path(error.filename or stem).name
                 raise BadRecord("unreadable_file", f"{place}: {error.strerror or error}") from None
             time.sleep(PAUSE_S * attempt)
+
+
+def _leads(header: Header, signals: list[np.ndarray]) -> RecordedLeads:
     names = _lead_names([one.lead for one in header.signals])
     leads = dict(zip(names, _millivolts(header.signals, signals), strict=True))
     most = max(one.per_frame for one in header.signals)
@@ -109,11 +120,51 @@ def read_leads(stem: Path, folder: Path | None = None) -> RecordedLeads:
     return RecordedLeads(header.rate_hz * most, leads)
 
 
-def _header(stem: Path, within: Path) -> Header:
+def _joined(stem: Path, segments: Segments, within: Path) -> RecordedLeads:
+    """The segments of a record after each other; NaN where there is none, or none of a lead.
+
+    The wfdb library joins, too, but takes the leads of the first segment for those of all, and checks no length.
+    """
+    parts: dict[str, RecordedLeads] = {}
+    for name in dict.fromkeys(name for name, _ in segments.parts if name != NO_SEGMENT):
+        header, signals = _read(stem.with_name(name), within)
+        if isinstance(header, Segments):
+            raise BadRecord("several_segments", f"{name}, a segment of {stem.name}, joins segments itself")
+        parts[name] = _leads(header, signals)
+    if len({part.rate_hz for part in parts.values()}) != 1:
+        raise BadRecord("bad_header", f"segments of {stem.name} are sampled at different rates")
+    rate_hz = next(iter(parts.values())).rate_hz
+    if (per_frame := rate_hz / segments.rate_hz) != int(per_frame):
+        raise BadRecord("bad_header", f"{stem.name}.hea states another sampling rate than its segments")
+    if segments.layout:
+        try:
+            content = _header_bytes(stem.with_name(segments.layout), within)
+        except OSError as error:
+            raise BadRecord("missing_file", f"{segments.layout}.hea: {error.strerror or error}") from None
+        layout = parse_header(content, segments.layout, layout=True)
+        leads = _lead_names([one.lead for one in layout.signals])
+    else:
+        leads = [*parts[segments.parts[0][0]].millivolts]
+    held: dict[str, list[np.ndarray]] = {lead: [] for lead in leads}
+    for name, frames in segments.parts:
+        there = parts[name].millivolts if name in parts else {}
+        samples = round(frames * per_frame)
+        if there and len(next(iter(there.values()))) != samples:
+            raise BadRecord(
+                "bad_signal", f"segment {name} does not hold the {frames} samples that {stem.name}.hea says"
+            )
+        if not {*there} <= {*leads} or not (segments.layout or {*there} == {*leads}):
+            raise BadRecord("bad_header", f"segment {name} holds other leads than {stem.name}.hea says")
+        for lead in leads:
+            held[lead].append(there.get(lead, np.full(samples, np.nan)))
+    return RecordedLeads(rate_hz, {lead: np.concatenate(pieces) for lead, pieces in held.items()})
+
+
+def _header_bytes(stem: Path, within: Path) -> bytes:
     path = stem.with_name(f"{stem.name}.hea")
     _check_place(path, within)
     with path.open("rb") as file:
-        return parse_header(file.read(LARGEST_BYTES + 1), stem.name)
+        return file.read(LARGEST_BYTES + 1)
 
 
 def _check_place(path: Path, within: Path) -> None:

@@ -56,6 +56,7 @@ class RecordingsFacts(Facts):
     splits: dict[str, int] = Field(description="Recordings per split.")
     quarantined: dict[str, int] = Field(description="Reason to number of refused records, or windows of them.")
     source: str = Field(description="Name of the source.")
+    datasets: list[str] = Field([], description="Names of the datasets that it consists of, if it is a collection.")
     simulated: bool
     samples: int = Field(description="Samples per lead.")
     sampling_rate_hz: int

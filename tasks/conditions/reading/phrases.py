@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from tasks.conditions.reading.numbers import Found, Rate, numbers_of
 from tasks.conditions.reading.triggers import triggers
 from tasks.conditions.reading.words import Word, corrected, words_of
 from tasks.knowledge.vocabulary import Concept, vocabulary
+from warehouse.statements import statements
 
 JOINING: Final = ("comma", "or", "and", "nor", "dash")
 SILENT: Final = ("filler", "degree", "leads")
@@ -51,8 +52,14 @@ class Phrases:
         for code, facts in statement_facts.items():
             if description := str(facts.get("description") or ""):
                 self._known[_matched(description)] = ("concept", Concept(description, asks=(code,), excludes=(code,)))
+        held = _HeldStatements(statement_facts)
         for wording, concept in vocabulary().wordings:
-            self._known[_matched(wording)] = ("concept", concept)
+            self._known[_matched(wording)] = ("concept", held.excluded_by(concept))
+        for code in statement_facts:
+            for wording in vocabulary().of_sources.get(code, ()):
+                key = _matched(wording)
+                own = _own(code, self._known.get(key, ("", None))[1])
+                self._known[key] = ("concept", held.excluded_by(own))
         self._longest = max(map(len, self._known))
         self._words = {word for words in self._known for word in words}
         self._corrected: dict[str, str | None] = {}
@@ -136,6 +143,35 @@ class Phrases:
             if kind == "concept":
                 phrases[at] = Phrase(kind, phrases[at].start, phrases[at].end, key, concept)
                 return
+
+
+class _HeldStatements:
+    """Gives concepts what recordings hold of the statements that only other sources than PTB-XL make."""
+
+    def __init__(self, statement_facts: Collection[str]) -> None:
+        self._facts = statement_facts
+        self._seen: dict[Concept, Concept] = {}
+
+    def excluded_by(self, concept: Concept) -> Concept:
+        """The concept with all that its negation excludes: no AV block means no Wenckebach block either."""
+        if concept not in self._seen:
+            self._seen[concept] = replace(
+                concept, excludes=self._with_narrower(concept.excludes), denies=self._with_narrower(concept.denies)
+            )
+        return self._seen[concept]
+
+    def _with_narrower(self, codes: tuple[str, ...]) -> tuple[str, ...]:
+        more = sorted(statements().with_narrower(codes) - {*codes})
+        return tuple(code for code in (*codes, *more) if code in self._facts or code not in vocabulary().of_sources)
+
+
+def _own(code: str, general: Concept | None) -> Concept:
+    """What a wording means where recordings hold a statement of that name, whatever it means elsewhere."""
+    name = statements().by_code[code].description
+    if general is None:
+        return Concept(name, asks=(code,), excludes=(code,))
+    excludes = tuple(dict.fromkeys((code, *general.excludes, *general.asks)))
+    return replace(general, name=name, asks=(code,), excludes=excludes, hint="", held=True)
 
 
 @cache

@@ -11,10 +11,10 @@ from tasks.conditions.reading.numbers import Found, Rate, axis_of
 from tasks.conditions.reading.phrases import SILENT, Phrase, Phrases
 from tasks.conditions.reading.scope import Mention, Sentence, is_infarction
 from tasks.conditions.reading.words import ellipses
-from tasks.knowledge.vocabulary import Concept
-from warehouse.statements import MAY_BE_NORMAL
+from tasks.knowledge.vocabulary import PACING, Concept
+from warehouse.statements import MAY_BE_NORMAL, statements
 
-OTHER_RHYTHMS: Final = frozenset({"AFIB", "AFLT", "SVTAC", "PSVT", "PACE", "2AVB", "3AVB", "SVARR"})
+OTHER_RHYTHMS: Final = PACING - {"SR", "SBRAD", "STACH", "SARRH", "BRADY"} | {"SVARR"}
 """Beside these, "bradycardia" and "tachycardia" name a heart rate and not a sinus rhythm."""
 
 
@@ -139,7 +139,9 @@ class _Meaning:
         self.within = [Rate.of(one.within) for one in numbers if one.within]
         self.stages: dict[str, str] = {}
         self._refused: list[tuple[int, int, str, bool]] = []
-        named = {code for one in mentions if one.status in ("asked", "possible") for code in _concept(one).asks}
+        named = statements().with_broader(
+            code for one in mentions if one.status in ("asked", "possible") for code in _concept(one).asks
+        )
         for mention in mentions:
             self._take(mention, bool(named & OTHER_RHYTHMS))
         for number in numbers:
@@ -153,7 +155,7 @@ class _Meaning:
         self._settle_stages()
 
     @staticmethod
-    def _explains(interval: str, ms: Rate, named: set[str]) -> bool:
+    def _explains(interval: str, ms: Rate, named: frozenset[str]) -> bool:
         """Whether a statement that is asked for shows such an interval anyway."""
         return (interval == "qrs" and (ms.low or 0) >= 120 and bool(named & _WIDE)) or (
             interval in ("pr", "pq") and "WPW" in named

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warehouse.sources.record import REASONS, BadRecord
-from warehouse.sources.wfdb_header import LARGEST_BYTES, parse_header
+from warehouse.sources.wfdb_header import LARGEST_BYTES, Segments, parse, parse_header
 
 LINE = "r.dat 16 1000(0)/mV 16 0 -1 49162 0 I"
 
@@ -95,6 +95,11 @@ PIECES = st.sampled_from(
     content=st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=25).map(lambda parts: "".join(parts).encode()))
 )
 def test_any_header_is_parsed_or_refused(content: bytes) -> None:
+    try:
+        segments = parse(b"r/1 1 100\n" + content, "r")
+        assert isinstance(segments, Segments) and sum(frames for _, frames in segments.parts) > 0
+    except BadRecord as error:
+        assert error.reason in REASONS
     for head in (b"", b"r 1 100 1000\n"):
         try:
             header = parse_header(head + content, "r")
