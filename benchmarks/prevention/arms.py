@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save
 from benchmarks.prevention.inputs import People
 from models.architecture import BeatPriorArchitecture
 from models.beats.identifying_space import Space, coordinate_space
-from models.beats.patient_privacy import PatientPrivacy
 from models.beats.prior import BeatPrior
 from models.beats.rejection import Rejection
 from models.beats.training import BeatPriorTraining, Prevention, train_prior
+from models.patient_privacy import PatientPrivacy
 from warehouse.storage.whole_files import whole_file, write_text
 
 LOG: Final = logging.getLogger("einthoven")
