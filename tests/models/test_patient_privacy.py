@@ -21,7 +21,7 @@ from models.flow.transformer import FlowTransformer
 from models.patient_privacy import NUMBERS_AT_ONCE, PatientGradients, PatientPrivacy, loss_of
 from tests.models.beats.people import SHORT, SMALL, people
 from tests.models.flow.flow_networks import FLOW_NETWORKS, SHAPE
-from tests.models.small_network import RATE_HZ, ROWS
+from tests.models.small_network import ROWS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -103,7 +103,6 @@ def test_the_objective_of_a_flow_draws_other_numbers_for_every_patient() -> None
     one = {"signal": given["noisy"][:1], "guide": given["guide"][:1], "condition": given["condition"][:1]}
     batch = {**one, "guided": torch.ones(1, dtype=torch.bool)}
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
-
 
     def loss(*given: Any) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
