@@ -40,6 +40,7 @@ FLOW = small(
 )
 PRIVATE = small(
     generator="flow",
+    precision="bf16",
     checkpoint_every_steps=2,
     flow={
         **SMALL_FLOW,
