@@ -3,10 +3,11 @@
 `python -m benchmarks.prevention [--quick] [--profile P] [--data PATH] [--set PATH=VALUE] [--minutes N]` trains priors
 on the training split of the recordings that a profile's warehouse holds: with exact and with coarse keys, stopped
 early, with rejection, and with differential privacy of patients. Each is attacked, and its draws are compared with
-real beats. Some training patients are kept out of every training: they are the non-members, for patients of other
-folds differ in more than membership. Half of the validation patients stop the training and give the radius of
-rejection, the other half judge what draws are good for; fold 10 is read by nobody. Killed, stopped by `--minutes` or
-repeated, the same command goes on: what an arm gave is kept in the warehouse's folder `_prevention`.
+real beats. Every prior is trained twice: each time one of two groups of training patients is in, the other out, so that
+the same people are members and non-members. A third group is in no training; people who are asked for are compared
+with them. Half of the validation patients stop the training and give the radius of rejection, the other half judge what
+draws are good for; fold 10 is read by nobody. Killed, stopped by `--minutes` or repeated, the same command goes on:
+what an arm gave is kept in the warehouse's folder `_prevention`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ import numpy as np
 import torch
 
 from benchmarks.prevention.arms import ARMS, FULL, QUICK, Arm, Plan, prior_of, rejection_of
-from benchmarks.prevention.attacks import Found, keyed_extraction, linkage, membership, near_share
+from benchmarks.prevention.attacks import (
+    Attack,
+    Draw,
+    Found,
+    crossed,
+    keyed_extraction,
+    linkage,
+    membership,
+    near_share,
+)
 from benchmarks.prevention.inputs import People, people_of
 from benchmarks.prevention.utility import classifier, common_components, discriminator, measurement_distances
 from benchmarks.record import RESULTS, Check, arguments, publish
 from flows.profiles import load_settings
 from models.beats.beats import Beats
 from models.beats.identifying_space import Space, coordinate_space, encoder_space
-from models.beats.rejection import Neighbourhood, draw_with_rejection
+from models.beats.prior import BeatPrior
+from models.beats.rejection import Neighbourhood, Rejection, draw_with_rejection
 from models.conditioning import ConditionTensors
 from models.evaluation.metrics import Estimate
 from tasks.privacy.beat_encoder import beat_encoder, load_encoder
@@ -46,8 +57,10 @@ COORDINATES, ENCODER = "coordinates", "encoder"
 MEMBERSHIP: Final = "membership AUC of the loss"
 LARGEST_MEMBERSHIP_AUC: Final = 0.55
 """As the audit's default bound."""
-OUTSIDERS_SHARE: Final = 0.06
-"""Of the training patients, who are in no training."""
+GROUP_SHARE: Final = 0.06
+"""Of the training patients, of each of the two groups and of those who are in no training."""
+WHOSE: Final = {"members": "", "others": " of non-members", "difference": ", difference"}
+"""Rates by name, and what of their name the record tells."""
 LEAST_GAIN: Final = 0.005
 """Macro AUC by which a prior that prevents less must be better to be chosen."""
 
@@ -86,7 +99,7 @@ def main(words: Sequence[str] | None = None, plan: Plan | None = None, results: 
         [check for name, result in found.items() for check in _checks(name, result)],
         quick=given.quick,
         seconds=time.monotonic() - started,
-        settings={"profile": given.profile, "training": len(bench.training), "plan": asdict(plan)},
+        settings={"profile": given.profile, "training": len(bench.training(0)), "plan": asdict(plan)},
         details={
             "chosen on the validation split": {
                 "where ECGs are released": chosen(found, model_released=False),
@@ -114,15 +127,14 @@ def latest_recordings(store: Store) -> Reference:
 def chosen(found: dict[str, dict[str, Any]], model_released: bool) -> str:
     """The arm from whose draws a classifier learns most, among those that give no member away; ties prevent more.
 
-    An arm gives nobody away if no attack on its draws does better on members than on held-out people, beyond both
-    intervals; and where the model itself is released, if its loss tells members with an AUC of at most
+    An arm gives nobody away if no attack on its draws finds people more often when they are members, beyond the
+    interval of the difference; and where the model itself is released, if its loss tells members with an AUC of at most
     `LARGEST_MEMBERSHIP_AUC`, upper end.
     """
     best = ""
     for arm in ARMS:
         result = found[arm.name]
-        pairs = [one for one in result["attacks"].values() if "others" in one]
-        safe = all(one["members"][1] <= one["others"][2] for one in pairs)
+        safe = all(one["difference"][1] <= 0 for one in result["attacks"].values() if "difference" in one)
         if model_released:
             safe &= result["attacks"][MEMBERSHIP]["members"][2] <= LARGEST_MEMBERSHIP_AUC
         if safe and (
@@ -133,62 +145,81 @@ def chosen(found: dict[str, dict[str, Any]], model_released: bool) -> str:
 
 
 class Bench:
-    """Everything that arms share: people, spaces, and how draws are judged."""
+    """Everything that arms share: people, spaces, and how draws are judged.
+
+    Args:
+        always: people who are in every training.
+        groups: two groups of people of whom one is in a training, the other not.
+        decoys: people who are in none.
+        held_out: people by whom training is stopped.
+        judge: people with whom draws are compared.
+        encoder: space of an encoder that recognises people.
+        plan: how much is done.
+        folder: receives weights and results.
+    """
 
     def __init__(
         self,
-        training: People,
-        outsiders: People,
+        always: People,
+        groups: tuple[People, People],
+        decoys: People,
         held_out: People,
         judge: People,
         encoder: Space,
         plan: Plan,
         folder: Path,
     ) -> None:
-        self.training, self.outsiders, self.held_out, self.judge = training, outsiders, held_out, judge
+        self.always, self.groups, self.decoys, self.held_out, self.judge = always, groups, decoys, held_out, judge
         self.plan, self.folder = plan, folder
-        self.components = common_components(training)
+        self.components = common_components(always)
         self.spaces = {COORDINATES: coordinate_space(self.components), ENCODER: encoder}
         self.neighbourhoods = {
-            name: Neighbourhood.fitted(space, training.examples.beats.usual, held_out.examples.beats.usual)
+            name: Neighbourhood.fitted(space, self.training(0).examples.beats.usual, held_out.examples.beats.usual)
             for name, space in self.spaces.items()
         }
-        rng = np.random.default_rng(SEED)
-        self.members = torch.from_numpy(rng.permutation(len(training))[: len(outsiders)])
+        self.asked = [group.one_of_each(SEED, plan.asked) for group in groups]
+        self.attacks: dict[str, Attack] = {
+            "keyed extraction": keyed_extraction(self.spaces, decoys.one_of_each(SEED), plan.draws),
+            "rank-1 linkage": linkage(self.spaces, always + groups[0] + groups[1]),
+        }
+
+    def training(self, group: int) -> People:
+        """Whom a prior with this group in its training learns from."""
+        return self.always + self.groups[group]
 
     @classmethod
     def prepared(cls, store: Store, recordings: Reference, privacy: PrivacySettings, plan: Plan, folder: Path) -> Bench:
-        """Read people and split the validation patients in halves."""
+        """Read people, draw the groups and split the validation patients in halves."""
         encoder = encoder_space(load_encoder(store.path(beat_encoder(privacy, recordings, store))))
         training, validation = (people_of(store, recordings, split) for split in ("train", "validation"))
         rank = _patient_ranks(training)
-        outside = rank < OUTSIDERS_SHARE
-        members = ~outside
+        group = (rank / GROUP_SHARE).long()
+        always = group > 2
         if plan.training is not None:
-            members &= rank < OUTSIDERS_SHARE + plan.training / len(training)
+            always &= rank < 3 * GROUP_SHARE + plan.training / len(training)
         judges = _patient_ranks(validation) < 0.5
-        people = training[members], training[outside], validation[~judges], validation[judges]
+        groups = training[group == 0], training[group == 1]
+        people = training[always], groups, training[group == 2], validation[~judges], validation[judges]
         return cls(*people, encoder, plan, folder)
 
     def of_real(self) -> dict[str, Any]:
         """The same figures of real people, for reference: what no prior needs to beat."""
-        train = self.training[self.members]
-        some = train.examples.beats
+        some = self.always[torch.arange(min(len(self.always), len(self.judge)))]
         return {
             "attacks": {
-                f"near a training beat, {name}": {"others": list(near_share(self.outsiders.examples.beats, one))}
+                f"near a training beat, {name}": {"others": list(near_share(self.decoys.examples.beats, one))}
                 for name, one in self.neighbourhoods.items()
             },
             "utility": {
-                "measurements": measurement_distances(some, train, self.judge),
-                "discriminator": list(discriminator(some, self.judge, self.components, SEED)),
-                "classifier": list(self._classifier(self.training.examples.beats)),
+                "measurements": measurement_distances(some.examples.beats, some, self.judge),
+                "discriminator": list(discriminator(some.examples.beats, self.judge, self.components, SEED)),
+                "classifier": list(self._classifier(self.training(0).examples.beats)),
             },
         }
 
     def _classifier(self, beats: Beats) -> Estimate:
         drawn = beats.usual.isfinite().all(dim=(1, 2))
-        labels = self.training.labels[drawn.numpy()]
+        labels = self.training(0).labels[drawn.numpy()]
         return classifier(beats[drawn], labels, self.judge, self.components, SEED)
 
     def of_arm(self, arm: Arm) -> Any:
@@ -197,33 +228,23 @@ class Bench:
 
     def _judged(self, arm: Arm) -> dict[str, Any]:
         started = time.monotonic()
-        prior, about = prior_of(arm, self.plan, self.training, self.held_out, self.folder)
+        found = [
+            prior_of(arm, self.plan, self.training(group), self.held_out, self.folder, group) for group in range(2)
+        ]
         trained = time.monotonic() - started
-        rejection = rejection_of(prior, self.spaces[ENCODER], self.training, self.held_out) if arm.rejection else None
+        priors, about = [prior for prior, _ in found], found[0][1]
         counts = {"draws": 0, "drawn again": 0, "refused": 0}
-
-        def draw(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
-            counts["draws"] += len(seeds)
-            if rejection is None:
-                return prior.draw(condition, seeds)
-            drawn = draw_with_rejection(prior, rejection, condition, seeds)
-            counts["drawn again"] += int((drawn.redraws > 0).sum())
-            counts["refused"] += int(drawn.refused.sum())
-            return drawn.beats
-
-        cohort = draw(self.training.examples.condition, torch.arange(len(self.training)))
-        like_judges = draw(self.judge.examples.condition, 10**7 + torch.arange(len(self.judge)))
+        draws = [self._draw(prior, group, arm, counts) for group, prior in enumerate(priors)]
+        training = self.training(0)
+        cohort = draws[0](training.examples.condition, torch.arange(len(training)))
+        like_judges = draws[0](self.judge.examples.condition, 10**7 + torch.arange(len(self.judge)))
         kept = like_judges.usual.isfinite().all(dim=(1, 2))
-        attacks: dict[str, Any] = {
-            MEMBERSHIP: {"members": list(membership(prior, self.training[self.members], self.outsiders, SEED))}
-        }
-        asked = self.training[self.members[: self.plan.asked]]
+        attacks: dict[str, Any] = {MEMBERSHIP: {"members": list(membership(priors, self.asked, SEED))}}
         for name, one in self.neighbourhoods.items():
             attacks[f"near a training beat, {name}"] = {"members": list(near_share(cohort, one))}
-        extracted = keyed_extraction(draw, self.spaces, asked, self.outsiders, self.plan.draws, 2 * 10**7)
-        linked = linkage(draw, self.spaces, self.training, self.members, self.outsiders, 3 * 10**7)
-        for attack, rates in (("keyed extraction", extracted), ("rank-1 linkage", linked)):
-            attacks |= {f"{attack}, {name}": _pair(rate) for name, rate in rates.items()}
+        for number, (attack, made) in enumerate(self.attacks.items()):
+            rates = crossed(draws, self.asked, made, (2 + number) * 10**7)
+            attacks |= {f"{attack}, {name}": _rates(rate) for name, rate in rates.items()}
         return {
             "attacks": attacks,
             "utility": {
@@ -235,6 +256,23 @@ class Bench:
             "rejection": counts,
         }
 
+    def _draw(self, prior: BeatPrior, group: int, arm: Arm, counts: dict[str, int]) -> Draw:
+        """Draws of a prior that has learned with a group, as the arm makes them, counted."""
+        rejection: Rejection | None = None
+        if arm.rejection:
+            rejection = rejection_of(prior, self.spaces[ENCODER], self.training(group), self.held_out)
+
+        def draw(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
+            counts["draws"] += len(seeds)
+            if rejection is None:
+                return prior.draw(condition, seeds)
+            drawn = draw_with_rejection(prior, rejection, condition, seeds)
+            counts["drawn again"] += int((drawn.redraws > 0).sum())
+            counts["refused"] += int(drawn.refused.sum())
+            return drawn.beats
+
+        return draw
+
 
 def _patient_ranks(people: People) -> torch.Tensor:
     """(n,) number in 0 to 1 of each recording's patient, in an order that is shuffled once and for all."""
@@ -243,17 +281,16 @@ def _patient_ranks(people: People) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(SEED).permutation(count))[patients] / count
 
 
-def _pair(found: Found) -> dict[str, list[float]]:
-    return {"members": list(found.members), "others": list(found.others)}
+def _rates(found: Found) -> dict[str, list[float]]:
+    return {name: list(getattr(found, name)) for name in WHOSE}
 
 
 def _checks(arm: str, result: dict[str, Any]) -> list[Check]:
     checks = []
     for attack, rates in result["attacks"].items():
         for who, rate in rates.items():
-            whose = " of non-members" if who == "others" else ""
             value, low, high = rate
-            checks.append(Check(name=f"{arm}: {attack}{whose}", value=value, low=low, high=high))
+            checks.append(Check(name=f"{arm}: {attack}{WHOSE[who]}", value=value, low=low, high=high))
     utility = result["utility"]
     distances = list(utility["measurements"].values())
     checks.append(

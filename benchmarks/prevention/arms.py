@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save
 from benchmarks.prevention.inputs import People
 from models.architecture import BeatPriorArchitecture
 from models.beats.identifying_space import Space, coordinate_space
-from models.beats.patient_privacy import PatientPrivacy
 from models.beats.prior import BeatPrior
 from models.beats.rejection import Rejection
 from models.beats.training import BeatPriorTraining, Prevention, train_prior
+from models.patient_privacy import PatientPrivacy
 from warehouse.storage.whole_files import whole_file, write_text
 
 LOG: Final = logging.getLogger("einthoven")
@@ -38,7 +38,7 @@ class Plan:
         how: training of the priors.
         private_how: training of the private ones.
         patients_per_step: expected in a step of private training.
-        asked: members, and as many held-out people, whose condition is asked for.
+        asked: patients of each of the two groups whose condition is asked for, at most.
         draws: of each of them.
     """
 
@@ -55,7 +55,7 @@ FULL: Final = Plan(
     how=BeatPriorTraining(steps=3600, batch=256, learning_rate=2e-3, check_every=100, patience=6, seed=1),
     private_how=BeatPriorTraining(steps=400, batch=0, learning_rate=2e-3, check_every=25, patience=6, seed=1),
     patients_per_step=1024,
-    asked=300,
+    asked=900,
     draws=50,
 )
 QUICK: Final = replace(
@@ -111,16 +111,20 @@ ARMS: Final = (
 
 
 def prior_of(
-    arm: Arm, plan: Plan, training: People, held_out: People, folder: Path
+    arm: Arm, plan: Plan, training: People, held_out: People, folder: Path, group: int
 ) -> tuple[BeatPrior, dict[str, Any]]:
     """Train the prior of an arm, or read what was trained before.
+
+    Args:
+        group: number of the group that is among the training patients.
 
     Returns:
         The prior and what its training says of itself: the step, held-out losses and the privacy spent.
     """
-    weights, about = folder / f"{arm.weights}.safetensors", folder / f"{arm.weights}.json"
+    name = f"{arm.weights}-{group}"
+    weights, about = folder / f"{name}.safetensors", folder / f"{name}.json"
     if not about.is_file():
-        LOG.info("training the prior %s", arm.weights)
+        LOG.info("training the prior %s", name)
         how = plan.how if arm.epsilon is None else plan.private_how
         found = train_prior(training.examples, held_out.examples, arm.architecture(), how, arm.prevention(plan))
         with whole_file(weights) as file:

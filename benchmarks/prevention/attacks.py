@@ -1,8 +1,13 @@
-"""What the draws of a prior, and the prior itself, tell about its training patients."""
+"""What the draws of a prior, and the prior itself, tell about its training patients.
+
+Somebody's beat may be near to what is drawn for their condition because the prior has learned from them, or because
+they are who they are. So every attack is made on the same people twice: by a prior that has learned from them, and by
+one that has learned from as many others in their place. What differs is due to membership alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,113 +22,131 @@ from models.beats.prior import BeatPrior
 from models.beats.rejection import Neighbourhood
 from models.beats.training import held_out_losses
 from models.conditioning import ConditionTensors
-from models.evaluation.metrics import Estimate, auc, wilson
+from models.evaluation.metrics import Estimate, auc, paired_difference, wilson
 
 Draw = Callable[[ConditionTensors, Tensor], Beats]
 """Beats of conditions and row seeds; NaN in refused rows, which are near nobody."""
+Attack = Callable[[Draw, People, int], dict[str, np.ndarray]]
+"""Whom an attack on the draws of a prior finds: (n,) bool by space, for people and the seed of the first row."""
 
 DECOYS: Final = 50
-"""Non-members of like condition among whom somebody's own beat is to be the nearest."""
+"""People of like condition, in no training, among whom somebody's own beat is to be the nearest."""
 AGE_SCALE_YEARS, RATE_SCALE_BPM = 20.0, 15.0
 RESAMPLES: Final = 200
 ROUNDING: Final = 1e-6
+PEOPLE_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True)
 class Found:
-    """A rate of training patients, and that of non-members in their place.
+    """How often an attack finds the same people, as members and as non-members.
 
     Attributes:
-        members: rate of training patients.
-        others: the same rate of people whom the prior never saw.
+        members: rate by priors that have learned from them.
+        others: rate by priors that have not.
+        difference: the first less the second.
     """
 
     members: Estimate
     others: Estimate
+    difference: Estimate
 
 
-def alike(asked: People, among: People, excluded: Tensor) -> Tensor:
-    """(n, DECOYS) rows of `among` with the condition most like each of `asked`: superclasses, then sex, age, rate.
-
-    Args:
-        excluded: (n, m) bool, rows that may not be chosen.
-    """
-    labels, others = (torch.from_numpy(one.labels).float() for one in (asked, among))
-    distance = 10 * torch.cdist(labels, others, p=1)
-    scale = torch.tensor([1 / AGE_SCALE_YEARS, 2.0, 1 / RATE_SCALE_BPM])
-    distance += torch.cdist(asked.examples.condition.numbers * scale, among.examples.condition.numbers * scale, p=1)
-    return distance.masked_fill(excluded, torch.inf).topk(DECOYS, largest=False).indices
-
-
-def keyed_extraction(
-    draw: Draw, spaces: dict[str, Space], members: People, others: People, draws: int, seed: int
-) -> dict[str, Found]:
-    """Ask for somebody's own condition, many times: is their own beat nearer to a draw than those of like people?
-
-    Decoys are non-members for both, never recordings of the person.
+def crossed(draws: Sequence[Draw], groups: Sequence[People], attack: Attack, seed: int) -> dict[str, Found]:
+    """Make an attack on groups of people, each by the prior that has learned from them and by the one that has not.
 
     Args:
-        draw: of the prior.
-        spaces: in which beats are compared.
-        members: training recordings whose condition is asked for.
-        others: recordings of patients who are in no training; as many of them are asked for in the members' place.
-        draws: of each.
+        draws: of two priors.
+        groups: two; the prior of the same place has learned from the group, the other prior from the other group.
+        attack: the same for both priors, with the same seeds.
         seed: of the rows.
 
     Returns:
         Rates by space.
     """
-    asked_others = others[torch.arange(min(len(members), len(others)))]
-    rates: dict[str, list[Estimate]] = {name: [] for name in spaces}
-    for asked, first in ((members, seed), (asked_others, seed + len(members) * draws)):
-        same = asked.examples.patients[:, None] == others.examples.patients
-        decoys = alike(asked, others, same)
-        rows = torch.arange(len(asked)).repeat_interleave(draws)
-        beats = draw(asked.examples.condition[rows], first + torch.arange(len(rows)))
+    found: dict[bool, list[dict[str, np.ndarray]]] = {True: [], False: []}
+    for number, group in enumerate(groups):
+        for inside in (True, False):
+            found[inside].append(attack(draws[number if inside else 1 - number], group, seed + number * 10**6))
+    together = {
+        name: [np.concatenate([one[name] for one in found[inside]]) for inside in (True, False)]
+        for name in found[True][0]
+    }
+    return {
+        name: Found(*(wilson(int(hits.sum()), len(hits)) for hits in pair), paired_difference(*pair))
+        for name, pair in together.items()
+    }
+
+
+def alike(asked: People, among: People) -> Tensor:
+    """(n, DECOYS) rows of `among` with the condition most like each of `asked`: superclasses, then sex, age, rate."""
+    labels, others = (torch.from_numpy(one.labels).float() for one in (asked, among))
+    distance = 10 * torch.cdist(labels, others, p=1)
+    scale = torch.tensor([1 / AGE_SCALE_YEARS, 2.0, 1 / RATE_SCALE_BPM])
+    distance += torch.cdist(asked.examples.condition.numbers * scale, among.examples.condition.numbers * scale, p=1)
+    return distance.topk(DECOYS, largest=False).indices
+
+
+def keyed_extraction(spaces: dict[str, Space], decoys: People, draws: int) -> Attack:
+    """Ask for somebody's own condition, many times: is their own beat nearer to a draw than those of like people?
+
+    Args:
+        spaces: in which beats are compared.
+        decoys: people who are in no training and are not asked for; each patient once.
+        draws: of each person who is asked for.
+    """
+    points = {name: space(decoys.examples.beats.usual) for name, space in spaces.items()}
+
+    def attack(draw: Draw, asked: People, first: int) -> dict[str, np.ndarray]:
+        hits: dict[str, list[Tensor]] = {name: [] for name in spaces}
+        for part in torch.arange(len(asked)).split(PEOPLE_AT_ONCE):
+            some = asked[part]
+            like, rows = alike(some, decoys), torch.arange(len(some)).repeat_interleave(draws)
+            seeds = first + int(part[0]) * draws + torch.arange(len(rows))
+            beats = draw(some.examples.condition[rows], seeds)
+            for name, space in spaces.items():
+                drawn = space(beats.usual).unflatten(0, (len(some), draws))
+                everybody = torch.cat([space(some.examples.beats.usual)[:, None], points[name][like]], dim=1)
+                distance = torch.cdist(drawn, everybody).nan_to_num(nan=torch.inf).amin(dim=1)
+                hits[name].append(distance[:, 0] < distance[:, 1:].amin(dim=1))
+        return {name: torch.cat(one).numpy() for name, one in hits.items()}
+
+    return attack
+
+
+def linkage(spaces: dict[str, Space], gallery: People) -> Attack:
+    """Of somebody's own condition one beat is drawn: is the nearest of the gallery, which they are in, their own?"""
+    points = {name: space(gallery.examples.beats.usual) for name, space in spaces.items()}
+
+    def attack(draw: Draw, asked: People, first: int) -> dict[str, np.ndarray]:
+        beats = draw(asked.examples.condition, first + torch.arange(len(asked)))
+        found = {}
         for name, space in spaces.items():
-            own, points = space(asked.examples.beats.usual), space(others.examples.beats.usual)
-            drawn = space(beats.usual).unflatten(0, (len(asked), draws))
-            to_own, to_decoys = (
-                torch.cdist(drawn, each).nan_to_num(nan=torch.inf).amin(dim=(1, 2))
-                for each in (own[:, None], points[decoys])
-            )
-            rates[name].append(wilson(int((to_own < to_decoys).sum()), len(asked)))
-    return {name: Found(*pair) for name, pair in rates.items()}
+            drawn = space(beats.usual)
+            to_own = (drawn - space(asked.examples.beats.usual)).norm(dim=1)
+            found[name] = (to_own <= nearest_distance(drawn, points[name]) + ROUNDING).numpy()
+        return found
+
+    return attack
 
 
-def membership(prior: BeatPrior, members: People, others: People, seed: int) -> Estimate:
-    """AUC by which the prior's own loss tells members from others; over patients."""
-    losses = [held_out_losses(prior, one.examples).numpy() for one in (members, others)]
-    is_member = np.repeat([True, False], [len(members), len(others)])
-    patients = np.concatenate([members.examples.patients.numpy(), -1 - others.examples.patients.numpy()])
-    return auc(is_member, -np.concatenate(losses), patients, RESAMPLES, seed)
+def membership(priors: Sequence[BeatPrior], groups: Sequence[People], seed: int) -> Estimate:
+    """AUC by which a prior's own loss tells members from non-members, the same people being both; over patients.
+
+    Args:
+        priors, groups: two each, as for `crossed`.
+    """
+    losses, inside, patients = [], [], []
+    for number, group in enumerate(groups):
+        for other in (False, True):
+            prior = priors[1 - number if other else number]
+            losses.append(held_out_losses(prior, group.examples).numpy())
+            inside.append(np.full(len(group), not other))
+            patients.append(group.examples.patients.numpy())
+    return auc(np.concatenate(inside), -np.concatenate(losses), np.concatenate(patients), RESAMPLES, seed)
 
 
 def near_share(beats: Beats, neighbourhood: Neighbourhood) -> Estimate:
     """Share of beats nearer to a training beat than 0.1 % of held-out people come."""
     inside = neighbourhood.inside(beats.usual)
     return wilson(int(inside.sum()), len(inside))
-
-
-def linkage(
-    draw: Draw, spaces: dict[str, Space], training: People, asked: Tensor, others: People, seed: int
-) -> dict[str, Found]:
-    """Of somebody's own condition one beat is drawn: is the nearest of all training patients that one?
-
-    For others the same gallery holds them in addition to the training patients.
-
-    Args:
-        asked: rows of training recordings that are asked for.
-
-    Returns:
-        Rates by space.
-    """
-    rates: dict[str, list[Estimate]] = {name: [] for name in spaces}
-    for people, first in ((training[asked], seed), (others, seed + len(asked))):
-        beats = draw(people.examples.condition, first + torch.arange(len(people)))
-        for name, space in spaces.items():
-            points, gallery = space(beats.usual), space(training.examples.beats.usual)
-            to_own = (points - space(people.examples.beats.usual)).norm(dim=1)
-            hits = to_own <= nearest_distance(points, gallery) + ROUNDING
-            rates[name].append(wilson(int(hits.sum()), len(people)))
-    return {name: Found(*pair) for name, pair in rates.items()}

@@ -50,6 +50,25 @@ class People:
         """Some recordings, by index or mask."""
         return People(self.examples[rows], self.labels[rows.numpy()])
 
+    def __add__(self, other: People) -> People:
+        """These recordings, then the others."""
+        examples, others = self.examples, other.examples
+        return People(
+            Examples(
+                Beats.stack([examples.beats, others.beats]),
+                ConditionTensors.stack([examples.condition, others.condition]),
+                torch.cat([examples.patients, others.patients]),
+            ),
+            np.concatenate([self.labels, other.labels]),
+        )
+
+    def one_of_each(self, seed: int, most: int | None = None) -> People:
+        """One recording of each patient, at random, of so many patients at most, at random too."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        first = np.unique(self.examples.patients.numpy()[order], return_index=True)[1]
+        chosen = np.sort(order[np.sort(first)[:most]])
+        return self[torch.from_numpy(chosen)]
+
     @property
     def rr_s(self) -> Tensor:
         """(n,) RR interval of the condition, in seconds; that of 75 bpm where it is unknown."""

@@ -2,27 +2,26 @@
 
 Four things can be had, each by itself: coarse keys (`models.beats.coarse_keys`), the weights of the step with the
 smallest loss on held-out patients instead of the last ones, rejection of draws (`models.beats.rejection`), and
-differential privacy of patients (`models.beats.patient_privacy`).
+differential privacy of patients (`models.patient_privacy`).
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from models import counter_random
 from models.architecture import BeatPriorArchitecture
 from models.beats.beats import Beats
 from models.beats.identifying_space import Space, coordinate_space
-from models.beats.patient_privacy import PatientGradients, PatientPrivacy, PrivacySpent, RowLoss
 from models.beats.prior import BeatPrior
 from models.beats.rejection import Rejection
 from models.conditioning import ConditionTensors
+from models.patient_privacy import PatientGradients, PatientPrivacy, PrivacySpent, loss_of
 
 EMA_DECAY: Final = 0.995
 WEIGHT_DECAY: Final = 1e-4
@@ -155,7 +154,10 @@ def _optimised(
     optimiser = torch.optim.AdamW(prior.parameters(), lr=how.learning_rate, weight_decay=WEIGHT_DECAY)
 
     def batch(rows: Tensor) -> dict[str, Any]:
-        time = (torch.randperm(len(rows)) + torch.rand(len(rows))) / max(1, len(rows))
+        if prevention.privacy is None:
+            time = (torch.randperm(len(rows)) + torch.rand(len(rows))) / len(rows)
+        else:  # independent of who else is in the step
+            time = torch.rand(len(rows))
         noise = torch.randn(len(rows), coordinates.shape[1])
         condition = training_set.condition[rows].dropped()
         return {
@@ -170,16 +172,14 @@ def _optimised(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, how.learning_rate, total_steps=how.steps + 1)
         private = None
     else:
-        # Dropout would be another mask for every recording of a patient; the noise regularises enough.
-        prior.eval()
-        loss = _row_loss(prior)
-        private = PatientGradients(prior, optimiser, loss, training_set.patients, prevention.privacy, how.steps)
+        prior.eval()  # the noise regularises enough
+        private = PatientGradients(prior, optimiser, loss_of, training_set.patients, prevention.privacy, how.steps)
 
     losses: list[tuple[int, float]] = []
     best, best_step = averaged, 0
     for step in range(1, how.steps + 1):
         if private is not None:
-            private.step(lambda rows: _as_tensors(batch(rows)))
+            private.step(step - 1, batch)
         else:
             optimiser.zero_grad(set_to_none=True)
             prior(**batch(torch.randint(len(training_set), (how.batch,)))).mean().backward()
@@ -197,21 +197,7 @@ def _optimised(
             best, best_step = copy.deepcopy(averaged), step
         elif (step - best_step) // how.check_every >= how.patience:
             break
-    return best, losses, best_step, private.spent() if private else None
-
-
-def _row_loss(prior: BeatPrior) -> RowLoss:
-    return lambda parameters, row: functional_call(prior, parameters, args=(), kwargs=_as_batch(row)).sum()
-
-
-def _as_tensors(batch: dict[str, Any]) -> dict[str, Tensor]:
-    return {name: one for name, one in batch.items() if name != "condition"} | batch["condition"].tensors()
-
-
-def _as_batch(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    names = [field.name for field in fields(ConditionTensors)]
-    condition = ConditionTensors(**{name: tensors[name] for name in names})
-    return {name: one for name, one in tensors.items() if name not in names} | {"condition": condition}
+    return best, losses, best_step, private.spent(step) if private else None
 
 
 @torch.no_grad()

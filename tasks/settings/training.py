@@ -128,6 +128,25 @@ class PriorTraining(Section):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
 
 
+class PatientPrivacySettings(Section):
+    """Differential privacy of training patients (DP-SGD); off unless ε is set. It needs `einthoven[privacy]`."""
+
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        description="ε that all steps together may cost a patient; null for no differential privacy.",
+    )
+    delta: float = Field(
+        1e-5, gt=0, lt=1, description="δ of the guarantee; to be well below one over the number of patients."
+    )
+    patients_per_step: int = Field(
+        1024,
+        ge=1,
+        description="Expected patients in a step, each with one recording; in place of batch_size.",
+    )
+    largest_gradient: float = Field(1.0, gt=0, description="Norm to which the gradient of a patient is clipped.")
+
+
 class BeatsTraining(Section):
     """The prior of usual and ectopic beats that guide a flow; held-out patients say when it has learned enough."""
 
@@ -137,6 +156,9 @@ class BeatsTraining(Section):
     steps: int = Field(3600, ge=1, description="Optimiser steps at most.")
     batch_size: int = Field(256, ge=1, description="Recordings per step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    privacy: PatientPrivacySettings = Field(
+        default_factory=PatientPrivacySettings, description="Differential privacy of patients in the prior."
+    )
 
 
 class FlowTraining(Section):
@@ -159,6 +181,24 @@ class FlowTraining(Section):
     physics: PhysicsTerms = Field(
         default_factory=PhysicsTerms, description="Terms of the objective that ask beats to obey the simulator."
     )
+    privacy: PatientPrivacySettings = Field(
+        default_factory=PatientPrivacySettings,
+        description="Differential privacy of patients in the transformer; the prior needs it too then.",
+    )
+
+    @model_validator(mode="after")
+    def _nothing_of_other_patients_is_shown_without_noise(self) -> FlowTraining:
+        if self.privacy.epsilon is not None and self.beats.privacy.epsilon is None:
+            raise ValueError(
+                "privacy.epsilon needs beats.privacy.epsilon: the transformer is shown beats in coordinates of the "
+                "prior, which would come from all training patients"
+            )
+        if self.beats.privacy.epsilon is not None and (self.group_share > 0 or self.experience):
+            raise ValueError(
+                "privacy.epsilon needs group_share 0 and experience false: groups and knowledge entries are made from "
+                "all training patients without noise"
+            )
+        return self
 
 
 class TrainingSettings(Section):
@@ -217,4 +257,6 @@ class TrainingSettings(Section):
         for name, size in sizes.items():
             if size % self.workers:
                 raise ValueError(f"{name}.batch_size {size} does not divide by workers {self.workers}")
+        if self.workers > 1 and self.flow.privacy.epsilon is not None:
+            raise ValueError("flow.privacy.epsilon needs workers 1: patients are sampled for a step as a whole")
         return self

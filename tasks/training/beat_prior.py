@@ -16,6 +16,7 @@ from tasks.stage import run_logger
 from tasks.training.data.conditions import load_conditions
 from tasks.training.data.recorded import load_recorded
 from tasks.training.data.weight_files import PRIOR_FILE, REJECTION_FILE, save_tensors, save_weights
+from tasks.training.patient_privacy import patient_privacy, save_spent
 from tasks.training.progress import Progress, append_progress
 
 STAGE: Final = "prior"
@@ -46,7 +47,7 @@ def train_beats(folder: Path, settings: TrainingSettings) -> None:
             _examples(folder, "validation", settings.flow, settings.seed),
             settings.flow.beats.architecture,
             how_to_train(settings.flow.beats, settings.seed),
-            Prevention(),
+            Prevention(privacy=patient_privacy(settings.flow.beats.privacy, folder, STAGE)),
         )
     seconds = time.monotonic() - began
     assert found.rejection is not None
@@ -61,6 +62,8 @@ def train_beats(folder: Path, settings: TrainingSettings) -> None:
             worker_pid=os.getpid(),
         )
         append_progress(folder, entry)
+    if found.privacy:
+        save_spent(folder, STAGE, found.privacy)
     save_tensors(found.rejection.tensors(), folder / REJECTION_FILE)
     # Last, for it says that the rest is there.
     save_weights(found.prior, folder / PRIOR_FILE)

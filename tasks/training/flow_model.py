@@ -16,6 +16,7 @@ from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.data.recordings import TrainingError, read_metadata
 from tasks.training.model_folder import ModelConfig, load_generator, save_config
+from tasks.training.patient_privacy import refuse_without_opacus
 from tasks.training.preparation.conditions import PreparedConditions, prepare_conditions
 from tasks.training.preparation.flow_inputs import prepare_flow
 from tasks.training.preparation.recordings import prepare_recordings
@@ -65,8 +66,10 @@ def prepare(
         retrieval: how they are.
 
     Raises:
-        TrainingError: there is nothing to train on, or the folder was prepared for something else.
+        TrainingError: there is nothing to train on, the folder was prepared for something else, or differential privacy
+            is asked for without opacus.
     """
+    refuse_without_opacus(settings)
     path, beats = folder / PREPARED, beats_of(folder)
     beats.mkdir(parents=True, exist_ok=True)
     _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval)
@@ -77,7 +80,9 @@ def prepare(
     data = TrainingDataFacts.model_validate_json((beats / DATA).read_text(encoding="utf-8"))
     conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval)
     metadata = read_metadata(store.path(recordings))
-    statistics = prepare_flow(folder, metadata, waveform_file(store, recordings), beats, data)
+    # With a guarantee for training patients, the filter is that of others.
+    filtered = "train" if settings.flow.privacy.epsilon is None else "validation"
+    statistics = prepare_flow(folder, metadata, waveform_file(store, recordings), beats, data, filtered)
     prepared = PreparedFlow(data=data, conditions=conditions, statistics=statistics)
     write_text(path, prepared.model_dump_json())
     return prepared

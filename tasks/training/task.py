@@ -13,7 +13,7 @@ from tasks.drawing.learning_curves import save_losses, show_losses
 from tasks.settings import ComputeSettings, RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import Result, Stage, commit_once, run_logger
-from warehouse.storage.facts import AutoencoderFacts, ModelFacts
+from warehouse.storage.facts import AutoencoderFacts, ModelFacts, PatientPrivacyFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 from warehouse.storage.waveform_file import waveform_file
@@ -50,7 +50,8 @@ def train_generator(
     Returns:
         A reference of kind "model": a folder of safetensors, the autoencoder's among them, and `config.json`; its rows
         are its weight files. Facts of its manifest: those of the autoencoder, `parameters` per network, `simulator_fit`
-        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves, which `losses.png` shows).
+        (class to lead to R²), `losses` (last ones per stage), `history` (loss curves, which `losses.png` shows),
+        `privacy` (what differential privacy guarantees to training patients, per network that was trained with it).
 
     Raises:
         TrainingError: there is nothing to train on, or training failed more often than `max_failures`.
@@ -153,7 +154,7 @@ def _describe(
     solvers = load_latent_diffusion(staging.path).fitted_solvers()
     generator_config = config.generator.model_copy(update={"solvers": solvers})
     save_config(staging.path, config.model_copy(update={"generator": generator_config}))
-    return _described(staging.path, facts, prepared.recordings, prepared.wave_classes)
+    return _described(staging.path, facts, prepared.recordings, prepared.wave_classes, {})
 
 
 def _train_flow(
@@ -163,8 +164,10 @@ def _train_flow(
     knowledge: Reference,
     retrieval: RetrievalSettings,
 ) -> Result:
+    from tasks.training.beat_prior import STAGE as PRIOR
     from tasks.training.beat_prior import train_beats
     from tasks.training.flow_model import beats_of, prepare, save_model
+    from tasks.training.patient_privacy import load_spent
     from tasks.training.ray_train import train_network_on_ray
 
     prepared = prepare(staging.store, staging.path, settings, recordings, knowledge, retrieval)
@@ -175,10 +178,17 @@ def _train_flow(
     save_model(staging.store, staging.path, settings, recordings, knowledge, retrieval, prepared)
     found = prepared.conditions
     facts = AutoencoderFacts(**prepared.data.model_dump(), reconstruction_mae_mv={}, history=[])
-    return _described(staging.path, facts, found.recordings, found.wave_classes)
+    privacy = load_spent(staging.path, [PRIOR, *settings.generator_stages])
+    return _described(staging.path, facts, found.recordings, found.wave_classes, privacy)
 
 
-def _described(folder: Path, facts: AutoencoderFacts, recordings: dict[str, int], wave_classes: list[str]) -> Result:
+def _described(
+    folder: Path,
+    facts: AutoencoderFacts,
+    recordings: dict[str, int],
+    wave_classes: list[str],
+    privacy: dict[str, PatientPrivacyFacts],
+) -> Result:
     """Load the folder once, which is the proof that it is complete, and tell what is in it."""
     from models.leads import INDEPENDENT_LEADS
     from tasks.training.model_folder import load_fit, load_generator
@@ -198,6 +208,7 @@ def _described(folder: Path, facts: AutoencoderFacts, recordings: dict[str, int]
             for name, row in zip(wave_classes, fit.r2.tolist(), strict=True)
         },
         losses={str(entry["stage"]): entry for entry in history},
+        privacy=privacy,
     )
     save_losses(folder, described)
     return Result(rows=len(list(folder.glob("*.safetensors"))), facts=described)

@@ -22,6 +22,7 @@ from tasks.settings.training import TrainingSettings
 from tasks.training.networks.recipe import Material, Recipe
 from tasks.training.networks.recipes import RECIPES
 from tasks.training.optimisation import Average, autocast, batch_rows, descend, new_optimiser, step_seed
+from tasks.training.patient_privacy import PrivateTraining, patient_privacy, save_spent
 from tasks.training.progress import Progress, append_progress
 from warehouse.storage.facts import TrainingDataFacts
 
@@ -53,15 +54,19 @@ def train_network(job: dict[str, Any]) -> None:
     optimiser = new_optimiser(stage.learner, stage.schedule.learning_rate)
     start = load_checkpoint(stage, optimiser, average)
     objective = ray.train.torch.prepare_model(stage.objective)
+    private = _private(stage, settings, optimiser, average, device, job)
     began = time.monotonic()
 
     for step in range(start, stage.schedule.steps):
-        rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
-        batch = stage.batch("train", torch.from_numpy(rows), device)
-        with autocast(device, settings.precision):
-            losses = objective(**batch)
-        rate = descend(losses["loss"], stage, optimiser, average, step, job["stage"])
+        if private:
+            losses, rate = {}, private.step(step)
+        else:
+            rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
+            batch = stage.batch("train", torch.from_numpy(rows), device)
+            with autocast(device, settings.precision):
+                losses = objective(**batch)
+            rate = descend(losses["loss"], stage, optimiser, average, step, job["stage"])
 
         done, last = step + 1, step + 1 == stage.schedule.steps
         checkpoint_due = last or done % settings.checkpoint_every_steps == 0
@@ -71,19 +76,36 @@ def train_network(job: dict[str, Any]) -> None:
             stage=job["stage"],
             step=done,
             steps=stage.schedule.steps,
-            losses=mean_over_workers(losses),
+            losses=mean_over_workers(losses) if losses else {},
             learning_rate=rate,
             steps_per_s=(done - start) / (time.monotonic() - began),
             worker_pid=os.getpid(),
         )
         if checkpoint_due:
             entry.losses["validation"] = validate(stage, average, device, settings)
+        if last and private:
+            save_spent(places["staging"], job["stage"], private.gradients.spent(done))
         if last and rank == 0:
             finish(stage, average, device)
         if rank == 0:
             append_progress(Path(job["staging"]), entry)
         if checkpoint_due:
             save_checkpoint(done, stage, optimiser, average, entry.losses, first=rank == 0)
+
+
+def _private(
+    stage: Recipe,
+    settings: TrainingSettings,
+    optimiser: torch.optim.Optimizer,
+    average: Average | None,
+    device: torch.device,
+    job: dict[str, Any],
+) -> PrivateTraining | None:
+    """Private steps, where the settings of a stage ask for them."""
+    if job["stage"] != "flow":
+        return None
+    how = patient_privacy(settings.flow.privacy, Path(job["staging"]), job["stage"])
+    return PrivateTraining(stage, how, settings.precision, optimiser, average, device) if how else None
 
 
 @torch.no_grad()

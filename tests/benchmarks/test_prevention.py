@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.prevention.__main__ import Bench, chosen
 from benchmarks.prevention.arms import ARMS, QUICK
-from benchmarks.prevention.attacks import DECOYS, alike, keyed_extraction, linkage, near_share
+from benchmarks.prevention.attacks import DECOYS, Draw, alike, crossed, keyed_extraction, linkage, near_share
 from benchmarks.prevention.inputs import People
 from benchmarks.prevention.utility import classifier, common_components, discriminator, measurement_distances
 from models.beats.beats import Beats
@@ -28,42 +28,76 @@ def people(rows: int, first: int = 0) -> People:
 
 
 TRAINING, OTHERS = people(300), people(200, first=1)
+GROUPS = TRAINING[torch.arange(150)], TRAINING[torch.arange(150, 300)]
 SPACE = {"coordinates": coordinate_space(common_components(TRAINING).requires_grad_(False))}
-MEMBERS = torch.arange(0, 300, 4)
+ASK = keyed_extraction(SPACE, OTHERS, draws=3)
 
 
-def copies(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
-    """A prior that has learned by heart: the beat of whoever has the condition, if it knows them."""
-    distance = torch.cdist(condition.numbers, TRAINING.examples.condition.numbers)
-    return TRAINING.examples.beats[distance.argmin(dim=1)]
+def copier(known: People) -> Draw:
+    """A prior that has learned by heart: the beat of whoever has the condition if it knows them, else a stranger's."""
+
+    def draw(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
+        same = (condition.numbers[:, None] == known.examples.condition.numbers).all(dim=2)
+        own, others = known.examples.beats[same.int().argmax(dim=1)], strangers(condition, seeds)
+        usual = torch.where(same.any(dim=1)[:, None, None], own.usual, others.usual)
+        return Beats(usual, others.ectopic, others.has_ectopic)
+
+    return draw
+
+
+STRANGERS = people(2000, first=7)
 
 
 def strangers(condition: ConditionTensors, seeds: torch.Tensor) -> Beats:
     """A prior that draws people whom nobody knows, of the sex that is asked for."""
-    new = people(2000, first=7)
-    women, men = (torch.nonzero(new.examples.condition.numbers[:, 1] == sex)[:, 0] for sex in (1, 0))
-    pick = torch.where(condition.numbers[:, 1] == 1, women[seeds % len(women)], men[seeds % len(men)])
-    return new.examples.beats[pick]
+    women, men = (torch.nonzero(STRANGERS.examples.condition.numbers[:, 1] == sex)[:, 0] for sex in (1, 0))
+    of_sex = [many[(seeds * 7919) % len(many)] for many in (women, men)]
+    return STRANGERS.examples.beats[torch.where(condition.numbers[:, 1] == 1, *of_sex)]
 
 
-def test_attacks_find_a_prior_that_copies_and_no_other() -> None:
+def test_a_prior_that_has_learned_by_heart_is_found_and_only_as_for_its_members() -> None:
+    draws = [copier(group) for group in GROUPS]
+    for attack in (ASK, linkage(SPACE, TRAINING)):
+        found = crossed(draws, GROUPS, attack, seed=0)["coordinates"]
+        assert found.members.value == 1.0
+        assert found.others.value < 0.06 and found.difference.low > 0.9
     near = Neighbourhood.fitted(SPACE["coordinates"], TRAINING.examples.beats.usual, OTHERS.examples.beats.usual)
-    for draw, low, high in ((copies, 0.99, 1.0), (strangers, 0.0, 0.1)):
-        extracted = keyed_extraction(draw, SPACE, TRAINING[MEMBERS], OTHERS, draws=3, seed=0)["coordinates"]
-        linked = linkage(draw, SPACE, TRAINING, MEMBERS, OTHERS, seed=0)["coordinates"]
-        share = near_share(draw(TRAINING.examples.condition, torch.arange(300)), near)
-        for rate in (extracted.members, linked.members, share):
-            assert low <= rate.value <= high
-        assert extracted.others.value < 0.1 and linked.others.value < 0.1
+    assert near_share(copier(TRAINING)(TRAINING.examples.condition, torch.arange(300)), near).value == 1.0
+    assert near_share(strangers(TRAINING.examples.condition, torch.arange(300)), near).value < 0.05
 
 
-def test_decoys_are_of_like_condition_and_somebody_else() -> None:
-    asked = OTHERS[torch.arange(5)]
-    itself = asked.examples.patients[:, None] == OTHERS.examples.patients
-    found = alike(asked, OTHERS, itself)
+def test_a_prior_that_knows_nobody_finds_people_by_chance() -> None:
+    """Own beats are one of `DECOYS` + 1 that nothing but the sex, which all have in common, tells apart."""
+    many = people(3000, first=3)
+    found = crossed([strangers, strangers], (many, many), keyed_extraction(SPACE, OTHERS, draws=1), seed=5)
+    rates = found["coordinates"]
+    assert rates.members.low < 1 / (DECOYS + 1) < rates.members.high < 0.03
+    assert rates.difference.value == 0.0
+
+
+def test_people_who_are_easier_to_find_are_no_members_for_that() -> None:
+    """What differs between groups is no membership: the same people are compared with themselves."""
+    points = SPACE["coordinates"](TRAINING.examples.beats.usual)
+    usual = points.norm(dim=1) < points.norm(dim=1).median()
+    unlike = TRAINING[usual], TRAINING[~usual]
+    each = [ASK(strangers, group, 0)["coordinates"].mean() for group in unlike]
+    assert each[0] > each[1] + 0.02, "one group in the other's place would seem to leak"
+    found = crossed([strangers, strangers], unlike, ASK, seed=0)["coordinates"]
+    assert found.difference.value == 0.0 and found.difference.low < 0 < found.difference.high
+
+
+def test_decoys_are_of_like_condition() -> None:
+    asked = TRAINING[torch.arange(5)]
+    found = alike(asked, OTHERS)
     assert found.shape == (5, DECOYS)
-    assert not (found == torch.arange(5)[:, None]).any()
     assert (OTHERS.labels[found.numpy()] == asked.labels[:, None]).all()
+
+
+def test_patients_are_asked_for_once() -> None:
+    several = examples(60, recordings=3)
+    chosen = People(several, np.zeros((60, 5), bool)).one_of_each(seed=1)
+    assert sorted(chosen.examples.patients.tolist()) == list(range(20))
+    assert len(People(several, np.zeros((60, 5), bool)).one_of_each(seed=1, most=7)) == 7
 
 
 def test_real_people_are_as_useful_as_real_people() -> None:
@@ -79,7 +113,7 @@ def test_real_people_are_as_useful_as_real_people() -> None:
 
 def test_the_most_useful_prior_that_gives_nobody_away_is_chosen() -> None:
     def result(auc: float, leak: float, membership: float) -> dict[str, object]:
-        rates = {"members": [leak, leak - 0.01, leak + 0.01], "others": [0.02, 0.01, 0.03]}
+        rates = {"members": [leak], "others": [0.02], "difference": [leak - 0.02, leak - 0.03, leak - 0.01]}
         attacks = {"keyed extraction": rates, "membership AUC of the loss": {"members": [0.5, 0.5, membership]}}
         return {"attacks": attacks, "utility": {"classifier": [auc, auc - 0.01, auc + 0.01]}}
 
@@ -105,8 +139,9 @@ def test_the_most_useful_prior_that_gives_nobody_away_is_chosen() -> None:
 def test_an_arm_is_trained_once_and_judged_as_real_beats_are(tmp_path: Path) -> None:
     short = replace(QUICK.how, steps=4, check_every=2)
     plan = replace(QUICK, how=short, private_how=short, patients_per_step=20, asked=4, draws=2)
-    outsiders, held_out, judge = people(60, first=9), OTHERS[torch.arange(100)], OTHERS[torch.arange(100, 200)]
-    bench = Bench(TRAINING, outsiders, held_out, judge, SPACE["coordinates"], plan, tmp_path)
+    decoys, held_out, judge = people(60, first=9), OTHERS[torch.arange(100)], OTHERS[torch.arange(100, 200)]
+    groups = people(40, first=10), people(40, first=11)
+    bench = Bench(TRAINING, groups, decoys, held_out, judge, SPACE["coordinates"], plan, tmp_path)
     real = bench.of_real()
     judged = [bench.of_arm(ARMS[4])() for _ in range(2)]
     del judged[0]["training"]["seconds"], judged[1]["training"]["seconds"]
@@ -115,5 +150,5 @@ def test_an_arm_is_trained_once_and_judged_as_real_beats_are(tmp_path: Path) -> 
     assert 0 < judged[0]["training"]["privacy"]["epsilon"] <= 8
     assert judged[0]["utility"].keys() == real["utility"].keys()
     assert real["attacks"].keys() < judged[0]["attacks"].keys()
-    assert judged[0]["rejection"]["draws"] == 300 + 100 + 2 * (4 * 2) + 60 + 60
-    assert (tmp_path / "private-8.safetensors").is_file()
+    assert judged[0]["rejection"]["draws"] == 340 + 100 + 4 * (4 * 2) + 4 * 4
+    assert (tmp_path / "private-8-1.safetensors").is_file()

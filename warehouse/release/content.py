@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
-from warehouse.storage.facts import AuditFacts, BeatRejectionFacts, RecordingsFacts
+from warehouse.storage.facts import AuditFacts, BeatRejectionFacts, ModelFacts, PatientPrivacyFacts, RecordingsFacts
 from warehouse.storage.manifest import FileEntry, Manifest, library_versions
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import Store
@@ -91,6 +91,9 @@ class ReleaseManifest(BaseModel):
     tables: dict[str, list[ReleasedColumn]]
     files: list[ReleasedFile] = Field(description="Every file but MANIFEST.json and SHA256SUMS.")
     privacy_passed: bool
+    differential_privacy: dict[str, PatientPrivacyFacts] = Field(
+        default_factory=dict, description="Network of the model to what its training guarantees to each patient."
+    )
     steward: str = Field("", description="Who answers for the release, as its settings name them; empty for nobody.")
     einthoven: str = Field(description="Version of Einthoven that published it.")
     libraries: dict[str, str]
@@ -155,6 +158,7 @@ class ReleaseContent:
     """Verdict, what led to it, and the power of the attacks."""
     min_power: float
     """Share of trials in which an attack had to find its canaries."""
+    model_facts: ModelFacts
     lineage: list[LineageStep]
     created_at: datetime
 
@@ -240,6 +244,7 @@ def gather(
         audit=metric_rows(store.read(inputs.audit, "audits")),
         audit_facts=store.facts(inputs.audit, AuditFacts),
         min_power=min_power_of(store.manifest(inputs.audit).lineage.settings),
+        model_facts=store.facts(inputs.model, ModelFacts),
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )
@@ -376,6 +381,7 @@ def manifest_of(content: ReleaseContent, files: list[ReleasedFile]) -> ReleaseMa
         tables={"cohorts": content.columns},
         files=files,
         privacy_passed=content.verdict == "passed",
+        differential_privacy=content.model_facts.privacy,
         steward=content.description.steward,
         einthoven=einthoven_version(),
         libraries=library_versions(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
         risks.append(
             f"{reported} measurements of the audit have no bound: they are there to be read, nothing judged them."
         )
+    risks += _differential_privacy(content)
     risks += [
         "Attacks that the audit does not list were not made. A person with a very rare condition is protected by the "
         "number of patients who share the condition asked for, not by the attacks' averages.",
@@ -119,6 +121,29 @@ def _residual_risk(content: ReleaseContent, bounded: list[dict[str, Any]]) -> li
     if content.simulated_source:
         risks.insert(0, "No patient is at risk: the model learned from simulated recordings.")
     return risks
+
+
+def _differential_privacy(content: ReleaseContent) -> list[str]:
+    """What training with differential privacy guarantees and what it leaves open; nothing where there was none."""
+    found = content.model_facts.privacy
+    if not found:
+        return []
+    each = "; ".join(f"{name}: ε = {short(one.epsilon)}, δ = {one.delta:.0e}" for name, one in found.items())
+    rest = sorted(set(content.model_facts.losses) - set(found))
+    if rest:
+        together = f"Trained without it: {', '.join(rest)}. So the model as a whole guarantees nothing."
+    else:
+        epsilon, delta = (sum(getattr(one, name) for one in found.values()) for name in ("epsilon", "delta"))
+        together = (
+            f"Together the weights give at most ε = {short(epsilon)}, δ = {delta:.0e}: no outcome of training became "
+            f"more than {short(math.exp(epsilon))} times as likely by one patient's being there, with all their "
+            "recordings."
+        )
+    return [
+        f"Differential privacy of patients in training ({each}). {together} Not covered is what is counted from "
+        "training recordings without noise: conditions asked for, rhythms, and which drawn beats lie too near to a "
+        "patient's."
+    ]
 
 
 def _signature(content: ReleaseContent) -> str:

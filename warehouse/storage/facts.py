@@ -304,6 +304,26 @@ class AutoencoderFacts(TrainedFacts):
     kind = "autoencoder"
 
 
+class PatientPrivacyFacts(BaseModel):
+    """What the training of a network with differential privacy guarantees to every training patient."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epsilon: float = Field(
+        description="No weights became more than e^ε times as likely by one patient's being there, but for a chance δ."
+    )
+    delta: float
+    unit: Literal["patient"] = Field(description="What neighbouring training sets differ by.")
+    patients: int = Field(description="Patients of the training set.")
+    sampling_rate: float = Field(description="Chance of a patient to be in a step.")
+    noise_multiplier: float = Field(
+        description="Standard deviation of the noise over the largest gradient of a patient."
+    )
+    steps: int = Field(description="Optimiser steps that were taken.")
+    largest_gradient: float = Field(description="Norm to which the gradient of a patient was clipped.")
+    accountant: str = Field(description="How ε was accounted: rdp, by Rényi divergences.")
+
+
 class ModelFacts(TrainedFacts):
     """Of a trained generator: what its autoencoder's facts say, and more."""
 
@@ -312,6 +332,9 @@ class ModelFacts(TrainedFacts):
     parameters: dict[str, int] = Field(description="Network to number of weights.")
     simulator_fit: dict[str, dict[str, float | None]] = Field(description="Class to lead to R² of the simulator's fit.")
     losses: dict[str, LossRow] = Field(description="Network to its last report.")
+    privacy: dict[str, PatientPrivacyFacts] = Field(
+        default_factory=dict, description="Network to the guarantee that it was trained with; empty without any."
+    )
 
 
 def as_json(facts: Facts | None) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class FlowRecipe(Recipe):
         self.conditions = {split: load_conditions(material.staging, split) for split in LEARNING_SPLITS}
         self.rows = {split: len(found) for split, found in beats.items()}
         self.recorded = {split: load_recorded(material.staging, split) for split in LEARNING_SPLITS}
+        self.patients = self.recorded["train"].patients
         self.prior = BeatPrior(self.settings.beats.architecture).eval().requires_grad_(False)
         self.prior.load_state_dict(load_file(material.staging / PRIOR_FILE))
         self.coordinates = {split: self.prior.coordinates(found.beats) for split, found in self.recorded.items()}

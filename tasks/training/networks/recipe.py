@@ -52,6 +52,7 @@ class Recipe(ABC):
         learner: the part of the objective that learns.
         ema_decay: decay of the averaged weights, None for no average.
         rows: recordings per split.
+        patients: (n,) patient of each training recording; None where training has no differential privacy.
         leaves: the last file that `finish` writes.
     """
 
@@ -60,6 +61,7 @@ class Recipe(ABC):
     learner: nn.Module
     ema_decay: float | None
     rows: dict[str, int]
+    patients: Tensor | None = None
     leaves: ClassVar[str]
 
     @abstractmethod

@@ -33,9 +33,9 @@ PACEMAKER, FLUTTER = "PACE", "AFLT"
 
 
 def prepare_flow(
-    folder: Path, metadata: pa.Table, waveforms: Path, prepared: Path, facts: TrainingDataFacts
+    folder: Path, metadata: pa.Table, waveforms: Path, prepared: Path, facts: TrainingDataFacts, filtered: str = "train"
 ) -> SeriesStatistics:
-    """Find rhythm and beats of all recordings, fit the filter to the training split, and leave them in the folder.
+    """Find rhythm and beats of all recordings, fit the filter to a split, and leave them in the folder.
 
     Args:
         folder: of the model that is being made; conditions are there already.
@@ -43,6 +43,7 @@ def prepare_flow(
         waveforms: file with those of all recordings.
         prepared: folder with the recordings' R peaks.
         facts: about the recordings.
+        filtered: the split that the filter is fitted to.
 
     Returns:
         What rhythms are drawn from.
@@ -74,7 +75,7 @@ def prepare_flow(
             run_logger().info("%s: rhythm and beats of %d recordings found", split, first + len(chosen))
         if not load_recorded(folder, split).known.any():
             raise TrainingError(f"no {split} recording has two R peaks, so none shows a usual beat")
-        if split == "train" and not (folder / FILTER_FILE).exists():
+        if split == filtered and not (folder / FILTER_FILE).exists():
             spectral_filter = SpectralFilter(facts.samples)
             parts = torch.arange(len(signals)).split(AT_ONCE)
             power = torch.stack([spectral_filter.power(signals.millivolts(some)) for some in parts]).sum(dim=0)

@@ -107,3 +107,20 @@ def test_a_weighted_median_resamples_patients_not_recordings() -> None:
     assert of_one.low <= 2.0, "without the fourth patient the median is among the first three"
     assert metrics.weighted_median_estimate(np.array([1.0, 2.0, 5.0]), np.arange(3), 50, 1).value == 2.0
     assert np.isnan(metrics.weighted_median_estimate(np.empty(0), np.empty(0), 50, 1).value)
+
+
+def test_paired_difference_is_as_published() -> None:
+    """Bentur et al. 2009 as in Fagerland, Lydersen and Laake (Stat Med 33:2850-2875, 2014): 1, 1, 7 and 12 of 21."""
+    first = np.repeat([True, True, False, False], [1, 1, 7, 12])
+    second = np.repeat([True, False, True, False], [1, 1, 7, 12])
+    found = metrics.paired_difference(first, second)
+    assert [round(one, 3) for one in found] == [-0.286, -0.507, -0.026]
+    mirrored = metrics.paired_difference(second, first)
+    assert mirrored.low == pytest.approx(-found.high) and mirrored.high == pytest.approx(-found.low)
+
+
+def test_paired_difference_of_no_successes_has_an_interval() -> None:
+    nobody = np.zeros(100, bool)
+    found = metrics.paired_difference(nobody, nobody)
+    assert found.value == 0.0 and found.high == pytest.approx(-found.low) and 0.02 < found.high < 0.06
+    assert metrics.paired_difference(~nobody, nobody).low > 0.9

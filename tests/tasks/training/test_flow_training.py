@@ -8,21 +8,27 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from benchmarks.flow_training import Run, train_flow
 from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from tasks.settings import CohortSettings, ComputeSettings, RetrievalSettings
+from tasks.settings.training import FlowTraining, TrainingSettings
+from tasks.training.data.recordings import TrainingError
 from tasks.training.model_folder import ModelFolderError, load_config, load_fit, load_generator, load_latent_diffusion
+from tasks.training.patient_privacy import refuse_without_opacus
 from tasks.training.progress import read_progress
 from tasks.training.task import train_generator
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, small
+from warehouse.storage.facts import ModelFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
@@ -31,6 +37,19 @@ FLOW = small(
     precision="bf16",  # as by default
     generator="flow",
     flow={**SMALL_FLOW, "steps": STEPS, "learning_rate": 3e-3},
+)
+PRIVATE = small(
+    generator="flow",
+    precision="bf16",
+    checkpoint_every_steps=2,
+    flow={
+        **SMALL_FLOW,
+        "steps": 3,
+        "group_share": 0.0,
+        "experience": False,
+        "privacy": {"epsilon": 8, "patients_per_step": 8},
+        "beats": {**SMALL_FLOW["beats"], "privacy": {"epsilon": 2, "patients_per_step": 8}},
+    },
 )
 Steps = dict[int, list[int]]
 """Process of a worker to the steps that it reported."""
@@ -44,10 +63,10 @@ def attentive_controller() -> Iterator[None]:
         yield
 
 
-def train(root: Path) -> tuple[Store, Reference]:
+def train(root: Path, settings: TrainingSettings = FLOW) -> tuple[Store, Reference]:
     store = Store(str(root))
     recordings, knowledge = commit_inputs(store)
-    arguments = (FLOW, recordings, None, knowledge, RetrievalSettings(), ComputeSettings(), str(root))
+    arguments = (settings, recordings, None, knowledge, RetrievalSettings(), ComputeSettings(), str(root))
     return store, train_generator.fn(*arguments)
 
 
@@ -136,6 +155,49 @@ def test_a_killed_worker_resumes_to_the_weights_of_a_run_in_one_process(
         assert found.keys() == expected.keys()
         for key, weight in expected.items():
             assert torch.allclose(found[key], weight, atol=1e-4), (name, key)
+
+
+@pytest.mark.slow
+def test_a_private_flow_tells_its_guarantee_and_no_loss_of_training_recordings(
+    tmp_path: Path, ray_cluster: None
+) -> None:
+    store, model = train(tmp_path, PRIVATE)
+    facts = store.facts(model, ModelFacts)
+    assert {name: (one.steps, one.patients) for name, one in facts.privacy.items()} == {
+        "prior": (4, 47),
+        "flow": (3, 47),
+    }
+    assert 1.9 < facts.privacy["prior"].epsilon <= 2 and 7.6 < facts.privacy["flow"].epsilon <= 8
+    of_flow = [entry for entry in facts.history if entry["stage"] == "flow"]
+    assert [entry["step"] for entry in of_flow if "validation" in entry] == [2, 3]
+    assert not any("loss" in entry for entry in facts.history)
+    assert not [path.name for path in store.path(model).iterdir() if path.name.startswith("_")], (
+        "noise can be taken off"
+    )
+    load_generator(store.path(model))
+
+
+def test_without_opacus_privacy_is_refused_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        TrainingError, match=r"needs opacus, which is not installed: pip install 'einthoven\[privacy\]'"
+    ):
+        refuse_without_opacus(PRIVATE)
+    refuse_without_opacus(FLOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ({"beats": {"privacy": {"epsilon": None}}}, "beats.privacy.epsilon"),
+        ({"experience": True}, "experience false"),
+        ({"group_share": 0.5}, "group_share 0"),
+    ],
+)
+def test_what_other_patients_would_enter_without_noise_is_refused(changes: dict[str, Any], needs: str) -> None:
+    flow = PRIVATE.flow.model_dump()
+    with pytest.raises(ValidationError, match=needs):
+        FlowTraining.model_validate({**flow, **changes})
 
 
 def test_a_flow_with_an_autoencoder_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.tiny_pipeline import TinyPipeline
-from warehouse.release.content import LineageStep, ReleaseContent, ReleaseDescription, gather
+from warehouse.release.content import LineageStep, ReleaseContent, ReleaseDescription, gather, manifest_of
 from warehouse.release.dataset_card import summary
 from warehouse.release.steward import steward_document, steward_summary
 from warehouse.release.worst_conditions import WORST_SHOWN, headline_rows, worst_conditions
-from warehouse.storage.facts import BeatRejectionFacts
+from warehouse.storage.facts import BeatRejectionFacts, PatientPrivacyFacts
 from warehouse.storage.store import Store
 
 DESCRIPTION = ReleaseDescription("tiny", "Tiny cohort", "CC-BY-4.0", "Tests", "", steward="Ada Example")
@@ -93,6 +93,35 @@ def test_residual_risk_and_what_is_less_than_the_default_are_in_plain_words(cont
     assert "names the right one in up to 59 of 100 cases; guessing names 50" in text
     assert f"less than the default\n\n- {widened}\n" in text
     assert "Nowhere: every bound is the default one." in steward_document(content)
+
+
+def spent(epsilon: float) -> PatientPrivacyFacts:
+    return PatientPrivacyFacts(
+        epsilon=epsilon,
+        delta=1e-5,
+        unit="patient",
+        patients=100,
+        sampling_rate=0.1,
+        noise_multiplier=1.0,
+        steps=10,
+        largest_gradient=1.0,
+        accountant="rdp",
+    )
+
+
+def test_guarantees_of_training_are_in_the_document_and_the_manifest(content: ReleaseContent) -> None:
+    def of(**facts: Any) -> ReleaseContent:
+        return replace(content, model_facts=content.model_facts.model_copy(update=facts))
+
+    both = of(privacy={"prior": spent(1.0), "flow": spent(2.5)}, losses={"prior": {}, "flow": {}})
+    text = steward_document(both)
+    assert "(prior: ε = 1, δ = 1e-05; flow: ε = 2.5, δ = 1e-05)" in text
+    assert "Together the weights give at most ε = 3.5, δ = 2e-05" in text and "33.12 times as likely" in text
+    assert manifest_of(both, []).differential_privacy["flow"].epsilon == 2.5
+    only = of(privacy={"prior": spent(1.0)}, losses={"prior": {}, "flow": {}})
+    assert "Trained without it: flow. So the model as a whole guarantees nothing." in steward_document(only)
+    assert "Differential privacy" not in steward_document(content)
+    assert manifest_of(content, []).differential_privacy == {}
 
 
 @pytest.mark.parametrize("verdict", ["refused", "inconclusive"])

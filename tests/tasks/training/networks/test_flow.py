@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,7 +32,7 @@ from models.rhythm.statistics import (
 )
 from tasks.conditions.condition import ConditionEmbedder
 from tasks.settings import RetrievalSettings
-from tasks.settings.training import TrainingSettings
+from tasks.settings.training import PatientPrivacySettings, TrainingSettings
 from tasks.training.beat_prior import train_beats
 from tasks.training.data.beats import load_beats
 from tasks.training.data.recorded import load_recorded
@@ -39,6 +40,8 @@ from tasks.training.data.recordings import TrainingError
 from tasks.training.flow_model import PreparedFlow, beats_of, prepare
 from tasks.training.networks.flow import FlowRecipe
 from tasks.training.networks.recipe import Material
+from tasks.training.optimisation import Average, learning_rate, new_optimiser
+from tasks.training.patient_privacy import PrivateTraining, patient_privacy
 from tasks.training.preparation import conditions, flow_inputs
 from tests.models.rhythm.beats_of_text import textbook_beats
 from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, recordings_table, small
@@ -134,6 +137,27 @@ def test_recordings_without_a_usual_beat_have_no_guide(recipe: FlowRecipe, monke
     assert recipe.batch("train", torch.tensor([1, 2, 3]), CPU)["guided"].tolist() == [True, False, True]
     torch.manual_seed(0)
     assert torch.isfinite(recipe.objective(**recipe.batch("train", torch.arange(6), CPU))["loss"])
+
+
+def test_private_steps_learn_from_patients_at_the_rate_of_the_schedule(recipe: FlowRecipe, tmp_path: Path) -> None:
+    shown = copy.deepcopy(recipe)
+    how = patient_privacy(PatientPrivacySettings(epsilon=50, patients_per_step=10), tmp_path, "flow")
+    again = patient_privacy(PatientPrivacySettings(epsilon=50, patients_per_step=10), tmp_path, "flow")
+    assert how is not None and how == again, "a training that goes on has the same noise"
+    other = patient_privacy(PatientPrivacySettings(epsilon=50), tmp_path, "prior")
+    assert other is not None and other.noise_seed != how.noise_seed
+    assert patient_privacy(PatientPrivacySettings(), tmp_path, "flow") is None
+    average = Average(shown.learner, 0.5)
+    start = [weight.clone() for weight in average.weights]
+    optimiser = new_optimiser(shown.learner, 1e-3)
+    private = PrivateTraining(shown, how, "bf16", optimiser, average, CPU)
+    assert len(private.gradients.counts) == shown.rows["train"]
+    rate = private.step(0)
+    assert (
+        rate == learning_rate(0, shown.schedule.steps, shown.schedule.learning_rate) == optimiser.param_groups[0]["lr"]
+    )
+    for weight, kept, was in zip(shown.learner.parameters(), average.weights, start, strict=True):
+        assert torch.isfinite(weight).all() and not torch.equal(weight, was) and not torch.equal(kept, was)
 
 
 def test_the_guide_of_a_recording_has_its_premature_and_paced_beats(tmp_path: Path) -> None:
