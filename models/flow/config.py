@@ -19,6 +19,7 @@ class FlowConfig(Architecture):
     sampling_rate_hz: int = Field(ge=10, description="Sampling rate of the recordings, in Hz.")
     samples: int = Field(ge=8, description="Samples of a recording.")
     experience: bool = Field(True, description="Whether the transformer sees retrieved knowledge entries.")
+    student: bool = Field(False, description="Whether there is a student beside the transformer, for few steps.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Precision of the transformer when sampling.")
     statistics: SeriesStatistics = Field(description="What rhythms are drawn from.")
     rows_at_once: int = Field(64, ge=1, description="Rows the networks always see together; see Generator.sample.")

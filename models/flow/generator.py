@@ -16,7 +16,8 @@ from models.flow.config import FlowConfig
 from models.flow.guide import guide
 from models.flow.sampler import guided_velocity, solve
 from models.flow.spectral_filter import SpectralFilter
-from models.flow.transformer import FlowTransformer, patch_samples
+from models.flow.student import MOST_STEPS, solve_by_student, student_of
+from models.flow.transformer import LARGEST_GUIDANCE, FlowTransformer, patch_samples
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.leads import INDEPENDENT_LEADS
 from models.rhythm.drawn import draw_rhythms
@@ -26,7 +27,7 @@ from models.rhythm.statistics import RHYTHMS
 
 
 class FlowGenerator(nn.Module):
-    """Prior of beats, transformer and spectral filter.
+    """Prior of beats, transformer and spectral filter, perhaps a student of the transformer.
 
     Attributes:
         config: architectures, sampling rate, length, and what rhythms are drawn from.
@@ -40,10 +41,11 @@ class FlowGenerator(nn.Module):
         self.config = config
         self.prior = BeatPrior(config.prior)
         self.denoiser = FlowTransformer(config.denoiser, config.sampling_rate_hz)
+        self.student = student_of(self.denoiser) if config.student else None
         self.filter = SpectralFilter(config.samples)
         self.rejection: Rejection | None = None
-        # Within a tuple the copy is no part of this module.
-        self._copied: tuple[object, FlowTransformer] | None = None
+        # Within a dictionary copies are no part of this module.
+        self._copied: dict[str, tuple[object, FlowTransformer]] = {}
         self.eval()
 
     @property
@@ -73,7 +75,9 @@ class FlowGenerator(nn.Module):
         Args:
             condition: of B rows.
             seeds: B seeds.
-            steps: of Heun's method, each but the last with two evaluations; 0 leaves each row the simulator's ECG.
+            steps: of the student, one evaluation each, if there is one, `steps` is 1 to `MOST_STEPS` and guidance
+                within what it learned; otherwise of Heun's method, each but the last with two evaluations. 0 leaves
+                each row the simulator's ECG.
             guidance: classifier-free guidance scale of the condition; 1 for none.
             trait_guidance: guidance scale of the prior, by which beats drawn are typical of the condition.
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
@@ -95,15 +99,21 @@ class FlowGenerator(nn.Module):
         rhythm = self.rhythms(rhythm_of or condition, seeds)
         beats = self._beats(self._seen(beats_of or condition), numbers, rhythm, trait_guidance)
         seen, rate_hz = self._seen(condition), self.config.sampling_rate_hz
+        learned = guide_guidance == 1 and 1 <= guidance <= LARGEST_GUIDANCE
+        by_student = self.student is not None and steps <= MOST_STEPS and learned
+        network = self._for_sampling("student" if by_student else "denoiser")
 
         def made(rows: list[int]) -> Tensor:
             group = beats[rows], rhythm[rows]
             if steps == 0:
                 return render(*group, rate_hz, self.config.samples, numbers[rows])
             shown = self._whole_patches(guide(*group, self.filter, rate_hz, numbers[rows]))
-            velocity = guided_velocity(self._for_sampling(), seen[rows], shown, guidance, guide_guidance)
             noise = normal(numbers[rows], "flow", (len(INDEPENDENT_LEADS), shown.shape[-1]))
-            return self.filter.inverse(solve(velocity, noise, steps)[..., : self.config.samples])
+            if by_student:
+                filtered = solve_by_student(network, seen[rows], shown, guidance, noise, steps)
+            else:
+                filtered = solve(guided_velocity(network, seen[rows], shown, guidance, guide_guidance), noise, steps)
+            return self.filter.inverse(filtered[..., : self.config.samples])
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
@@ -159,14 +169,15 @@ class FlowGenerator(nn.Module):
         """The condition on the device, without the knowledge that this model does not use."""
         return (condition if self.config.experience else condition.without_knowledge()).to(self.device)
 
-    def _for_sampling(self) -> FlowTransformer:
-        """The transformer in the precision of sampling; its copy is kept until weights change."""
+    def _for_sampling(self, name: str) -> FlowTransformer:
+        """A transformer of this in the precision of sampling; its copy is kept until weights change."""
+        network: FlowTransformer = getattr(self, name)
         if self._precision == torch.float32:
-            return self.denoiser
-        state = tuple((id(weight), weight._version, weight.device) for weight in self.denoiser.parameters())
-        if self._copied is None or self._copied[0] != state:
-            self._copied = state, self.denoiser.in_precision(self._precision)
-        return self._copied[1]
+            return network
+        state = tuple((id(weight), weight._version, weight.device) for weight in network.parameters())
+        if name not in self._copied or self._copied[name][0] != state:
+            self._copied[name] = state, network.in_precision(self._precision)
+        return self._copied[name][1]
 
     @property
     def _precision(self) -> torch.dtype:

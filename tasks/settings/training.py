@@ -134,6 +134,15 @@ class BeatsTraining(Section):
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
 
 
+class StudentTraining(Section):
+    """A student of the flow, which needs one to four evaluations for an ECG."""
+
+    enabled: bool = Field(False, description="Train a student; a cohort of at most four `sampler_steps` is its work.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps, each about as long as two of the flow's.")
+    batch_size: int = Field(128, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+
+
 class FlowTraining(Section):
     """The flow: one transformer from noise to eight leads."""
 
@@ -151,6 +160,7 @@ class FlowTraining(Section):
         description="Chance that a training recording is shown with its group's condition instead of its own, per row.",
     )
     experience: bool = Field(True, description="Give retrieved knowledge entries to the model.")
+    student: StudentTraining = Field(default_factory=StudentTraining, description="Training of a student afterwards.")
 
 
 class TrainingSettings(Section):
@@ -190,7 +200,7 @@ class TrainingSettings(Section):
     def generator_stages(self) -> tuple[str, ...]:
         """Stages of the training loop that learn what conditions mean, in order."""
         if self.generator == "flow":
-            return ("flow",)
+            return ("flow", "student") if self.flow.student.enabled else ("flow",)
         return ("prior", "denoiser") if self.diffusion.draws_traits else ("denoiser",)
 
     def for_autoencoder_digest(self) -> dict[str, Any]:
@@ -205,6 +215,7 @@ class TrainingSettings(Section):
             "detail": self.detail.batch_size,
             "prior": self.prior.batch_size,
             "flow": self.flow.batch_size,
+            "flow.student": self.flow.student.batch_size,
         }
         for name, size in sizes.items():
             if size % self.workers:
