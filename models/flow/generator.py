@@ -63,6 +63,7 @@ class FlowGenerator(nn.Module):
         guidance: float,
         trait_guidance: float,
         guide_guidance: float = 1.0,
+        by_student: bool = True,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
     ) -> Tensor:
@@ -81,6 +82,7 @@ class FlowGenerator(nn.Module):
             guidance: classifier-free guidance scale of the condition; 1 for none.
             trait_guidance: guidance scale of the prior, by which beats drawn are typical of the condition.
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
+            by_student: whether the student, if there is one, does few steps.
             rhythm_of, beats_of: B conditions that rhythms, or beats, are drawn for in place of `condition`, which the
                 transformer sees: they tell through which part of the model a condition acts.
 
@@ -100,7 +102,7 @@ class FlowGenerator(nn.Module):
         beats = self._beats(self._seen(beats_of or condition), numbers, rhythm, trait_guidance)
         seen, rate_hz = self._seen(condition), self.config.sampling_rate_hz
         learned = guide_guidance == 1 and 1 <= guidance <= LARGEST_GUIDANCE
-        by_student = self.student is not None and steps <= MOST_STEPS and learned
+        by_student = by_student and self.student is not None and steps <= MOST_STEPS and learned
         network = self._for_sampling("student" if by_student else "denoiser")
 
         def made(rows: list[int]) -> Tensor:

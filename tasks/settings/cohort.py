@@ -26,7 +26,8 @@ class CohortSettings(Section):
         ge=0,
         description="Denoising steps: 3 to 8 by a solver that training fitted to the model, with guidance or without; "
         "other numbers by UniPC, whose correction each process finds on 128 ECGs first; 0 for the simulator's ECGs of "
-        "drawn beats, which tell what the denoiser adds. Of a flow: steps of Heun's method.",
+        "drawn beats, which tell what the denoiser adds. Of a flow: 1 to 4 evaluations of its student, where it has "
+        "one and guidance is at most 3; otherwise steps of Heun's method.",
     )
     guidance: float = Field(
         1.0,

@@ -36,6 +36,7 @@ from models.conditioning import TEXT_SIZE, ConditionTensors
 from models.evaluation.alignment import AlignmentEncoder, contrastive_loss
 from models.evaluation.classifier import EcgClassifier
 from models.flow.objective import FlowObjective
+from models.flow.student import StudentObjective
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
@@ -67,6 +68,7 @@ LOSSES: set[type[nn.Module]] = {
     DiffusionObjective,
     FlowObjective,
     PriorObjective,
+    StudentObjective,
 }
 """Modules that compute a loss of networks: they hold nothing of their own that learns or is saved."""
 

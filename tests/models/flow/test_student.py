@@ -23,15 +23,15 @@ from tests.models.test_conditioning import conditions
 
 SHAPE = FlowArchitecture(width=32, depth=1, heads=2, statement_tokens=3, knowledge_tokens=2)
 ROWS, SAMPLES = 64, 10
+PATTERN = 1.5 * torch.linspace(0, 20, 8 * SAMPLES).sin().view(1, 8, SAMPLES)
 
 
 def batch() -> dict[str, Tensor | ConditionTensors]:
-    """One pattern or its negative, times what the guide says: which of both a row becomes, only its noise can say."""
+    """One pattern times a normal number whose spread the guide shows; which one a row gets, its noise alone can say."""
     drawn, size = torch.randn(ROWS, 1, 1), 0.5 + torch.rand(ROWS, 1, 1)
-    pattern = 1.5 * torch.linspace(0, 20, 8 * SAMPLES).sin().view(1, 8, SAMPLES)
     shown = size.expand(-1, GUIDE_CHANNELS, SAMPLES)
     return {
-        "signal": drawn * size * pattern,
+        "signal": drawn * size * PATTERN,
         "guide": shown,
         "condition": conditions(ROWS),
         "guided": torch.ones(ROWS, dtype=torch.bool),
@@ -59,6 +59,23 @@ def taught() -> Iterator[tuple[FlowTransformer, FlowTransformer]]:
     learn(StudentObjective(student, teacher), student, 1e-3)
     yield teacher, student
     torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def test_a_trained_flow_draws_what_it_learned_as_large_as_the_guide_says(
+    taught: tuple[FlowTransformer, FlowTransformer],
+) -> None:
+    teacher, _ = taught
+    torch.manual_seed(2)
+    given = batch()
+    drawn = solve(
+        guided_velocity(teacher, given["condition"], given["guide"], 1.0, 1.0), torch.randn(ROWS, 8, SAMPLES), 16
+    )
+    times = (drawn * PATTERN).sum(dim=(1, 2)) / PATTERN.square().sum()
+    rest = drawn - times[:, None, None] * PATTERN
+    assert float(rest.square().mean()) < 0.15 * float(drawn.square().mean())
+    assert float(torch.corrcoef(torch.stack([times.abs(), given["guide"][:, 0, 0]]))[0, 1]) > 0.2
+    assert float(times.std()) == pytest.approx(float(given["guide"].square().mean().sqrt()), rel=0.35)
 
 
 @torch.no_grad()
