@@ -125,14 +125,14 @@ def parts(generator: FlowGenerator, rows: int) -> dict[str, Callable[[], Any]]:
     device = generator.device
     condition, seeds = conditions(rows).to(device), torch.arange(rows, device=device)
     rhythm = generator.rhythms(condition, range(rows))
-    beats = generator._beats(condition, seeds, rhythm, 1.25)
+    beats = generator.beats(condition, range(rows), rhythm, 1.25).beats
     shown = guide(beats, rhythm, generator.filter, RATE_HZ, seeds)
     network = generator._for_sampling("denoiser")
     context = network.context(condition, shown)
     state, time_now = torch.randn(rows, LEADS, SAMPLES, device=device), torch.full((rows,), 0.5, device=device)
     return {
         "rhythms": lambda: generator.rhythms(condition, range(rows)),
-        "beats": lambda: generator._beats(condition, seeds, rhythm, 1.25),
+        "beats": lambda: generator.beats(condition, range(rows), rhythm, 1.25),
         "guide": lambda: guide(beats, rhythm, generator.filter, RATE_HZ, seeds),
         "noise": lambda: normal(seeds, "flow", (LEADS, SAMPLES)),
         "condition": lambda: network.context(condition, shown),
