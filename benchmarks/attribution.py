@@ -25,7 +25,7 @@ from scipy.stats import norm
 from benchmarks.attribution_stages import DiffusionStages, Recordings, Stage, seeds_of
 from benchmarks.flow_stages import FlowStages
 from benchmarks.record import Check, arguments, publish
-from benchmarks.sampling import Trained, load_trained
+from benchmarks.trained_model import Trained, load_trained
 from flows.console import prepare_environment, quieten_console
 from flows.profiles import load_settings
 from models.evaluation.discriminators import FEWEST

@@ -141,14 +141,15 @@ def sample_ancestrally(
 
     Args:
         condition: (batch, 1, 771).
+        generator: of noise, on the same device.
         steps: 1000 for a sample; fewer to time a share of one, since all cost the same.
         bf16: whether the network runs under bf16 autocast.
     """
     scheduler = DDPMScheduler(num_train_timesteps=STEPS, beta_start=0.00085, beta_end=0.012)
     scheduler.set_timesteps(STEPS)
-    latents = torch.randn(len(condition), *LATENT, generator=generator)
+    latents = torch.randn(len(condition), *LATENT, generator=generator, device=condition.device)
     for step in scheduler.timesteps[:steps]:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(condition.device.type, torch.bfloat16, enabled=bf16):
             noise = network(latents, step.expand(len(latents)), condition)
         latents = scheduler.step(noise.float(), step, latents, generator=generator, return_dict=False)[0]
     return latents

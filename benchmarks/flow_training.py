@@ -19,7 +19,7 @@ import torch
 
 from models.architecture import FLOW_SIZES
 from tasks.settings import RetrievalSettings
-from tasks.settings.training import FlowTraining, TrainingSettings
+from tasks.settings.training import FlowTraining, StudentTraining, TrainingSettings
 from tasks.training.beat_prior import train_beats
 from tasks.training.flow_model import beats_of, prepare, save_model
 from tasks.training.model_folder import load_generator
@@ -64,13 +64,19 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=FlowTraining().steps)
     parser.add_argument("--batch", type=int, default=FlowTraining().batch_size)
+    parser.add_argument("--student", type=int, default=0, help="optimiser steps of a student; none without it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many, with a checkpoint")
     given = parser.parse_args()
     settings = TrainingSettings(
         generator="flow",
         seed=given.seed,
-        flow=FlowTraining(architecture=FLOW_SIZES[given.size], steps=given.steps, batch_size=given.batch),
+        flow=FlowTraining(
+            architecture=FLOW_SIZES[given.size],
+            steps=given.steps,
+            batch_size=given.batch,
+            student=StudentTraining(enabled=given.student > 0, steps=given.student or 1, batch_size=given.batch),
+        ),
     )
     store = Store(given.warehouse)
     recordings = newest(store, "recordings", given.recordings)

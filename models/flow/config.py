@@ -35,6 +35,7 @@ class FlowConfig(Architecture):
     sampling_rate_hz: int = Field(ge=10, description="Sampling rate of the recordings, in Hz.")
     samples: int = Field(ge=8, description="Samples of a recording.")
     experience: bool = Field(True, description="Whether the transformer sees retrieved knowledge entries.")
+    student: bool = Field(False, description="Whether there is a student beside the transformer, for few steps.")
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Precision of the transformer when sampling.")
     statistics: SeriesStatistics = Field(description="What rhythms are drawn from.")
     claims: tuple[SteeringClaim, ...] = Field((), description="What drawn guides are chosen by; none for no choice.")

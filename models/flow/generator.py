@@ -20,7 +20,8 @@ from models.flow.guide import guide
 from models.flow.sampler import guided_velocity, solve
 from models.flow.spectral_filter import SpectralFilter
 from models.flow.steering import Draw, steered
-from models.flow.transformer import FlowTransformer, patch_samples
+from models.flow.student import MOST_STEPS, solve_by_student, student_of
+from models.flow.transformer import LARGEST_GUIDANCE, FlowTransformer, patch_samples
 from models.latent_diffusion.row_groups import in_groups, row_groups, side_by_side
 from models.leads import INDEPENDENT_LEADS
 from models.rhythm.drawn import draw_rhythms
@@ -51,7 +52,7 @@ class Sampled:
 
 
 class FlowGenerator(nn.Module):
-    """Prior of beats, transformer and spectral filter.
+    """Prior of beats, transformer and spectral filter, perhaps a student of the transformer.
 
     Attributes:
         config: architectures, sampling rate, length, and what rhythms are drawn from.
@@ -65,10 +66,11 @@ class FlowGenerator(nn.Module):
         self.config = config
         self.prior = BeatPrior(config.prior)
         self.denoiser = FlowTransformer(config.denoiser, config.sampling_rate_hz)
+        self.student = student_of(self.denoiser) if config.student else None
         self.filter = SpectralFilter(config.samples)
         self.rejection: Rejection | None = None
-        # Within a tuple the copy is no part of this module.
-        self._copied: tuple[object, FlowTransformer] | None = None
+        # Within a dictionary copies are no part of this module.
+        self._copied: dict[str, tuple[object, FlowTransformer]] = {}
         self.eval()
 
     @property
@@ -85,6 +87,7 @@ class FlowGenerator(nn.Module):
         guidance: float,
         trait_guidance: float,
         guide_guidance: float = 1.0,
+        by_student: bool = True,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
         asked: np.ndarray | None = None,
@@ -97,6 +100,7 @@ class FlowGenerator(nn.Module):
             guidance=guidance,
             trait_guidance=trait_guidance,
             guide_guidance=guide_guidance,
+            by_student=by_student,
             rhythm_of=rhythm_of,
             beats_of=beats_of,
             asked=asked,
@@ -112,6 +116,7 @@ class FlowGenerator(nn.Module):
         guidance: float,
         trait_guidance: float,
         guide_guidance: float = 1.0,
+        by_student: bool = True,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
         asked: np.ndarray | None = None,
@@ -125,10 +130,13 @@ class FlowGenerator(nn.Module):
         Args:
             condition: of B rows.
             seeds: B seeds.
-            steps: of Heun's method, each but the last with two evaluations; 0 leaves each row the simulator's ECG.
+            steps: of the student, one evaluation each, if there is one, `steps` is 1 to `MOST_STEPS` and guidance
+                within what it learned; otherwise of Heun's method, each but the last with two evaluations. 0 leaves
+                each row the simulator's ECG.
             guidance: classifier-free guidance scale of the condition; 1 for none.
             trait_guidance: guidance scale of the prior, by which beats drawn are typical of the condition.
             guide_guidance: classifier-free guidance scale of the simulator's ECG and cardiac phase; 1 for none.
+            by_student: whether the student, if there is one, does few steps.
             rhythm_of, beats_of: B conditions that rhythms, or beats, are drawn for in place of `condition`, which the
                 transformer sees: they tell through which part of the model a condition acts.
             asked: (B, claims) bool, which of `config.claims` are of a row's condition: its rhythm and beats are drawn
@@ -148,8 +156,16 @@ class FlowGenerator(nn.Module):
             asked = np.zeros((len(seeds), len(self.config.claims)), dtype=bool)
         duration_s = self.config.samples / self.config.sampling_rate_hz
         rhythm, drawn, draws = steered(draw, self.config.claims, asked, self._numbers(seeds), duration_s)
-        scales = {"guidance": guidance, "guide_guidance": guide_guidance}
-        signal = self.around(condition, seeds, rhythm, drawn.beats, steps=steps, **scales)
+        signal = self.around(
+            condition,
+            seeds,
+            rhythm,
+            drawn.beats,
+            steps=steps,
+            guidance=guidance,
+            guide_guidance=guide_guidance,
+            by_student=by_student,
+        )
         return Sampled(signal, drawn.redraws.cpu(), drawn.refused.cpu(), draws)
 
     @torch.inference_mode()
@@ -163,6 +179,7 @@ class FlowGenerator(nn.Module):
         steps: int,
         guidance: float,
         guide_guidance: float = 1.0,
+        by_student: bool = True,
     ) -> Tensor:
         """Generate ECGs around given rhythms and beats, drawn or recorded.
 
@@ -173,15 +190,21 @@ class FlowGenerator(nn.Module):
             (B, 8, samples) float32 in mV on the CPU.
         """
         seen, numbers, rate_hz = self._seen(condition), self._numbers(seeds), self.config.sampling_rate_hz
+        learned = guide_guidance == 1 and 1 <= guidance <= LARGEST_GUIDANCE
+        by_student = by_student and self.student is not None and steps <= MOST_STEPS and learned
+        network = self._for_sampling("student" if by_student else "denoiser")
 
         def made(rows: list[int]) -> Tensor:
             group = beats[rows], rhythm[rows]
             if steps == 0:
                 return render(*group, rate_hz, self.config.samples, numbers[rows])
             shown = self._whole_patches(guide(*group, self.filter, rate_hz, numbers[rows]))
-            velocity = guided_velocity(self._for_sampling(), seen[rows], shown, guidance, guide_guidance)
             noise = normal(numbers[rows], "flow", (len(INDEPENDENT_LEADS), shown.shape[-1]))
-            return self.filter.inverse(solve(velocity, noise, steps)[..., : self.config.samples])
+            if by_student:
+                filtered = solve_by_student(network, seen[rows], shown, guidance, noise, steps)
+            else:
+                filtered = solve(guided_velocity(network, seen[rows], shown, guidance, guide_guidance), noise, steps)
+            return self.filter.inverse(filtered[..., : self.config.samples])
 
         return in_groups(made, len(seeds), self.config.rows_at_once, self.device)
 
@@ -269,14 +292,15 @@ class FlowGenerator(nn.Module):
         """The condition on the device, without the knowledge that this model does not use."""
         return (condition if self.config.experience else condition.without_knowledge()).to(self.device)
 
-    def _for_sampling(self) -> FlowTransformer:
-        """The transformer in the precision of sampling; its copy is kept until weights change."""
+    def _for_sampling(self, name: str) -> FlowTransformer:
+        """A transformer of this in the precision of sampling; its copy is kept until weights change."""
+        network: FlowTransformer = getattr(self, name)
         if self._precision == torch.float32:
-            return self.denoiser
-        state = tuple((id(weight), weight._version, weight.device) for weight in self.denoiser.parameters())
-        if self._copied is None or self._copied[0] != state:
-            self._copied = state, self.denoiser.in_precision(self._precision)
-        return self._copied[1]
+            return network
+        state = tuple((id(weight), weight._version, weight.device) for weight in network.parameters())
+        if name not in self._copied or self._copied[name][0] != state:
+            self._copied[name] = state, network.in_precision(self._precision)
+        return self._copied[name][1]
 
     @property
     def _precision(self) -> torch.dtype:

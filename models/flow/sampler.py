@@ -40,6 +40,7 @@ def guided_velocity(
     guide: Tensor,
     condition_guidance: float,
     guide_guidance: float,
+    first: int = 0,
 ) -> Velocity:
     """The velocity with classifier-free guidance (Ho and Salimans 2022) by condition and by guide (Brooks et al. 2023):
 
@@ -53,6 +54,7 @@ def guided_velocity(
         guide: (B, GUIDE_CHANNELS, samples).
         condition_guidance: w_c.
         guide_guidance: w_g.
+        first: position of the first patch.
     """
     hidden, without = condition.hidden(), torch.zeros_like(guide)
     branches = [
@@ -67,7 +69,7 @@ def guided_velocity(
     count = len(weighing)
 
     def velocity(state: Tensor, time: Tensor) -> Tensor:
-        found = network.velocity(state.repeat(count, 1, 1), time.repeat(count), context).float()
+        found = network.velocity(state.repeat(count, 1, 1), time.repeat(count), context, first).float()
         return torch.stack([weight * one for (weight, *_), one in zip(weighing, found.chunk(count), strict=True)]).sum(
             dim=0
         )

@@ -22,6 +22,8 @@ from models.flow.guide import GUIDE_CHANNELS
 from models.latent_diffusion.time_features import time_features
 from models.leads import INDEPENDENT_LEADS
 
+LARGEST_GUIDANCE: Final = 3.0
+"""Guidance scale of the condition up to which a student learns what its teacher does."""
 PATCH_S: Final = 0.1
 """Seconds of a patch, at any sampling rate."""
 LEADS: Final = len(INDEPENDENT_LEADS)
@@ -114,6 +116,34 @@ class Block(nn.Module):
         return x.unflatten(3, (self.heads, -1)).permute(0, 3, 1, 2, 4).flatten(3)
 
 
+class Span(nn.Module):
+    """What a student is told beside the time: until when, and how strongly guided. Two (B,) to (B, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2 * TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        # A new student is its teacher at the start of each span.
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, end: Tensor, guidance: Tensor) -> Tensor:
+        numbers = torch.stack([end, (guidance - 1) / (LARGEST_GUIDANCE - 1)], dim=1).flatten()
+        features = time_features(numbers * TIME_SCALE, TIME_FEATURES).unflatten(0, (-1, 2)).flatten(1)
+        return self.layers(features.to(self.layers[0].weight.dtype))
+
+
+def of_white_data(time: Tensor, end: Tensor | None) -> Tensor:
+    """What a linear network could say best of white data, (B,): the factor of x_t in its velocity.
+
+    At a time t it is σ'/σ = (2t − 1) / σ² with σ² = t² + (1 − t)², and x moves along σ: until a time s the mean
+    velocity is (1 − σ_s / σ_t) / (t − s) x_t.
+    """
+    variance = time.square() + (1 - time).square()
+    if end is None:
+        return (2 * time - 1) / variance
+    return (1 - ((end.square() + (1 - end).square()) / variance).sqrt()) / (time - end)
+
+
 @dataclass(frozen=True)
 class Context:
     """What the transformer makes of all that stays as it is while the flow is solved.
@@ -137,15 +167,17 @@ class FlowTransformer(nn.Module):
     Args:
         architecture: widths, depth, tokens.
         rate_hz: sampling rate, which says how many samples a patch has.
+        student: whether it predicts the mean velocity until a second time, guidance included (`models.flow.student`).
     """
 
-    def __init__(self, architecture: FlowArchitecture, rate_hz: float) -> None:
+    def __init__(self, architecture: FlowArchitecture, rate_hz: float, student: bool = False) -> None:
         super().__init__()
         width = architecture.width
         self.shape, self.samples = architecture, patch_samples(rate_hz)
         self.condition = ConditionEncoder(width)
         self.pooled = nn.Linear(width, width)
         self.time = nn.Sequential(nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        self.span = Span(width) if student else None
         self.stem = nn.Linear(LEADS * self.samples, width)
         self.guide = nn.Linear(GUIDE_CHANNELS * self.samples, width, bias=False)
         self.blocks = nn.ModuleList(
@@ -166,7 +198,14 @@ class FlowTransformer(nn.Module):
         return other
 
     def forward(
-        self, noisy: Tensor, time: Tensor, condition: ConditionTensors, guide: Tensor, first: int = 0
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        condition: ConditionTensors,
+        guide: Tensor,
+        first: int = 0,
+        end: Tensor | None = None,
+        guidance: Tensor | None = None,
     ) -> Tensor:
         """Predict the velocity.
 
@@ -176,11 +215,13 @@ class FlowTransformer(nn.Module):
             condition: of B rows.
             guide: (B, GUIDE_CHANNELS, T · samples of a patch), zero in rows without one.
             first: position of the first patch.
+            end: (B,) time until which the mean velocity is asked for, before `time`; of a student only.
+            guidance: (B,) guidance scale of the condition; of a student only.
 
         Returns:
             (B, 8, T · samples of a patch).
         """
-        return self.velocity(noisy, time, self.context(condition, guide), first)
+        return self.velocity(noisy, time, self.context(condition, guide), first, end, guidance)
 
     def context(self, condition: ConditionTensors, guide: Tensor) -> Context:
         """What `velocity` needs at every step beside the noisy signal. Arguments as of `forward`."""
@@ -197,17 +238,27 @@ class FlowTransformer(nn.Module):
             guide=shown,
         )
 
-    def velocity(self, noisy: Tensor, time: Tensor, context: Context, first: int = 0) -> Tensor:
-        """Predict the velocity of (B, 8, T · samples) at times (B,)."""
+    def velocity(
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        context: Context,
+        first: int = 0,
+        end: Tensor | None = None,
+        guidance: Tensor | None = None,
+    ) -> Tensor:
+        """Predict the velocity of (B, 8, T · samples) at times (B,); other arguments as of `forward`."""
         noisy = patches(noisy.to(self.stem.weight.dtype), self.samples)
         of_time = time_features(time * TIME_SCALE, TIME_FEATURES).to(noisy.dtype)
-        embedding = F.silu(self.time(of_time) + context.embedding)
+        embedding = self.time(of_time) + context.embedding
+        if self.span is not None:
+            embedding = embedding + self.span(end, guidance)
+        embedding = F.silu(embedding)
         turns = rotations(first, noisy.shape[1], self.shape, noisy.device)
         x = self.stem(noisy) + context.guide
         for block, keys_values in zip(self.blocks, context.keys_values, strict=True):
             x = block(x, embedding, keys_values, context.bias, turns)
         scale, shift = self.modulation(embedding)[:, None].chunk(2, dim=-1)
-        # What a linear network could say best of white data: (2t − 1) / (t² + (1 − t)²) x_t.
-        known = ((2 * time - 1) / (time.square() + (1 - time).square()))[:, None, None].to(noisy.dtype)
+        known = of_white_data(time, end)[:, None, None].to(noisy.dtype)
         found = self.head(modulated(self.norm(x), scale, shift)) + self.skip(noisy * known)
         return found.unflatten(2, (LEADS, -1)).transpose(1, 2).flatten(2)

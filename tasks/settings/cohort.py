@@ -27,7 +27,8 @@ class CohortSettings(Section):
         description="Denoising steps: 3 to 8 by a solver that training fitted to the model, with guidance or without; "
         "other numbers by UniPC, whose correction each process finds on 128 ECGs first; 0 for the simulator's ECGs of "
         "drawn beats, which tell what the denoiser adds. Of a flow: n steps of Heun's method, 2 n − 1 network "
-        "evaluations.",
+        "evaluations; 1 to 4 are evaluations of its student, where it has one, guidance is at most 3 and "
+        "guide_guidance is 1.",
     )
     guidance: float = Field(
         1.0,

@@ -161,6 +161,15 @@ class BeatsTraining(Section):
     )
 
 
+class StudentTraining(Section):
+    """A student of the flow, which needs one to four evaluations for an ECG."""
+
+    enabled: bool = Field(False, description="Train a student; a cohort of at most four `sampler_steps` is its work.")
+    steps: int = Field(2000, ge=1, description="Optimiser steps, each about as long as two of the flow's.")
+    batch_size: int = Field(128, ge=1, description="Recordings per step, over all workers.")
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+
+
 class FlowTraining(Section):
     """The flow: one transformer from noise to eight leads."""
 
@@ -185,6 +194,7 @@ class FlowTraining(Section):
         default_factory=PatientPrivacySettings,
         description="Differential privacy of patients in the transformer; the prior needs it too then.",
     )
+    student: StudentTraining = Field(default_factory=StudentTraining, description="Training of a student afterwards.")
 
     @model_validator(mode="after")
     def _nothing_of_other_patients_is_shown_without_noise(self) -> FlowTraining:
@@ -197,6 +207,10 @@ class FlowTraining(Section):
             raise ValueError(
                 "privacy.epsilon needs group_share 0 and experience false: groups and knowledge entries are made from "
                 "all training patients without noise"
+            )
+        if self.privacy.epsilon is not None and (self.student.enabled or self.physics.weights()):
+            raise ValueError(
+                "privacy.epsilon needs physics weights 0 and no student: both read training recordings without noise"
             )
         return self
 
@@ -238,7 +252,7 @@ class TrainingSettings(Section):
     def generator_stages(self) -> tuple[str, ...]:
         """Stages of the training loop that learn what conditions mean, in order."""
         if self.generator == "flow":
-            return ("flow",)
+            return ("flow", "student") if self.flow.student.enabled else ("flow",)
         return ("prior", "denoiser") if self.diffusion.draws_traits else ("denoiser",)
 
     def for_autoencoder_digest(self) -> dict[str, Any]:
@@ -253,6 +267,7 @@ class TrainingSettings(Section):
             "detail": self.detail.batch_size,
             "prior": self.prior.batch_size,
             "flow": self.flow.batch_size,
+            "flow.student": self.flow.student.batch_size,
         }
         for name, size in sizes.items():
             if size % self.workers:

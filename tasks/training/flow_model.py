@@ -129,6 +129,7 @@ def save_model(
             sampling_rate_hz=prepared.data.sampling_rate_hz,
             samples=prepared.data.samples,
             experience=settings.flow.experience,
+            student=settings.flow.student.enabled,
             precision=settings.precision,
             statistics=prepared.statistics,
         ),

@@ -27,6 +27,7 @@ from tasks.training.data.weight_files import (
     FLOW_FILE,
     PRIOR_FILE,
     REJECTION_FILE,
+    STUDENT_FILE,
     WAVE_FIT_FILE,
     save_tensors,
 )
@@ -134,9 +135,11 @@ def load_fit(folder: str | Path) -> WaveFit:
 
 def networks(generator: Generator | FlowGenerator) -> Mapping[str, nn.Module]:
     """File of its weights to each network that a generator has."""
+    found: dict[str, nn.Module]
     if isinstance(generator, FlowGenerator):
-        return {PRIOR_FILE: generator.prior, FLOW_FILE: generator.denoiser, FILTER_FILE: generator.filter}
-    found: dict[str, nn.Module] = {
+        found = {PRIOR_FILE: generator.prior, FLOW_FILE: generator.denoiser, FILTER_FILE: generator.filter}
+        return found | ({} if generator.student is None else {STUDENT_FILE: generator.student})
+    found = {
         AUTOENCODER_FILE: generator.autoencoder,
         BEAT_DECODER_FILE: generator.beat_decoder,
         DENOISER_FILE: generator.denoiser,

@@ -14,7 +14,7 @@ from benchmarks import attribution, record
 from benchmarks.attribution import added_detectability, chain, sets_to_compare
 from benchmarks.attribution_stages import COHORT, RECONSTRUCTION
 from benchmarks.flow_stages import RECORDED, SIMULATOR
-from benchmarks.sampling import load_trained
+from benchmarks.trained_model import load_trained
 from flows.profiles import load_settings
 from models.evaluation.metrics import Estimate
 from tasks.evaluation.rows.discriminators import DISCRIMINATORS

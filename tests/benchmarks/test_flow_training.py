@@ -24,7 +24,7 @@ def run(folder: Path, seed: int = 1) -> Run:
     settings = small(
         generator="flow",
         seed=seed,
-        flow={**SMALL_FLOW, "steps": 6},
+        flow={**SMALL_FLOW, "steps": 6, "student": {"enabled": True, "steps": 3, "batch_size": 8}},
     )
     return Run(folder, settings, torch.device("cpu"), math.inf)
 
@@ -38,7 +38,11 @@ def test_an_interrupted_training_comes_to_the_same_weights(
     assert train_flow(store, run(tmp_path / "whole"), recordings, knowledge)
     assert "flow: step 6/6, loss" in capsys.readouterr().out
     generator = load_generator(tmp_path / "whole")
-    assert isinstance(generator, FlowGenerator)
+    assert isinstance(generator, FlowGenerator) and generator.student is not None
+    of_teacher = generator.denoiser.state_dict()
+    learned = {name for name, weight in generator.student.state_dict().items() if name in of_teacher}
+    assert learned == of_teacher.keys()
+    assert any(not torch.equal(generator.student.state_dict()[name], of_teacher[name]) for name in learned)
     drawn = generator.sample(conditions(2, 4, 3), [1, 2], steps=2, guidance=1.0, trait_guidance=1.0)
     assert drawn.shape == (2, 8, SAMPLES) and torch.isfinite(drawn).all()
 
@@ -55,7 +59,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(
     with pytest.raises(TrainingError, match="is of other settings"):
         train_flow(store, run(tmp_path / "cut", seed=2), recordings, knowledge)
     assert train_flow(store, run(tmp_path / "cut"), recordings, knowledge)
-    for name in ("prior.safetensors", "training_beats.safetensors", "flow.safetensors"):
+    for name in ("prior.safetensors", "training_beats.safetensors", "flow.safetensors", "student.safetensors"):
         whole, cut = (load_file(tmp_path / folder / name) for folder in ("whole", "cut"))
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
 

@@ -37,6 +37,7 @@ from models.evaluation.alignment import AlignmentEncoder, contrastive_loss
 from models.evaluation.classifier import EcgClassifier
 from models.flow.objective import FlowObjective
 from models.flow.physics import FlowPhysics
+from models.flow.student import StudentObjective
 from models.latent_diffusion.autoencoder import Autoencoder, AutoencoderObjective
 from models.latent_diffusion.beat_decoder import BeatDecoder
 from models.latent_diffusion.denoiser import Denoiser
@@ -70,6 +71,7 @@ LOSSES: set[type[nn.Module]] = {
     FlowObjective,
     FlowPhysics,
     PriorObjective,
+    StudentObjective,
 }
 """Modules that compute a loss of networks: they hold nothing of their own that learns or is saved."""
 

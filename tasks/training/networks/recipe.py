@@ -16,6 +16,7 @@ from tasks.settings.training import (
     DiffusionTraining,
     FlowTraining,
     PriorTraining,
+    StudentTraining,
     TrainingSettings,
 )
 from tasks.training.data.beats import BeatSplit, load_beats
@@ -56,7 +57,7 @@ class Recipe(ABC):
         leaves: the last file that `finish` writes.
     """
 
-    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | FlowTraining
+    schedule: AutoencoderTraining | DetailTraining | PriorTraining | DiffusionTraining | FlowTraining | StudentTraining
     objective: nn.Module
     learner: nn.Module
     ema_decay: float | None

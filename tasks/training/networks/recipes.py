@@ -10,6 +10,7 @@ from tasks.training.networks.detail_head import DetailRecipe
 from tasks.training.networks.flow import FlowRecipe
 from tasks.training.networks.prior import PriorRecipe
 from tasks.training.networks.recipe import Recipe
+from tasks.training.networks.student import StudentRecipe
 
 RECIPES: Final[dict[str, type[Recipe]]] = {
     "autoencoder": AutoencoderRecipe,
@@ -17,5 +18,6 @@ RECIPES: Final[dict[str, type[Recipe]]] = {
     "prior": PriorRecipe,
     "denoiser": DenoiserRecipe,
     "flow": FlowRecipe,
+    "student": StudentRecipe,
 }
 """In the order in which the networks are trained."""

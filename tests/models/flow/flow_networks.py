@@ -59,6 +59,7 @@ FLOW_NETWORKS: Final[dict[type[nn.Module], Network]] = {
             ),
             sampling_rate_hz=RATE_HZ,
             samples=SAMPLES,
+            student=True,
             statistics=USUAL,
             rows_at_once=16,
         ),
