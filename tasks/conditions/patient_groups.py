@@ -1,7 +1,7 @@
 """Traits of recordings, and how many patients share a combination of them.
 
 A trait is what a condition may ask for: one statement, the exact set of diagnostic superclasses, sex, age band, how
-likely a statement is, a coded view. A patient fits a combination of traits when one of their recordings has all of
+likely a statement is, a coded view, a finding of a report. A patient fits a combination of traits when one of their recordings has all of
 them, and perhaps more: further statements, but no further superclass, since the set of superclasses is one trait.
 """
 
@@ -16,13 +16,15 @@ import numpy as np
 
 from tasks.conditions.coded_views import LIKELY_PERCENT, certainty
 from tasks.conditions.condition import SEX_NUMBER, Condition, StatementFacts, by_importance, without_statement
+from tasks.conditions.report_findings import in_order
 from tasks.knowledge.demographics import age_band
 
 Trait = tuple[str, str]
-"""Kind and value. Kinds: superclasses, statement, sex, age, `LIKELIHOOD` and those of `VIEWS`."""
+"""Kind and value. Kinds: superclasses, statement, sex, age, `LIKELIHOOD`, `FINDING` and those of `VIEWS`."""
 Traits = frozenset[Trait]
 
-SUPERCLASSES_TRAIT, STATEMENT, SEX, AGE, LIKELIHOOD = "superclasses", "statement", "sex", "age", "likelihood"
+SUPERCLASSES_TRAIT, STATEMENT, SEX, AGE = "superclasses", "statement", "sex", "age"
+LIKELIHOOD, FINDING = "likelihood", "finding"
 VIEWS: Final = {
     "pacemaker": "pacemaker",
     "extra beats": "extra_beats",
@@ -35,7 +37,7 @@ VIEWS: Final = {
 def traits_of(condition: Condition, statement_facts: StatementFacts) -> Traits:
     """The traits of a condition; its heart rate is none, since cohorts draw it from a law of the group."""
     found = {(SUPERCLASSES_TRAIT, "+".join(condition.all_superclasses(statement_facts)))}
-    found |= {(STATEMENT, code) for code in condition.statements}
+    found |= {(STATEMENT, code) for code in condition.statements} | {(FINDING, one) for one in condition.findings}
     if condition.sex in SEX_NUMBER:
         found.add((SEX, condition.sex))
     if band := age_band(condition.age_years):
@@ -70,6 +72,7 @@ def condition_with(
         extra_beats=value.get("extra beats"),
         pacemaker=True if "pacemaker" in value else None,
         superclasses=without_statement(superclasses_in(traits), codes, statement_facts),
+        findings=in_order(text for kind, text in traits if kind == FINDING),
     ).written(statement_facts)
 
 

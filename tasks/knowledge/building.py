@@ -114,6 +114,11 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
         "age_band": group.age_band,
         "narrative": entry.narrative,
         "claims": claims,
+        "quartiles": [
+            {"feature": one.feature, "lead": one.lead, "patients": one.patients}
+            | dict(zip(("low", "median", "high"), one.quartiles, strict=True))
+            for one in entry.quartiles
+        ],
         "patients": entry.evidence.patients,
         "recordings": entry.evidence.recordings,
         "claims_proposed": kept + refuted,

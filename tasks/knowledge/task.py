@@ -12,7 +12,7 @@ from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=5)
+KNOWLEDGE = Stage("build knowledge", makes="knowledge", code_version=6)
 
 
 @task(name="build knowledge", **RUN_BY_PREFECT)

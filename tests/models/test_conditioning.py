@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.conditioning import FIELDS, KNOWLEDGE_FIELDS, MEASURED, NUMBERS, ConditionEncoder, ConditionTensors
+from models.conditioning import FIELDS, KNOWLEDGE_FIELDS, NUMBERS, ConditionEncoder, ConditionTensors
+from models.measured_features import MEASURED
 
 
 def conditions(rows: int = 5, statements: int = 3, entries: int = 2) -> ConditionTensors:
