@@ -13,7 +13,7 @@ class MeasuredFeature(NamedTuple):
     Attributes:
         name: column of measurements.
         lead: lead group of a feature that is measured per lead; None for others.
-        usual, spread: about its mean and standard deviation in adults, in its unit; they only bring quartiles to about 1.
+        usual, spread: about its mean and standard deviation in adults, in its unit, which bring quartiles to about 1.
     """
 
     name: str

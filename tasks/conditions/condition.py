@@ -209,7 +209,7 @@ class ConditionEmbedder:
     Every distinct text is embedded once in the embedder's life.
 
     Args:
-        embeddings: embeds texts; `tasks.knowledge.embeddings.local_embeddings()`.
+        embeddings: embeds texts: `tasks.knowledge.embeddings.local_embeddings()`, or what a warehouse keeps of it.
         knowledge: the `knowledge` table, or None for none.
         statement_facts: description and kind of each statement.
         statement_tokens: S, statements and coded views per condition; the less important ones beyond it are left to the
@@ -248,10 +248,6 @@ class ConditionEmbedder:
             vectors = np.array(self.embeddings.embed_documents(new), dtype=np.float32)
             self._known.update(zip(new, vectors, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, EMBEDDING_SIZE), np.float32)
-
-    def remember(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Take the (n, 384) embeddings of texts from elsewhere."""
-        self._known.update(zip(texts, vectors, strict=True))
 
     def retrieve(self, conditions: Sequence[Condition]) -> np.ndarray:
         """(n, at most K) row numbers of the knowledge entries that fit each condition, best first."""

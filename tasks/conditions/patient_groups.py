@@ -1,8 +1,9 @@
 """Traits of recordings, and how many patients share a combination of them.
 
 A trait is what a condition may ask for: one statement, the exact set of diagnostic superclasses, sex, age band, how
-likely a statement is, a coded view, a finding of a report. A patient fits a combination of traits when one of their recordings has all of
-them, and perhaps more: further statements, but no further superclass, since the set of superclasses is one trait.
+likely a statement is, a coded view, a finding of a report. A patient fits a combination of traits when one of their
+recordings has all of them, and perhaps more: further statements, but no further superclass, since the set of
+superclasses is one trait.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -84,6 +85,21 @@ def statements_of(traits: Traits) -> frozenset[str]:
 def superclasses_in(traits: Traits) -> list[str]:
     """The superclasses among traits."""
     return [name for kind, value in traits if kind == SUPERCLASSES_TRAIT for name in value.split("+") if name]
+
+
+def shared_findings(conditions: Sequence[Condition], patients: np.ndarray, min_patients: int) -> tuple[str, ...]:
+    """Findings of reports that enough patients share, each with how likely it is, in the order of their table.
+
+    Args:
+        conditions: of each recording, as it is coded.
+        patients: (recordings,) patient of each.
+        min_patients: how many are enough.
+    """
+    of: dict[str, set[Any]] = {}
+    for condition, patient in zip(conditions, patients.tolist(), strict=True):
+        for finding in condition.findings:
+            of.setdefault(finding, set()).add(patient)
+    return in_order(sorted(finding for finding, held in of.items() if len(held) >= min_patients))
 
 
 class PatientGroups:

@@ -57,4 +57,6 @@ def phrases() -> tuple[str, ...]:
 @cache
 def _table() -> Findings:
     written = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return [((phrase,), re.compile(pattern.replace("{noun}", written["noun"]))) for phrase, pattern in written["findings"]]
+    return [
+        ((phrase,), re.compile(pattern.replace("{noun}", written["noun"]))) for phrase, pattern in written["findings"]
+    ]

@@ -14,7 +14,7 @@ from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.data.recordings import TrainingError, read_metadata
-from tasks.training.model_folder import ModelConfig, save_config
+from tasks.training.model_folder import FORMAT_VERSION, ModelConfig, save_config
 from tasks.training.preparation.conditions import PreparedConditions, prepare_conditions
 from tasks.training.preparation.flow_inputs import prepare_flow
 from tasks.training.preparation.recordings import prepare_recordings
@@ -90,6 +90,7 @@ def _refuse_other_inputs(
 ) -> None:
     """Write down what a folder is prepared for, or compare it."""
     inputs = {
+        "format": FORMAT_VERSION,
         "training": settings.for_digest(),
         "retrieval": retrieval.model_dump(mode="json"),
         "recordings": recordings.id,
@@ -99,7 +100,7 @@ def _refuse_other_inputs(
     if not path.exists():
         write_text(path, written)
     elif path.read_text(encoding="utf-8") != written:
-        raise TrainingError(f"{path.parent.parent} is of other settings or inputs; give them again, or another folder")
+        raise TrainingError(f"{path.parent.parent} is of other settings, inputs or code; give another folder")
 
 
 def save_model(
@@ -122,6 +123,7 @@ def save_model(
             statistics=prepared.statistics,
         ),
         statements=dict(prepared.conditions.statements),
+        findings=prepared.conditions.findings,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id if knowledge else "",
         retrieval=retrieval,

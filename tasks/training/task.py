@@ -22,7 +22,7 @@ from warehouse.storage.whole_files import write_text
 if TYPE_CHECKING:
     from tasks.training.preparation.denoiser_inputs import PreparedTraining
 
-TRAINING = Stage("train generator", makes="model", code_version=14)
+TRAINING = Stage("train generator", makes="model", code_version=15)
 DATA_FACTS = "_facts.json"
 
 
@@ -139,6 +139,7 @@ def _describe(
             rhythms=prepared.rhythms if physics.phase_channels or physics.simulated_ecg else {},
         ),
         statements=prepared.statements,
+        findings=prepared.findings,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id,
         retrieval=retrieval,

@@ -17,6 +17,7 @@ from models.rhythm.fitting import fit_statistics
 from models.rhythm.recorded import rhythm_of_recordings
 from models.rhythm.statistics import SeriesStatistics
 from models.simulator.beat_events import EVENTS
+from tasks.conditions.coded_views import coded_views
 from tasks.stage import run_logger
 from tasks.training.data.beats import load_beats
 from tasks.training.data.conditions import load_conditions
@@ -52,7 +53,9 @@ def prepare_flow(
     patients = metadata["patient_key"].to_numpy(zero_copy_only=False)
     numbers = np.unique(patients, return_inverse=True)[1]
     codes = [{one["code"] for one in held or ()} for held in metadata["statements"].to_pylist()]
+    pacemaker = np.array([bool(coded_views(row).pacemaker) for row in metadata["coded_views"].to_pylist()])
     paced, flutter = (np.array([code in held for held in codes]) for code in (PACEMAKER, FLUTTER))
+    paced |= pacemaker
     for split in LEARNING_SPLITS:
         beats = load_beats(prepared, split)
         signals, rows = Waveforms(waveforms, beats.rows), beats.rows.numpy()

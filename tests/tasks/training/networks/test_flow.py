@@ -169,7 +169,7 @@ def test_a_preparation_goes_on_where_it_was_interrupted_and_refuses_other_inputs
         other = load_file(tmp_path / "cut" / path.relative_to(tmp_path / "whole"))
         for name, tensor in load_file(path).items():
             assert torch.equal(tensor.nan_to_num(), other[name].nan_to_num()), (path.name, name)
-    with pytest.raises(TrainingError, match="is of other settings or inputs"):
+    with pytest.raises(TrainingError, match="is of other settings"):
         prepare(store, tmp_path / "cut", settings, recordings, None, RetrievalSettings())
 
 
