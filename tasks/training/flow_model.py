@@ -51,6 +51,7 @@ def prepare(
     recordings: Reference,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str = "",
 ) -> PreparedFlow:
     """Prepare conditions, rhythms, beats and filter once, piece by piece; an interrupted run goes on after the last.
 
@@ -61,20 +62,21 @@ def prepare(
         recordings: what ingestion committed.
         knowledge: whose entries are retrieved; None for none.
         retrieval: how they are.
+        without: a statement whose recordings are left out, as in `read_metadata`.
 
     Raises:
         TrainingError: there is nothing to train on, or the folder was prepared for something else.
     """
     path, beats = folder / PREPARED, beats_of(folder)
     beats.mkdir(parents=True, exist_ok=True)
-    _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval)
+    _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval, without)
     if path.exists():
         return PreparedFlow.model_validate_json(path.read_text(encoding="utf-8"))
     if not (beats / DATA).exists():
-        write_text(beats / DATA, prepare_recordings(store, beats, recordings).model_dump_json())
+        write_text(beats / DATA, prepare_recordings(store, beats, recordings, without).model_dump_json())
     data = TrainingDataFacts.model_validate_json((beats / DATA).read_text(encoding="utf-8"))
-    conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval)
-    metadata = read_metadata(store.path(recordings))
+    conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval, without)
+    metadata = read_metadata(store.path(recordings), without)
     statistics = prepare_flow(folder, metadata, waveform_file(store, recordings), beats, data)
     prepared = PreparedFlow(data=data, conditions=conditions, statistics=statistics)
     write_text(path, prepared.model_dump_json())
@@ -87,6 +89,7 @@ def _refuse_other_inputs(
     recordings: Reference,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str,
 ) -> None:
     """Write down what a folder is prepared for, or compare it."""
     inputs = {
@@ -95,6 +98,7 @@ def _refuse_other_inputs(
         "retrieval": retrieval.model_dump(mode="json"),
         "recordings": recordings.id,
         "knowledge": knowledge.id if knowledge else "",
+        "without": without,
     }
     written = json.dumps(inputs, sort_keys=True)
     if not path.exists():

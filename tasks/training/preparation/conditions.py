@@ -53,6 +53,7 @@ def prepare_conditions(
     facts: TrainingDataFacts,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str = "",
 ) -> PreparedConditions:
     """Prepare the conditions of both splits and the simulator fit; what is in the folder is kept.
 
@@ -65,12 +66,13 @@ def prepare_conditions(
         facts: about the recordings.
         knowledge: whose entries are retrieved; None for none.
         retrieval: how they are.
+        without: a statement whose recordings are left out, as in `read_metadata`.
 
     Raises:
         TrainingError: no recording of a split has a heart rate.
     """
     shape, statements = settings.of_generator.architecture, store.facts(recordings, RecordingsFacts).statements
-    metadata, waveforms = read_metadata(store.path(recordings)), waveform_file(store, recordings)
+    metadata, waveforms = read_metadata(store.path(recordings), without), waveform_file(store, recordings)
     beats = {split: load_beats(prepared, split) for split in LEARNING_SPLITS}
     classes, class_of = wave_classes(metadata, statements)
     members = metadata.take(pa.array(beats["train"].rows.numpy()))
