@@ -9,7 +9,7 @@ from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("evaluate cohort", "evaluation", code_version=7)
+STAGE = Stage("evaluate cohort", "evaluation", code_version=8)
 
 
 @task(name="evaluate ECGs", **RUN_BY_PREFECT)
