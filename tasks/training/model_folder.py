@@ -49,7 +49,10 @@ class ModelConfig(BaseModel):
     format_version: int = Field(FORMAT_VERSION, description="Raised when code and older folders no longer fit.")
     generator: GeneratorConfig | FlowConfig = Field(description="Architectures, sampling rate, length and scales.")
     statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
-    findings: list[str] = Field(description="Findings of reports that enough training patients share.")
+    findings: list[str] = Field(
+        default_factory=list,
+        description="Findings of reports that enough training patients share; what may be asked for.",
+    )
     embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
     knowledge_id: str = Field(description="Knowledge base it was trained with.")
     retrieval: RetrievalSettings = Field(description="How entries of the knowledge base are retrieved.")
