@@ -147,8 +147,9 @@ def train_stage(name: str, kind: type[Recipe], material: Material, run: Run) -> 
     while step < steps and time.monotonic() < run.until:
         rows = torch.from_numpy(batch_rows(settings.seed, step, recipe.rows["train"], size))
         torch.manual_seed(step_seed(settings.seed, step + 1, 0))
+        batch = recipe.batch("train", rows, device)
         with autocast(device, settings.precision):
-            loss = recipe.objective(**recipe.batch("train", rows, device))["loss"]
+            loss = recipe.objective(**batch)["loss"]
         descend(loss, recipe, optimiser, average, step, name)
         losses.append(loss.detach())
         step += 1

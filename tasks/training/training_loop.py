@@ -58,8 +58,9 @@ def train_network(job: dict[str, Any]) -> None:
     for step in range(start, stage.schedule.steps):
         rows = batch_rows(settings.seed, step, stage.rows["train"], stage.schedule.batch_size)[rank::workers]
         torch.manual_seed(step_seed(settings.seed, step + 1, rank))
+        batch = stage.batch("train", torch.from_numpy(rows), device)
         with autocast(device, settings.precision):
-            losses = objective(**stage.batch("train", torch.from_numpy(rows), device))
+            losses = objective(**batch)
         rate = descend(losses["loss"], stage, optimiser, average, step, job["stage"])
 
         done, last = step + 1, step + 1 == stage.schedule.steps
@@ -93,8 +94,9 @@ def validate(stage: Recipe, average: Average | None, device: torch.device, setti
     torch.manual_seed(settings.seed)
     losses, scored = [], min(stage.rows["validation"], VALIDATION_ROWS)
     for rows in torch.arange(scored).split(64):
+        batch = stage.batch("validation", rows, device)
         with autocast(device, settings.precision):
-            losses.append(float(stage.objective(**stage.batch("validation", rows, device))["loss"]) * len(rows))
+            losses.append(float(stage.objective(**batch)["loss"]) * len(rows))
     if average:
         average.swap(stage.learner)
     return sum(losses) / scored

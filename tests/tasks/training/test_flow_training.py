@@ -28,6 +28,7 @@ from warehouse.storage.store import Store
 
 STEPS = 100
 FLOW = small(
+    precision="bf16",  # as by default
     generator="flow",
     flow={**SMALL_FLOW, "steps": STEPS, "learning_rate": 3e-3},
 )
