@@ -27,6 +27,24 @@ def test_a_text_embeds_alike_alone_and_among_others() -> None:
     assert together[:4] == together[4:8] == [local_embeddings().embed_documents([text])[0] for text in TEXTS]
 
 
+def test_an_interrupted_run_goes_on_after_the_last_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, asked = local_embeddings().embed_documents(TEXTS), []
+
+    class Interrupted:
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            asked.append(texts)
+            if len(asked) == 2:
+                raise KeyboardInterrupt
+            return local_embeddings().embed_documents(texts)
+
+    monkeypatch.setattr(kept_embeddings, "TEXTS_AT_ONCE", 1)
+    monkeypatch.setattr(kept_embeddings, "local_embeddings", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        KeptEmbeddings(tmp_path).embed_documents(TEXTS)
+    assert KeptEmbeddings(tmp_path).embed_documents(TEXTS) == whole
+    assert len(asked) == 4 and asked[0] not in asked[1:]
+
+
 def test_what_is_kept_is_not_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = KeptEmbeddings(tmp_path).embed_documents(TEXTS)
     assert first == local_embeddings().embed_documents(TEXTS)
