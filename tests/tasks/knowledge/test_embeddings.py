@@ -28,7 +28,8 @@ def test_a_text_embeds_alike_alone_and_among_others() -> None:
 
 
 def test_an_interrupted_run_goes_on_after_the_last_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, asked = local_embeddings().embed_documents(TEXTS), []
+    whole = local_embeddings().embed_documents(TEXTS)
+    asked: list[list[str]] = []
 
     class Interrupted:
         def embed_documents(self, texts: list[str]) -> list[list[float]]:
