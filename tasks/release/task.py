@@ -21,7 +21,7 @@ from warehouse.release.releases import publish, read_release_manifest
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
 
-STAGE = Stage("publish release", "release", code_version=4)
+STAGE = Stage("publish release", "release", code_version=5)
 
 
 @task(name="publish release", cache_policy=NO_CACHE)  # the warehouse itself knows what was published
