@@ -5,6 +5,9 @@ of the training loop, on the recordings of a warehouse. What they need is prepar
 folder; a run that was stopped goes on after the last piece or from its last checkpoint.
 
     python -m benchmarks.flow_training --warehouse PATH --folder PATH --size S --device cpu --steps 5000
+
+With `--without CODE` no recording of that statement is learned from, and the trained model is asked for it afterwards,
+with what the knowledge base says of it and without (`benchmarks.unseen_condition`).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final
 
 import torch
 
+from benchmarks.unseen_condition import unseen_condition
 from models.architecture import FLOW_SIZES
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import FlowTraining, StudentTraining, TrainingSettings
@@ -45,12 +49,14 @@ class Run:
         settings: of training.
         device: where networks learn.
         until: `time.monotonic()` at which to stop.
+        without: a statement whose recordings are left out.
     """
 
     folder: Path
     settings: TrainingSettings
     device: torch.device
     until: float
+    without: str = ""
 
 
 def main() -> None:
@@ -67,7 +73,10 @@ def main() -> None:
     parser.add_argument("--student", type=int, default=0, help="optimiser steps of a student; none without it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many, with a checkpoint")
+    parser.add_argument("--without", default="", help="a statement whose recordings are left out and asked for later")
     given = parser.parse_args()
+    if given.without and not given.knowledge:
+        parser.error("--without asks for a condition by its knowledge entry; name a knowledge base with --knowledge")
     settings = TrainingSettings(
         generator="flow",
         seed=given.seed,
@@ -81,9 +90,12 @@ def main() -> None:
     store = Store(given.warehouse)
     recordings = newest(store, "recordings", given.recordings)
     knowledge = newest(store, "knowledge", None if given.knowledge == "newest" else given.knowledge)
-    run = Run(given.folder, settings, torch.device(given.device), time.monotonic() + 60 * given.minutes)
+    until = time.monotonic() + 60 * given.minutes
+    run = Run(given.folder, settings, torch.device(given.device), until, given.without)
     done = train_flow(store, run, recordings, knowledge if given.knowledge else None)
     print(f"{given.folder}: {'trained' if done else 'stopped; the same command goes on'}")
+    if done and given.without and recordings and knowledge:
+        print("\n".join(unseen_condition(store, given.folder, recordings, knowledge, given.without)))
 
 
 def newest(store: Store, kind: Kind, identifier: str | None) -> Reference | None:
@@ -109,7 +121,7 @@ def train_flow(store: Store, run: Run, recordings: Reference | None, knowledge: 
     settings, retrieval, done = run.settings, RetrievalSettings(), True
     run.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    prepared = prepare(store, run.folder, settings, recordings, knowledge, retrieval)
+    prepared = prepare(store, run.folder, settings, recordings, knowledge, retrieval, run.without)
     material = Material(run.folder, waveform_file(store, recordings), beats_of(run.folder), settings, prepared.data)
     print(f"{prepared.data.recordings} recordings prepared in {time.monotonic() - started:.0f} s", flush=True)
     train_beats(run.folder, settings)

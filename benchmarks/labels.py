@@ -72,6 +72,7 @@ def training_labels(source: Source) -> pa.Table:
             "coded_views": [
                 [{"view": view, "codes": list(codes)} for view, codes in one.coded_views] for one in records
             ],
+            "text": [one.text for one in records],
         }
     )
 

@@ -3,7 +3,8 @@
 `python -m benchmarks.swap --cohort ID [--rows N] [--quick] [--profile P] [--data PATH]` generates ECGs from the same
 seeds with condition A (rows of the cohort that ask for a normal ECG) in every part of the generator, then with
 condition B in the rhythm only, in the beats only, in the denoiser (a flow's transformer) only, and in all; and with the
-knowledge entries of B dealt to other rows, or dropped. Of each step it says
+knowledge entries of B (sentences and measurements of similar patients), or the findings of its rows' reports, dealt to
+other rows, or dropped. Of each step it says
 
 - by how much B's logit rises, by a classifier of all statements that learned from real training recordings,
 - which share of B's criteria the ECGs satisfy: textbook rules and the claims that the knowledge base kept.
@@ -23,7 +24,18 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.record import Check, arguments, publish
-from benchmarks.swap_chain import DROPPED, EVERYTHING, PARTS, SHUFFLED, UNSWAPPED, VARIANTS, Chain
+from benchmarks.swap_chain import (
+    DROPPED,
+    EVERYTHING,
+    NO_FINDINGS,
+    OTHER_FINDINGS,
+    PARTS,
+    SHUFFLED,
+    UNMEASURED,
+    UNSWAPPED,
+    VARIANTS,
+    Chain,
+)
 from flows.profiles import load_settings
 from models.ecg.measurements import measure
 from models.ecg.qrs_shape import qrs_shapes
@@ -78,20 +90,28 @@ class Judges:
                     nothing[name][kept] = values
             return nothing
         probability = np.clip(self.read(signal)[:, list(self.codes).index(code)].astype(np.float64), 1e-6, 1 - 1e-6)
-        r_peaks = locate_r_peaks(signal, self.rate_hz)
-        measured = measure(signal, r_peaks, self.rate_hz) | qrs_shapes(signal, r_peaks, self.rate_hz)
-        met = [
-            satisfied(
-                feature_values(measured, one.claim.feature, one.claim.lead),
-                one.claim.comparison,
-                one.claim.value,
-                one.claim.upper,
-            )
-            for one in self.criteria
-            if one.statement == code and one.sex is None and one.age_band is None
-        ]
-        delivered = np.mean(met, axis=0) if met else np.full(len(signal), np.nan)
+        delivered = share_satisfied(signal, self.criteria, code, self.rate_hz)
         return {LOGIT: np.log(probability / (1 - probability)), DELIVERED: delivered}
+
+
+def share_satisfied(signal: np.ndarray, criteria: Sequence[Criterion], code: str, rate_hz: int) -> np.ndarray:
+    """(n,) share of the criteria of a statement that each ECG, (n, 8, samples) mV, satisfies; NaN without criteria.
+
+    Criteria of one sex or age band are left out.
+    """
+    r_peaks = locate_r_peaks(signal, rate_hz)
+    measured = measure(signal, r_peaks, rate_hz) | qrs_shapes(signal, r_peaks, rate_hz)
+    met = [
+        satisfied(
+            feature_values(measured, one.claim.feature, one.claim.lead),
+            one.claim.comparison,
+            one.claim.value,
+            one.claim.upper,
+        )
+        for one in criteria
+        if one.statement == code and one.sex is None and one.age_band is None
+    ]
+    return np.mean(met, axis=0) if met else np.full(len(signal), np.nan)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -171,6 +191,9 @@ def checks(found: Measured) -> list[Check]:
         ("B everywhere", EVERYTHING, UNSWAPPED),
         ("knowledge of other rows", SHUFFLED, EVERYTHING),
         ("no knowledge", DROPPED, EVERYTHING),
+        ("no measurements of similar patients", UNMEASURED, EVERYTHING),
+        ("findings of other rows", OTHER_FINDINGS, EVERYTHING),
+        ("no findings", NO_FINDINGS, EVERYTHING),
     ]
     made = []
     for measure_ in (LOGIT, DELIVERED):

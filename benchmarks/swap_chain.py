@@ -6,14 +6,13 @@ Every generator draws a rhythm, then beats, and its denoiser (a flow's transform
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
 
-from models.conditioning import ConditionTensors
+from models.conditioning import KNOWLEDGE_FIELDS, ConditionTensors
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import design_cohort, row_seed
@@ -30,9 +29,11 @@ UNSWAPPED: Final = "nothing"
 PARTS: Final = ("rhythm", "beats", "denoiser")
 EVERYTHING: Final = "everything"
 SHUFFLED, DROPPED = "everything, knowledge of other rows", "everything, no knowledge"
-VARIANTS: Final = (UNSWAPPED, *PARTS, EVERYTHING, SHUFFLED, DROPPED)
+UNMEASURED: Final = "everything, no measurements of similar patients"
+OTHER_FINDINGS, NO_FINDINGS = "everything, findings of other rows", "everything, no findings"
+VARIANTS: Final = (UNSWAPPED, *PARTS, EVERYTHING, SHUFFLED, DROPPED, UNMEASURED, OTHER_FINDINGS, NO_FINDINGS)
 """Which parts are given condition B in A's place, in the order of the ladder; then all of them, with B's knowledge
-entries dealt to other rows, or none."""
+entries dealt to other rows, or none, or without what their patients measure; with findings of other rows, or none."""
 
 
 class Chain:
@@ -99,6 +100,9 @@ def ladder(
         EVERYTHING: (swapped, swapped, swapped),
         SHUFFLED: (shuffled, shuffled, shuffled),
         DROPPED: (swapped.without_knowledge(),) * 3,
+        UNMEASURED: (swapped.without("measurements"),) * 3,
+        OTHER_FINDINGS: (swapped.with_fields_of(["findings"], torch.arange(len(swapped)).roll(1)),) * 3,
+        NO_FINDINGS: (swapped.without("findings"),) * 3,
     }
     return {
         variant: generator.sample(
@@ -113,13 +117,9 @@ def ladder(
 
 
 def with_knowledge_of(condition: ConditionTensors, rows: torch.Tensor) -> ConditionTensors:
-    """The conditions with the knowledge entries of other rows.
+    """The conditions with the knowledge entries of other rows: their sentences and what their patients measure.
 
     Args:
         rows: (B,) the row whose entries each row is given.
     """
-    first = 1 + condition.statements.shape[1]
-    places = slice(first, first + condition.knowledge.shape[1])
-    present = condition.present.clone()
-    present[:, places] = condition.present[rows, places]
-    return replace(condition, knowledge=condition.knowledge[rows], present=present)
+    return condition.with_fields_of(KNOWLEDGE_FIELDS, rows)

@@ -172,7 +172,9 @@ class FlowArchitecture(Architecture):
     depth: int = Field(4, ge=1, description="Blocks.")
     heads: int = Field(3, ge=1, description="Attention heads; each has an even number of features.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of a block's output features hidden in training.")
-    statement_tokens: int = Field(4, ge=1, description="Statements a condition may hold, each one token.")
+    statement_tokens: int = Field(
+        8, ge=1, description="Statements and coded views a condition may hold, each one token."
+    )
     knowledge_tokens: int = Field(3, ge=0, description="Retrieved knowledge entries, each one token.")
 
     @model_validator(mode="after")

@@ -1,8 +1,9 @@
 """The condition of an ECG as tensors, and the encoder that turns it into tokens for cross-attention.
 
-A condition has six fields: report text, statements, retrieved knowledge, age, sex, heart rate. Each is one or more
-tokens, so that attention has something to choose between. Any field may be missing: a learned null token stands in for
-it, which is also what classifier-free guidance (Ho and Salimans 2022) uses for the unconditional branch.
+A condition has eight fields: text, statements, retrieved knowledge, age, sex, heart rate, findings of a report, and
+measurements of patients like those of the retrieved entries. Each is one or more tokens, so that attention has
+something to choose between. Any field may be missing: a learned null token stands in for it, which is also what
+classifier-free guidance (Ho and Salimans 2022) uses for the unconditional branch.
 """
 
 from __future__ import annotations
@@ -15,14 +16,23 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from models.measured_features import MEASURED
+
 TEXT_SIZE: Final = 384
 """Numbers in a text embedding (MiniLM)."""
 
 NUMBERS: Final = ("age_years", "sex", "heart_rate_bpm")
 """Columns of `ConditionTensors.numbers`: years, 0 male or 1 female, beats per minute."""
 
-FIELDS: Final = ("text", "statements", "knowledge", *NUMBERS)
+FIELDS: Final = ("text", "statements", "knowledge", *NUMBERS, "findings", "measurements")
 """Fields of a condition in token order."""
+
+KNOWLEDGE_FIELDS: Final = ("knowledge", "measurements")
+"""Fields that come from the knowledge base: what retrieved entries say, and what their patients measure."""
+
+
+FINDINGS_HIDDEN: Final = 0.5
+"""Chance that findings are hidden in training, beside that of every field: most of what is asked for has none."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,24 @@ class ConditionTensors:
     present: Tensor
     rhythm: Tensor = None  # type: ignore[assignment]
     stated_rhythm: Tensor = None  # type: ignore[assignment]
+    findings: Tensor = None  # type: ignore[assignment]
+    quartiles: Tensor = None  # type: ignore[assignment]
+    measured: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        rows = self.text.shape[0]
-        if self.rhythm is None:
-            object.__setattr__(self, "rhythm", torch.zeros(rows, dtype=torch.int64, device=self.text.device))
-        if self.stated_rhythm is None:
-            object.__setattr__(self, "stated_rhythm", torch.zeros(rows, 2, dtype=torch.int64, device=self.text.device))
+        (rows, entries), device = self.knowledge.shape[:2], self.text.device
+        nothing = {
+            "rhythm": ((rows,), torch.int64),
+            "stated_rhythm": ((rows, 2), torch.int64),
+            "findings": ((rows, TEXT_SIZE), torch.float32),
+            "quartiles": ((rows, entries, len(MEASURED), 3), torch.float32),
+            "measured": ((rows, entries, len(MEASURED)), torch.bool),
+        }
+        for name, (shape, dtype) in nothing.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, torch.zeros(shape, dtype=dtype, device=device))
+            elif getattr(self, name).shape != shape:
+                raise ValueError(f"{name} of {rows} conditions needs {shape}, got {tuple(getattr(self, name).shape)}")
         tokens = 1 + self.statements.shape[1] + self.knowledge.shape[1] + len(NUMBERS)
         if self.present.shape != (rows, tokens) or self.numbers.shape != (rows, len(NUMBERS)):
             raise ValueError(
@@ -111,20 +132,56 @@ class ConditionTensors:
         """Hide fields.
 
         Args:
-            kept: (B, 6) bool in the order of `FIELDS`, False where the row's field is to be hidden.
+            kept: (B, 8) bool in the order of `FIELDS`, False where the row's field is to be hidden.
         """
-        sizes = torch.tensor([1, self.statements.shape[1], self.knowledge.shape[1], 1, 1, 1], device=kept.device)
-        return replace(self, present=self.present & kept.repeat_interleave(sizes, dim=1))
+        findings, measurements = kept[:, -2:].unbind(dim=1)
+        return replace(
+            self,
+            present=self.present & kept[:, self._field_of()],
+            findings=self.findings * findings[:, None],
+            measured=self.measured & measurements[:, None, None],
+        )
+
+    def _field_of(self) -> list[int]:
+        """Which of `FIELDS` each column of `present` belongs to."""
+        return [0, *[1] * self.statements.shape[1], *[2] * self.knowledge.shape[1], 3, 4, 5]
+
+    def without(self, *names: str) -> ConditionTensors:
+        """The same rows with some of `FIELDS` hidden.
+
+        Raises:
+            ValueError: a name is not one of `FIELDS`.
+        """
+        kept = torch.ones(len(self), len(FIELDS), dtype=torch.bool, device=self.present.device)
+        kept[:, [FIELDS.index(name) for name in names]] = False
+        return self.keep(kept)
 
     def hidden(self) -> ConditionTensors:
         """The same rows with every field hidden: the unconditional branch of guidance."""
-        return replace(self, present=torch.zeros_like(self.present))
+        return self.without(*FIELDS)
 
     def without_knowledge(self) -> ConditionTensors:
-        """The same rows with the retrieved knowledge hidden, for models that do not use it."""
-        kept = torch.ones(len(self), len(FIELDS), dtype=torch.bool, device=self.present.device)
-        kept[:, FIELDS.index("knowledge")] = False
-        return self.keep(kept)
+        """The same rows without the knowledge base, for models that do not use it."""
+        return self.without(*KNOWLEDGE_FIELDS)
+
+    def with_fields_of(self, names: Sequence[str], rows: Tensor) -> ConditionTensors:
+        """The same rows with some of `FIELDS` of other rows: it tells how much a field, rather than the rest, acts.
+
+        Args:
+            names: of the fields.
+            rows: (B,) the row whose fields each row is given.
+        """
+        other, chosen = self[rows], [name in names for name in FIELDS]
+        columns = torch.tensor([chosen[field] for field in self._field_of()], device=self.present.device)
+        of_numbers = torch.tensor(chosen[3:6], device=self.present.device)
+        taken = [name for name in ("text", "statements", "knowledge", "findings") if name in names]
+        taken += ["quartiles", "measured"] if "measurements" in names else []
+        return replace(
+            self,
+            present=torch.where(columns, other.present, self.present),
+            numbers=torch.where(of_numbers, other.numbers, self.numbers),
+            **{name: getattr(other, name) for name in taken},
+        )
 
     def dropped(self, per_field: float = 0.1, everything: float = 0.1) -> ConditionTensors:
         """Hide fields at random, so that the model learns every subset of a condition.
@@ -136,6 +193,7 @@ class ConditionTensors:
         device = self.present.device
         kept = torch.rand(len(self), len(FIELDS), device=device) >= per_field
         kept &= torch.rand(len(self), 1, device=device) >= everything
+        kept[:, FIELDS.index("findings")] &= torch.rand(len(self), device=device) >= FINDINGS_HIDDEN
         return self.keep(kept)
 
 
@@ -157,11 +215,15 @@ class FourierFeatures(nn.Module):
 class ConditionEncoder(nn.Module):
     """Condition tensors to tokens: each text through one projection, each number through its own.
 
-    A missing single-token field shows its null token. A missing statement or entry is masked out, unless the whole
-    field is missing: then its first slot shows the field's null token. So attention always has six fields to look at.
+    Quartiles go through a small network of their own, with a flag for each feature that says whether it is known. A
+    missing single-token field shows its null token. A missing statement, entry or set of measurements is masked out,
+    unless the whole field is missing: then its first slot shows the field's null token. So attention always has all
+    fields to look at.
     """
 
     number_scale: Tensor
+    usual: Tensor
+    spread: Tensor
 
     def __init__(self, token_width: int, octaves: int = 6) -> None:
         super().__init__()
@@ -173,33 +235,46 @@ class ConditionEncoder(nn.Module):
                 for name in NUMBERS
             }
         )
+        self.quartiles = nn.Sequential(
+            nn.Linear(4 * len(MEASURED), token_width), nn.SiLU(), nn.Linear(token_width, token_width)
+        )
         self.field = nn.Embedding(len(FIELDS), token_width)
         self.null = nn.Embedding(len(FIELDS), token_width)
         self.norm = nn.LayerNorm(token_width)
         # Ages and heart rates reach about 1; sex stays at 0 and 1 half a period apart.
         self.register_buffer("number_scale", torch.tensor([1 / 100, 1.0, 1 / 200]), persistent=False)
+        self.register_buffer("usual", torch.tensor([[one.usual] for one in MEASURED]), persistent=False)
+        self.register_buffer("spread", torch.tensor([[one.spread] for one in MEASURED]), persistent=False)
 
     def forward(self, condition: ConditionTensors) -> tuple[Tensor, Tensor]:
         """Tokens and mask.
 
         Returns:
-            tokens (B, 1 + S + K + 3, token_width) and mask of the same first two axes, True where attention may look.
+            tokens (B, 1 + S + K + 3 + 1 + K, token_width) and mask of the same first two axes, True where attention may
+            look.
         """
         statements, entries = condition.statements.shape[1], condition.knowledge.shape[1]
         # Embeddings have unit length over 384 numbers; scaled up they have unit variance like everything else here.
-        texts = torch.cat([condition.text[:, None], condition.statements, condition.knowledge], dim=1) * TEXT_SIZE**0.5
+        texts = [condition.text[:, None], condition.statements, condition.knowledge, condition.findings[:, None]]
+        written = self.text(torch.cat(texts, dim=1) * TEXT_SIZE**0.5)
         features = self.fourier(condition.numbers * self.number_scale)
         numbers = torch.stack([self.number[name](features[:, index]) for index, name in enumerate(NUMBERS)], dim=1)
-        given = torch.cat([self.text(texts), numbers], dim=1)
+        scaled = (condition.quartiles - self.usual) / self.spread
+        known = torch.where(condition.measured[..., None], scaled, 0.0).flatten(2)
+        measured = self.quartiles(torch.cat([known, condition.measured.to(known.dtype)], dim=2))
+        given = torch.cat([written[:, :-1], numbers, written[:, -1:], measured], dim=1)
 
-        field_of = [0, *[1] * statements, *[2] * entries, 3, 4, 5]
+        sizes = [1, statements, entries, 1, 1, 1, 1, entries]
+        field_of = [field for field, size in enumerate(sizes) for _ in range(size)]
         index = torch.tensor(field_of, device=given.device)
-        tokens = torch.where(condition.present[..., None], given + self.field(index), self.null(index))
+        present = torch.cat(
+            [condition.present, condition.findings.any(dim=1, keepdim=True), condition.measured.any(dim=2)], dim=1
+        )
+        tokens = torch.where(present[..., None], given + self.field(index), self.null(index))
 
-        mask = condition.present.clone()
-        mask[:, 0] = True
-        mask[:, -len(NUMBERS) :] = True
-        for first, count in ((1, statements), (1 + statements, entries)):
+        mask, first = present.clone(), 0
+        for count in sizes:
             if count:
-                mask[:, first] |= ~condition.present[:, first : first + count].any(dim=1)
+                mask[:, first] |= ~present[:, first : first + count].any(dim=1)
+            first += count
         return self.norm(tokens), mask

@@ -23,7 +23,7 @@ LearningSplit = Literal["train", "validation"]
 
 ASKED_COLUMNS = (
     *("row_number", "target_heart_rate_bpm", "likelihoods"),
-    *("heart_axis", "infarction_stage", "extra_beats", "pacemaker"),
+    *("heart_axis", "infarction_stage", "extra_beats", "pacemaker", "findings"),
 )
 """What a cohort says of the condition of a row, beside what recordings say too."""
 SHARED_COLUMNS = (

@@ -184,7 +184,7 @@ class TinyPipeline:
             "statements": [[code] for code in codes],
             "likelihoods": [[None] for _ in codes],
             "given_up": [[] for _ in codes],
-            **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker"), [None] * rows),
+            **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker", "findings"), [None] * rows),
             "superclasses": [[CONDITIONS[code][1]] for code in codes],
             "age_years": self.rng.uniform(20, 89, rows).astype(np.float32),
             "sex": ["female" if row % 2 else "male" for row in range(rows)],

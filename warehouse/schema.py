@@ -40,6 +40,17 @@ CLAIM = pa.struct(
     ]
 )
 
+QUARTILES = pa.struct(
+    [
+        column("feature", pa.string(), "Measured feature"),
+        column("lead", pa.string(), "Lead group (inferior, lateral, …); null for features not measured per lead"),
+        column("low", pa.float32(), "First quartile", "of the feature"),
+        column("median", pa.float32(), "Median", "of the feature"),
+        column("high", pa.float32(), "Third quartile", "of the feature"),
+        column("patients", pa.int32(), "Patients of whom it is measured", "count"),
+    ]
+)
+
 
 def measured_columns() -> list[pa.Field]:
     """Features measured on a waveform by `models.ecg.measurements`; the same for real and synthetic ECGs."""
@@ -166,7 +177,7 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
                 "given_up",
                 pa.list_(pa.string()),
                 "What the condition leaves out, because too few patients share it, though the training recordings that "
-                "it stands for have it: age, sex, or kinds of statement and coded views",
+                "it stands for have it: age, sex, finding, or kinds of statement and coded views",
             ),
             column("heart_axis", pa.string(), "Heart axis asked for, an SCP-ECG code such as LAD"),
             column("infarction_stage", pa.string(), "Infarction stage asked for"),
@@ -174,6 +185,11 @@ def cohorts(samples: int = 1000, rate_hz: int = 100) -> pa.Schema:
                 "extra_beats", pa.string(), "Extra beats asked for: ventricular, supraventricular, both, unspecified"
             ),
             column("pacemaker", pa.bool_(), "True where an ECG with a pacemaker was asked for"),
+            column(
+                "findings",
+                pa.list_(pa.string()),
+                "What else was asked for, in fixed phrases that reports are read into, e.g. possible inferior wall",
+            ),
             column("age_years", pa.float32(), "Age asked for; 90 stands for older than 89", "years"),
             column("sex", pa.string(), "Sex asked for: female or male"),
             column("target_heart_rate_bpm", pa.float32(), "Heart rate asked for", "bpm"),
@@ -234,6 +250,12 @@ def knowledge() -> pa.Schema:
                 pa.list_(CODED_VIEW),
                 "Diagnoses, medications and procedures of admissions that set the patients apart: 30 % have them, and "
                 "half as many of the others; empty where the source has none",
+            ),
+            column(
+                "quartiles",
+                pa.list_(QUARTILES),
+                "What the training patients most like the condition's others measure; features that too few have are "
+                "left out",
             ),
             column("patients", pa.int32(), "Training patients behind it", "count", nullable=False),
             column("recordings", pa.int32(), "Training recordings behind it", "count", nullable=False),

@@ -1,10 +1,10 @@
 """What a recording is asked for with: as many of its traits as enough patients share.
 
 All superclasses are kept, always: a label that lacks one would be false of the recordings shown under it. Of what is
-left, statements count more than sex, sex more than the age band, and this more than coded views and likelihoods. Where
-patients are too few,
+left, statements count more than sex, sex more than the age band, and this more than coded views, likelihoods and
+findings of reports. Where patients are too few,
 
-1. likelihoods, heart axis, infarction stage, extra beats and pacemaker go first,
+1. findings of reports, likelihoods, heart axis, infarction stage, extra beats and pacemaker go first,
 2. then the age band, then the sex (the age comes back where only the sex is in the way),
 3. then statements, the least informative first: of the sets of statements that enough patients share, the one with
    the most information Σ log(n / n_s) is kept, n_s of n recordings having the statement s. So sinus rhythm goes first,
@@ -30,6 +30,7 @@ from typing import Final
 from tasks.conditions.condition import StatementFacts, superclasses_of
 from tasks.conditions.patient_groups import (
     AGE,
+    FINDING,
     LIKELIHOOD,
     SEX,
     STATEMENT,
@@ -88,7 +89,7 @@ class BackOff:
             if self.people.at_least(among := self.people.holders(traits, fits), self.min_patients):
                 kept, fits = kept | set(traits), among
                 break
-        for kind in (*VIEWS, LIKELIHOOD):
+        for kind in (*VIEWS, LIKELIHOOD, FINDING):
             for trait in sorted(own):
                 about_a_statement_given_up = kind == LIKELIHOOD and trait[1].split(" ", 1)[-1] not in statements
                 if trait[0] != kind or about_a_statement_given_up:

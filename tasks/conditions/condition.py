@@ -1,9 +1,10 @@
 """The condition of an ECG: what a training recording shows, and what a request for a synthetic one asks for.
 
 The text of a condition is always English written from its SCP-ECG statements, their likelihoods and coded views
-(`Condition.written`), in training as in generation. A recording's report is never used: it may name people, places and
-dates, and in PTB-XL it is largely German, which the English embedding model does not understand. Nor are a request's
-own words: the model is blind to their negations.
+(`Condition.written`), in training as in generation. A recording's report is never used as it is written: it may name
+people, places and dates, and in PTB-XL it is largely German, which the English embedding model does not understand.
+What it says beside the statements is read into phrases of a fixed table (`tasks.conditions.report_findings`), which are
+a text of their own. Nor are a request's own words used: the model is blind to their negations.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from models.measured_features import MEASURED
 from models.superclasses import SUPERCLASSES
 from tasks.conditions.coded_views import CodedViews, admission_codes, certainty, coded_views
+from tasks.conditions.report_findings import findings_of
 from tasks.conditions.stated_rhythm import stated_rhythm
 from tasks.knowledge.demographics import age_band
 from tasks.knowledge.retrieval import Admission, KnowledgeIndex, Request
@@ -74,6 +77,7 @@ class Condition:
         heart_axis, infarction_stage, extra_beats, pacemaker: as in `tasks.conditions.coded_views.CodedViews`.
         superclasses: diagnostic superclasses asked for beside those of the statements.
         admission: codes of the admission that a recording is of, by which knowledge is found; no request has any.
+        findings: what a report says beside all this, phrases of `tasks.conditions.report_findings`.
     """
 
     text: str
@@ -88,6 +92,7 @@ class Condition:
     pacemaker: bool | None = None
     superclasses: tuple[str, ...] = ()
     admission: Admission = ()
+    findings: tuple[str, ...] = ()
 
     def all_superclasses(self, statement_facts: StatementFacts) -> list[str]:
         """Every diagnostic superclass asked for, in the order of `SUPERCLASSES`."""
@@ -95,7 +100,7 @@ class Condition:
         return [name for name in SUPERCLASSES if name in held]
 
     def phrases(self, statement_facts: StatementFacts) -> list[str]:
-        """Everything but age, sex and heart rate in words, most important first."""
+        """Everything but age, sex, heart rate and findings in words, most important first."""
         likelihood = dict(zip(self.statements, self.likelihoods, strict=bool(self.likelihoods)))
         stated = [
             f"{certainty(likelihood.get(code))} {describe(code, statement_facts)}".strip()
@@ -116,14 +121,15 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
     """The condition that each recording is an example of, in row order.
 
     Args:
-        recordings: needs the columns statements, age_years, sex and heart_rate_bpm; coded_views, where there are any.
+        recordings: needs the columns statements, age_years, sex and heart_rate_bpm; coded_views and reports (text),
+            where there are any.
         statement_facts: renders the text and puts the statements in order of importance; without it the text stays
             empty, the statements are in order of likelihood, and `ConditionEmbedder` does the rest.
     """
     needed = ["statements", "age_years", "sex", "heart_rate_bpm"]
-    coded = ["coded_views"] if "coded_views" in recordings.column_names else []
+    optional = [name for name in ("coded_views", "text") if name in recordings.column_names]
     conditions = []
-    for row in recordings.select([*needed, *coded]).to_pylist():
+    for row in recordings.select([*needed, *optional]).to_pylist():
         likely_first = sorted(row["statements"] or [], key=lambda statement: -(statement["likelihood"] or 0.0))
         # A likelihood of 0 means that it is unknown.
         likelihood = {one["code"]: one["likelihood"] or None for one in reversed(likely_first)}
@@ -139,6 +145,7 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
             likelihoods=tuple(likelihood[code] for code in codes),
             admission=admission_codes(row.get("coded_views")),
             **asdict(coded_views(row.get("coded_views"))),
+            findings=findings_of(row.get("text") or ""),
         )
         conditions.append(condition if statement_facts is None else condition.written(statement_facts))
     return conditions
@@ -146,7 +153,7 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
 
 def conditions_asked(cohort: pa.Table, statement_facts: StatementFacts) -> list[Condition]:
     """The condition that each row of `cohorts` was generated for, without its text, in row order."""
-    names = ["statements", "superclasses", "age_years", "sex", "target_heart_rate_bpm", "likelihoods", *COHORT_VIEWS]
+    names = ["statements", "superclasses", "age_years", "sex", "target_heart_rate_bpm", "likelihoods", "findings"]
     return [
         Condition(
             text="",
@@ -157,8 +164,9 @@ def conditions_asked(cohort: pa.Table, statement_facts: StatementFacts) -> list[
             likelihoods=tuple(row["likelihoods"] or ()),
             **{name: row[name] for name in COHORT_VIEWS},
             superclasses=without_statement(row["superclasses"] or (), row["statements"] or (), statement_facts),
+            findings=tuple(row["findings"] or ()),
         )
-        for row in cohort.select(names).to_pylist()
+        for row in cohort.select([*names, *COHORT_VIEWS]).to_pylist()
     ]
 
 
@@ -204,7 +212,7 @@ class ConditionEmbedder:
     Every distinct text is embedded once in the embedder's life.
 
     Args:
-        embeddings: embeds texts; `tasks.knowledge.embeddings.local_embeddings()`.
+        embeddings: embeds texts: `tasks.knowledge.embeddings.local_embeddings()`, or what a warehouse keeps of it.
         knowledge: the `knowledge` table, or None for none.
         statement_facts: description and kind of each statement.
         statement_tokens: S, statements and coded views per condition; the less important ones beyond it are left to the
@@ -234,7 +242,7 @@ class ConditionEmbedder:
         needed = {self._text(one) for one in conditions} - {""}
         for one in conditions:
             needed.update(one.phrases(self.statement_facts)[: self.statement_tokens])
-        return sorted(needed)
+        return sorted(needed | ({", ".join(one.findings) for one in conditions} - {""}))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """(n, 384) embeddings of texts, length 1 each."""
@@ -243,10 +251,6 @@ class ConditionEmbedder:
             vectors = np.array(self.embeddings.embed_documents(new), dtype=np.float32)
             self._known.update(zip(new, vectors, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, EMBEDDING_SIZE), np.float32)
-
-    def remember(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Take the (n, 384) embeddings of texts from elsewhere."""
-        self._known.update(zip(texts, vectors, strict=True))
 
     def retrieve(self, conditions: Sequence[Condition]) -> np.ndarray:
         """(n, at most K) row numbers of the knowledge entries that fit each condition, best first."""
@@ -261,9 +265,9 @@ class ConditionEmbedder:
         """Embed conditions.
 
         Returns:
-            Their tensors (texts, statements and entries as embeddings; years, 0 male or 1 female, bpm; what is
-            missing marked absent; the rhythm and premature beats that statements imply), and the ids of the entries
-            retrieved for each, best first.
+            Their tensors (texts, statements, entries and findings as embeddings; years, 0 male or 1 female, bpm; what
+            patients like those of the entries measure; what is missing marked absent; the rhythm and premature beats
+            that statements and coded views imply), and the ids of the entries retrieved for each, best first.
         """
         import torch
 
@@ -274,6 +278,9 @@ class ConditionEmbedder:
         text = np.zeros((rows, EMBEDDING_SIZE), np.float32)
         stated = np.zeros((rows, statements, EMBEDDING_SIZE), np.float32)
         known = np.zeros((rows, entries, EMBEDDING_SIZE), np.float32)
+        findings = np.zeros((rows, EMBEDDING_SIZE), np.float32)
+        quartiles = np.zeros((rows, entries, len(MEASURED), 3), np.float32)
+        measured = np.zeros((rows, entries, len(MEASURED)), dtype=bool)
         numbers = np.zeros((rows, 3), np.float32)
         present = np.zeros((rows, 1 + statements + entries + 3), dtype=bool)
 
@@ -284,12 +291,16 @@ class ConditionEmbedder:
             if phrases := condition.phrases(self.statement_facts)[:statements]:
                 stated[row, : len(phrases)] = self.embed(phrases)
                 present[row, 1 : 1 + len(phrases)] = True
+            if condition.findings:
+                findings[row] = self.embed([", ".join(condition.findings)])[0]
             for place, number in enumerate(self._numbers(condition)):
                 if number is not None:
                     numbers[row, place], present[row, 1 + statements + entries + place] = number, True
 
         found = self.retrieve(conditions)
         known[:, : found.shape[1]] = self.index.embeddings[found]
+        quartiles[:, : found.shape[1]] = self.index.quartiles[found]
+        measured[:, : found.shape[1]] = self.index.measured[found]
         present[:, 1 + statements : 1 + statements + found.shape[1]] = True
         tensors = ConditionTensors(
             text=torch.from_numpy(text),
@@ -298,7 +309,10 @@ class ConditionEmbedder:
             numbers=torch.from_numpy(numbers),
             present=torch.from_numpy(present),
             rhythm=torch.tensor([RHYTHMS.index(rhythm_of(one.statements)) for one in conditions], dtype=torch.int64),
-            stated_rhythm=torch.tensor([stated_rhythm(one.statements) for one in conditions]).long().view(-1, 2),
+            stated_rhythm=torch.tensor([_rhythm(one) for one in conditions]).long().view(-1, 2),
+            findings=torch.from_numpy(findings),
+            quartiles=torch.from_numpy(quartiles),
+            measured=torch.from_numpy(measured),
         )
         return tensors, [[self.index.entry_ids[entry] for entry in row] for row in found]
 
@@ -309,6 +323,10 @@ class ConditionEmbedder:
     def _numbers(condition: Condition) -> tuple[float | None, float | None, float | None]:
         age = None if condition.age_years is None else min(condition.age_years, OLDEST_AGE)
         return age, SEX_NUMBER.get(condition.sex or ""), condition.heart_rate_bpm
+
+
+def _rhythm(condition: Condition) -> tuple[int, int]:
+    return stated_rhythm(condition.statements, bool(condition.pacemaker), condition.extra_beats)
 
 
 def _known(number: float | None) -> float | None:

@@ -1,8 +1,9 @@
 """Traits of recordings, and how many patients share a combination of them.
 
 A trait is what a condition may ask for: one statement, the exact set of diagnostic superclasses, sex, age band, how
-likely a statement is, a coded view. A patient fits a combination of traits when one of their recordings has all of
-them, and perhaps more: further statements, but no further superclass, since the set of superclasses is one trait.
+likely a statement is, a coded view, a finding of a report. A patient fits a combination of traits when one of their
+recordings has all of them, and perhaps more: further statements, but no further superclass, since the set of
+superclasses is one trait.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from tasks.conditions.coded_views import LIKELY_PERCENT, certainty
 from tasks.conditions.condition import SEX_NUMBER, Condition, StatementFacts, by_importance, without_statement
+from tasks.conditions.report_findings import in_order
 from tasks.knowledge.demographics import age_band
 
 Trait = tuple[str, str]
-"""Kind and value. Kinds: superclasses, statement, sex, age, `LIKELIHOOD` and those of `VIEWS`."""
+"""Kind and value. Kinds: superclasses, statement, sex, age, `LIKELIHOOD`, `FINDING` and those of `VIEWS`."""
 Traits = frozenset[Trait]
 
-SUPERCLASSES_TRAIT, STATEMENT, SEX, AGE, LIKELIHOOD = "superclasses", "statement", "sex", "age", "likelihood"
+SUPERCLASSES_TRAIT, STATEMENT, SEX, AGE = "superclasses", "statement", "sex", "age"
+LIKELIHOOD, FINDING = "likelihood", "finding"
 VIEWS: Final = {
     "pacemaker": "pacemaker",
     "extra beats": "extra_beats",
@@ -35,7 +38,7 @@ VIEWS: Final = {
 def traits_of(condition: Condition, statement_facts: StatementFacts) -> Traits:
     """The traits of a condition; its heart rate is none, since cohorts draw it from a law of the group."""
     found = {(SUPERCLASSES_TRAIT, "+".join(condition.all_superclasses(statement_facts)))}
-    found |= {(STATEMENT, code) for code in condition.statements}
+    found |= {(STATEMENT, code) for code in condition.statements} | {(FINDING, one) for one in condition.findings}
     if condition.sex in SEX_NUMBER:
         found.add((SEX, condition.sex))
     if band := age_band(condition.age_years):
@@ -70,6 +73,7 @@ def condition_with(
         extra_beats=value.get("extra beats"),
         pacemaker=True if "pacemaker" in value else None,
         superclasses=without_statement(superclasses_in(traits), codes, statement_facts),
+        findings=in_order(text for kind, text in traits if kind == FINDING),
     ).written(statement_facts)
 
 
@@ -81,6 +85,21 @@ def statements_of(traits: Traits) -> frozenset[str]:
 def superclasses_in(traits: Traits) -> list[str]:
     """The superclasses among traits."""
     return [name for kind, value in traits if kind == SUPERCLASSES_TRAIT for name in value.split("+") if name]
+
+
+def shared_findings(conditions: Sequence[Condition], patients: np.ndarray, min_patients: int) -> tuple[str, ...]:
+    """Findings of reports that enough patients share, each with how likely it is, in the order of their table.
+
+    Args:
+        conditions: of each recording, as it is coded.
+        patients: (recordings,) patient of each.
+        min_patients: how many are enough.
+    """
+    of: dict[str, set[Any]] = {}
+    for condition, patient in zip(conditions, patients.tolist(), strict=True):
+        for finding in condition.findings:
+            of.setdefault(finding, set()).add(patient)
+    return in_order(sorted(finding for finding, held in of.items() if len(held) >= min_patients))
 
 
 class PatientGroups:

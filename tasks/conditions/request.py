@@ -7,7 +7,7 @@ text of a condition is written from what was understood.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from tasks.conditions.condition import OLDEST_AGE, SEX_NUMBER, Condition, Statem
 from tasks.conditions.contradictions import AXIS_OF_FASCICULAR_BLOCK, exclusive, possible_rates
 from tasks.conditions.reading.numbers import Rate
 from tasks.conditions.reading.reader import MAY_BE_NORMAL, Reading, Refusal, StatementReader
+from tasks.conditions.report_findings import findings_of
 from tasks.knowledge.vocabulary import names_of
 from warehouse.errors import EinthovenError
 
@@ -86,6 +87,7 @@ class UnderstoodRequest:
             "excluded": ", ".join(reading.excluded_names)
             + (f" ({', '.join(reading.excluded)})" if reading.excluded else ""),
             "numbers": ", ".join(filter(None, numbers)),
+            "findings": ", ".join(condition.findings),
             "added": f"{named(self.added)}: {why}" if self.added else "",
             "not drawn": ", ".join(
                 [f"'{words}' (statements have no degrees)" for words in reading.degrees]
@@ -112,6 +114,9 @@ def understand(
         heart_rate: beats per minute, 20 to 250, or None.
         reader: reads the text.
         statement_facts: the statements that the model knows.
+
+    What is understood is read for findings of reports like a report, as far as the reader knows of them: "inferior
+    infarction" says where the ECG is changed.
 
     Raises:
         ConditionError: something is not understood, contradictory, ambiguous or out of range; one line says what.
@@ -144,6 +149,8 @@ def understand(
         # Where PTB-XL states ventricular extra beats, it nearly always codes them too; others it rarely codes.
         extra_beats="ventricular" if "PVC" in statements else None,
     )
+    said = findings_of(". ".join([*condition.phrases(statement_facts), *reading.findings]))
+    condition = replace(condition, findings=tuple(one for one in said if one in reader.findings))
     return UnderstoodRequest(reading, condition.written(statement_facts), added)
 
 
@@ -264,8 +271,10 @@ def _completed(
     added: list[str] = []
     if not shown:
         beats = rate.number if rate else 75.0
-        added = ["NORM", "SBRAD" if beats < 60 else "STACH" if beats > 100 else "SR"]
-    elif reading.excluded and "NORM" not in shown and set(shown) <= MAY_BE_NORMAL:
+        rhythm = "SBRAD" if beats < 60 else "STACH" if beats > 100 else "SR"
+        # An ECG with a finding is not normal.
+        added = [rhythm] if reading.findings else ["NORM", rhythm]
+    elif reading.excluded and not reading.findings and "NORM" not in shown and set(shown) <= MAY_BE_NORMAL:
         added = ["NORM"]
     added = [code for code in added if code in statement_facts]
     if refused := [code for code in added if code in reading.excluded]:

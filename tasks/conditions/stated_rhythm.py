@@ -1,4 +1,4 @@
-"""The rhythm and the premature beats that statements imply."""
+"""The rhythm and the premature beats that statements and coded views imply."""
 
 from __future__ import annotations
 
@@ -44,10 +44,26 @@ ECTOPY_STATEMENTS: Final = {
     "PRC(S)": VENTRICULAR_BEATS,
 }
 """Statement to the premature beats it names; the first that is held decides, none where none is."""
+ECTOPY_VIEWS: Final = {
+    "ventricular": VENTRICULAR_BEATS,
+    "ventricular and supraventricular": VENTRICULAR_BEATS,
+    "supraventricular": ATRIAL_BEATS,
+}
+"""Coded extra beats (`tasks.conditions.coded_views.EXTRA_BEATS`) to the premature beats that they are, where no
+statement names any; of both kinds the ventricular ones, which have a shape of their own."""
 
 
-def stated_rhythm(statements: Iterable[str]) -> tuple[int, int]:
-    """What statements imply: indices into `RHYTHMS` and `ECTOPIES` of `models.rhythm.statistics`."""
-    held = vocabulary().with_broader(statements)
+def stated_rhythm(
+    statements: Iterable[str], pacemaker: bool = False, extra_beats: str | None = None
+) -> tuple[int, int]:
+    """What a condition implies: indices into `RHYTHMS` and `ECTOPIES` of `models.rhythm.statistics`.
+
+    Args:
+        statements: of the condition.
+        pacemaker, extra_beats: its coded views. A pacemaker makes the rhythm paced, whatever else is stated.
+    """
+    held = vocabulary().with_broader(statements) | ({"PACE"} if pacemaker else set())
     rhythm = next((RHYTHMS.index(name) for code, name in RHYTHM_STATEMENTS.items() if code in held), 0)
-    return rhythm, next((ECTOPIES.index(name) for code, name in ECTOPY_STATEMENTS.items() if code in held), 0)
+    stated = [name for code, name in ECTOPY_STATEMENTS.items() if code in held]
+    stated += [ECTOPY_VIEWS[extra_beats]] if extra_beats in ECTOPY_VIEWS else []
+    return rhythm, ECTOPIES.index(stated[0]) if stated else 0

@@ -59,6 +59,7 @@ def cohort_table(
         "superclasses": [one.all_superclasses(statement_facts) for one in conditions],
         "given_up": [list(kinds) for kinds in given_up],
         **{name: [getattr(one, name) for one in conditions] for name in VIEWS.values()},
+        "findings": [list(one.findings) for one in conditions],
         "age_years": [one.age_years for one in conditions],
         "sex": [one.sex for one in conditions],
         "target_heart_rate_bpm": [one.heart_rate_bpm for one in conditions],

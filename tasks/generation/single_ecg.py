@@ -103,7 +103,8 @@ def sample_single_ecg(
     folder = store.folder("model", model.id)
     config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
     (knowledge,) = [one for one in model.lineage.inputs if one.kind == "knowledge"]
-    request = understand(text, age, sex, heart_rate, StatementReader(config.statements), config.statements)
+    reader = StatementReader(config.statements, config.findings)
+    request = understand(text, age, sex, heart_rate, reader, config.statements)
     embedder = ConditionEmbedder(
         embeddings,
         _without(store.read(knowledge, "knowledge"), request.reading.excluded) if knowledge.rows else None,

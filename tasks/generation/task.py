@@ -25,9 +25,9 @@ from warehouse.storage.facts import BeatRejectionFacts, CohortFacts, RecordingsF
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=12)
+STAGE = Stage("generate cohort", "cohort", code_version=13)
 TABLE = "cohorts"
-DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views"]
+DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views", "text"]
 
 
 class GenerationError(EinthovenError):

@@ -115,6 +115,11 @@ def _row(entry: Entry, model: str, vector: list[float]) -> dict[str, Any]:
         "narrative": entry.narrative,
         "claims": claims,
         "coded_views": [{"view": view, "codes": codes} for view, codes in entry.evidence.admissions.items()],
+        "quartiles": [
+            {"feature": one.feature, "lead": one.lead, "patients": one.patients}
+            | dict(zip(("low", "median", "high"), one.quartiles, strict=True))
+            for one in entry.quartiles
+        ],
         "patients": entry.evidence.patients,
         "recordings": entry.evidence.recordings,
         "claims_proposed": kept + refuted,

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from models.evaluation.delivery import satisfied
 from models.evaluation.metrics import patient_numbers
 from models.leads import LEAD_GROUPS, STANDARD_LEADS
+from models.measured_features import MEASURED
 from tasks.knowledge.claims import FEATURES, P_WAVE, STATEMENT_PREFIX, Claim
 from tasks.knowledge.demographics import AGE_BANDS, age_band
 from tasks.knowledge.profiles import ADMISSION_VIEWS, COMPARED_VIEWS, Profiles
@@ -142,6 +143,22 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class Quartiles:
+    """What the patients who are most like a group's measure of a feature.
+
+    Attributes:
+        feature, lead: as in `models.measured_features.MEASURED`.
+        quartiles: of their recordings in the group, in the feature's unit.
+        patients: those of whom it is measured.
+    """
+
+    feature: str
+    lead: str | None
+    quartiles: tuple[float, float, float]
+    patients: int
+
+
+@dataclass(frozen=True)
 class Share:
     """How often a claim is true.
 
@@ -198,6 +215,27 @@ class Evidence:
     def typical_patients(self, most: int) -> np.ndarray:
         """Numbers of the patients whose profiles are most like the group's."""
         return self.training.profiles.most_typical(self.patient_numbers, most)
+
+    def quartiles(self, most: int, min_patients: int) -> list[Quartiles]:
+        """Quartiles of the features `MEASURED` in the patients whose profiles are most like the group's.
+
+        A feature that is measured in fewer than half of their recordings, or of fewer than `min_patients` of them, is
+        left out: half of a group without P waves may still have a PR interval by mistake.
+
+        Args:
+            most: patients that are looked at.
+            min_patients: patients that a quartile needs, so that it says nothing of single ones.
+        """
+        training, found = self.training, []
+        chosen = self.member & np.isin(training.patients, self.typical_patients(most))
+        for feature in MEASURED:
+            values = training.values(feature.name, feature.lead)
+            here = chosen & np.isfinite(values)
+            patients = training.patient_count(here)
+            if patients >= min_patients and 2 * here.sum() >= chosen.sum():
+                low, median, high = np.percentile(values[here], [25, 50, 75]).tolist()
+                found.append(Quartiles(feature.name, feature.lead, (low, median, high), patients))
+        return found
 
     def typical_codes(self, min_share: float) -> list[tuple[str, str, float]]:
         """View, code and share of what at least `min_share` of the patients are coded with, statements left out.

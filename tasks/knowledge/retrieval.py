@@ -24,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from models.measured_features import MEASURED
+from tasks.knowledge.errors import KnowledgeError
 from tasks.knowledge.profiles import ADMISSION_VIEWS
 from tasks.settings import RetrievalWeights
 from warehouse.schema import EMBEDDING_SIZE
@@ -31,7 +33,7 @@ from warehouse.schema import EMBEDDING_SIZE
 BLOCK = 8192
 """Requests scored at once; bounds memory at a few MB per hundred entries."""
 
-INDEXED = ["entry_id", "statement", "sex", "age_band", "coded_views", "embedding", "name_embeddings"]
+INDEXED = ["entry_id", "statement", "sex", "age_band", "coded_views", "quartiles", "embedding", "name_embeddings"]
 """Columns of `knowledge` that retrieval reads."""
 
 Embed = Callable[[list[str]], np.ndarray]
@@ -65,6 +67,8 @@ class KnowledgeIndex:
         sexes: sex that each entry is about, None for both.
         age_bands: age band that each entry is about, None for all.
         admissions: codes that many of each entry's patients have.
+        quartiles: (E, `MEASURED`, 3) quartiles of what patients like each entry's measure; 0 where not known.
+        measured: (E, `MEASURED`) bool, whether they are known.
     """
 
     entry_ids: tuple[str, ...]
@@ -75,17 +79,34 @@ class KnowledgeIndex:
     sexes: tuple[str | None, ...]
     age_bands: tuple[str | None, ...]
     admissions: tuple[Admission, ...]
+    quartiles: np.ndarray
+    measured: np.ndarray
 
     @classmethod
     def from_table(cls, table: pa.Table | None) -> KnowledgeIndex:
-        """Index a `knowledge` table; without a table, or with an empty one, nothing is ever found."""
+        """Index a `knowledge` table; without a table, or with an empty one, nothing is ever found.
+
+        Raises:
+            KnowledgeError: the table lacks a column, since an earlier version built it.
+        """
+        if table is not None and (missing := set(INDEXED) - set(table.column_names)):
+            raise KnowledgeError(f"the knowledge base has no {', '.join(sorted(missing))}; build it again")
         rows = [] if table is None else table.select(INDEXED).to_pylist()
         # Entries of one condition share its names.
         names = {row["statement"]: row["name_embeddings"] or [] for row in rows}
         ends = np.cumsum([len(vectors) for vectors in names.values()]).tolist()
         places = {code: range(end - len(names[code]), end) for code, end in zip(names, ends, strict=True)}
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32).reshape(len(rows), EMBEDDING_SIZE)
+        quartiles = np.zeros((len(rows), len(MEASURED), 3), np.float32)
+        measured = np.zeros((len(rows), len(MEASURED)), bool)
+        place = {(feature.name, feature.lead): index for index, feature in enumerate(MEASURED)}
+        for entry, row in enumerate(rows):
+            for one in row["quartiles"] or []:
+                at = entry, place[one["feature"], one["lead"]]
+                quartiles[at], measured[at] = (one["low"], one["median"], one["high"]), True
         return cls(
+            quartiles=quartiles,
+            measured=measured,
             entry_ids=tuple(row["entry_id"] for row in rows),
             embeddings=vectors,
             names=np.array([name for one in names.values() for name in one], np.float32).reshape(-1, EMBEDDING_SIZE),

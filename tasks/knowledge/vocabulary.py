@@ -35,6 +35,7 @@ class Concept:
         with_rhythm: heart rates that it means, instead of `asks`, beside a rhythm of no sinus node.
         within: heart rates that it allows.
         otherwise: it says that an ECG is normal but for what else is asked for.
+        finding: the phrase of `tasks.conditions.report_findings` that says it, since no statement does.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Concept:
     with_rhythm: str = ""
     within: str = ""
     otherwise: bool = False
+    finding: str = ""
 
     @property
     def names_stage(self) -> bool:

@@ -14,9 +14,9 @@ from models.leads import LEAD_GROUPS, STANDARD_LEADS
 from tasks.knowledge.asking import Respondent
 from tasks.knowledge.audit import Verdict, audit
 from tasks.knowledge.claims import FEATURES, candidate_claims
-from tasks.knowledge.describing import choices, condition_in_words, measurements, profile
+from tasks.knowledge.describing import TYPICAL_PATIENTS, choices, condition_in_words, measurements, profile
 from tasks.knowledge.drafts import Draft, read_json, read_lines
-from tasks.knowledge.evidence import Evidence, TrainingRecordings
+from tasks.knowledge.evidence import Evidence, Quartiles, TrainingRecordings
 from tasks.knowledge.narrative import DISTINCTIVE, checked_sentences, narrative
 from tasks.knowledge.prompts import DRAFT_PROMPT, FINDINGS_PROMPT, messages
 from tasks.knowledge.report_lines import ReportLines, Verbatim
@@ -37,6 +37,7 @@ class Entry:
         condition: that, in words.
         narrative: its text.
         verdicts: every claim proposed by the model, and those added from the evidence.
+        quartiles: what patients like its own measure.
         sentences_proposed, sentences_kept: sentences of the model, and those of which everything was checked.
         attempts: times the model was asked.
         rendered: True when too few of the model's claims survived, so that the evidence alone made it.
@@ -47,6 +48,7 @@ class Entry:
     condition: str
     narrative: str
     verdicts: tuple[Verdict, ...]
+    quartiles: tuple[Quartiles, ...]
     sentences_proposed: int
     sentences_kept: int
     attempts: int
@@ -107,6 +109,9 @@ class Author:
             condition=condition,
             narrative=narrative(condition, self.names, untold, self.verbatim, [text for text, _ in sentences]),
             verdicts=(*proposed, *added),
+            quartiles=tuple(
+                evidence.quartiles(max(TYPICAL_PATIENTS, self.settings.min_patients), self.settings.min_patients)
+            ),
             sentences_proposed=len(draft.sentences),
             sentences_kept=len(sentences),
             attempts=attempts,

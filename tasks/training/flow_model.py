@@ -15,7 +15,7 @@ from tasks.knowledge.embeddings import EMBEDDING_MODEL
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.training.data.recordings import TrainingError, read_metadata
-from tasks.training.model_folder import ModelConfig, load_generator, save_config
+from tasks.training.model_folder import FORMAT_VERSION, ModelConfig, load_generator, save_config
 from tasks.training.patient_privacy import refuse_without_opacus
 from tasks.training.preparation.conditions import PreparedConditions, prepare_conditions
 from tasks.training.preparation.flow_inputs import prepare_flow
@@ -54,6 +54,7 @@ def prepare(
     recordings: Reference,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str = "",
 ) -> PreparedFlow:
     """Prepare conditions, rhythms, beats and filter once, piece by piece; an interrupted run goes on after the last.
 
@@ -64,6 +65,7 @@ def prepare(
         recordings: what ingestion committed.
         knowledge: whose entries are retrieved; None for none.
         retrieval: how they are.
+        without: a statement whose recordings are left out, as in `read_metadata`.
 
     Raises:
         TrainingError: there is nothing to train on, the folder was prepared for something else, or differential privacy
@@ -72,14 +74,14 @@ def prepare(
     refuse_without_opacus(settings)
     path, beats = folder / PREPARED, beats_of(folder)
     beats.mkdir(parents=True, exist_ok=True)
-    _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval)
+    _refuse_other_inputs(beats / INPUTS, settings, recordings, knowledge, retrieval, without)
     if path.exists():
         return PreparedFlow.model_validate_json(path.read_text(encoding="utf-8"))
     if not (beats / DATA).exists():
-        write_text(beats / DATA, prepare_recordings(store, beats, recordings).model_dump_json())
+        write_text(beats / DATA, prepare_recordings(store, beats, recordings, without).model_dump_json())
     data = TrainingDataFacts.model_validate_json((beats / DATA).read_text(encoding="utf-8"))
-    conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval)
-    metadata = read_metadata(store.path(recordings))
+    conditions = prepare_conditions(store, folder, settings, recordings, beats, data, knowledge, retrieval, without)
+    metadata = read_metadata(store.path(recordings), without)
     # With a guarantee for training patients, the filter is that of others.
     filtered = "train" if settings.flow.privacy.epsilon is None else "validation"
     statistics = prepare_flow(folder, metadata, waveform_file(store, recordings), beats, data, filtered)
@@ -94,19 +96,22 @@ def _refuse_other_inputs(
     recordings: Reference,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str,
 ) -> None:
     """Write down what a folder is prepared for, or compare it."""
     inputs = {
+        "format": FORMAT_VERSION,
         "training": settings.for_digest(),
         "retrieval": retrieval.model_dump(mode="json"),
         "recordings": recordings.id,
         "knowledge": knowledge.id if knowledge else "",
+        "without": without,
     }
     written = json.dumps(inputs, sort_keys=True)
     if not path.exists():
         write_text(path, written)
     elif path.read_text(encoding="utf-8") != written:
-        raise TrainingError(f"{path.parent.parent} is of other settings or inputs; give them again, or another folder")
+        raise TrainingError(f"{path.parent.parent} is of other settings, inputs or code; give another folder")
 
 
 def save_model(
@@ -134,6 +139,7 @@ def save_model(
             statistics=prepared.statistics,
         ),
         statements=dict(prepared.conditions.statements),
+        findings=prepared.conditions.findings,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id if knowledge else "",
         retrieval=retrieval,

@@ -35,7 +35,7 @@ from warehouse.errors import EinthovenError
 from warehouse.storage.whole_files import write_text
 
 CONFIG_FILE: Final = "config.json"
-FORMAT_VERSION: Final = 8
+FORMAT_VERSION: Final = 9
 
 
 class ModelFolderError(EinthovenError):
@@ -50,12 +50,22 @@ class ModelConfig(BaseModel):
     format_version: int = Field(FORMAT_VERSION, description="Raised when code and older folders no longer fit.")
     generator: GeneratorConfig | FlowConfig = Field(description="Architectures, sampling rate, length and scales.")
     statements: dict[str, dict[str, Any]] = Field(description="Statement code to description, superclass and kind.")
+    findings: list[str] = Field(
+        default_factory=list,
+        description="Findings of reports that enough training patients share; what may be asked for.",
+    )
     embedding_model: str = Field(description="Model of the text embeddings it was trained with.")
     knowledge_id: str = Field(description="Knowledge base it was trained with.")
     retrieval: RetrievalSettings = Field(description="How entries of the knowledge base are retrieved.")
     recordings_id: str = Field(description="Recordings it was trained on.")
     simulated: bool = Field(description="True when it learned from simulated recordings.")
     wave_classes: list[str] = Field(description="Classes of the simulator fit, in the order of its tensors.")
+
+
+class _Format(BaseModel):
+    """What every version of `config.json` says."""
+
+    format_version: int
 
 
 def save_config(folder: Path, config: ModelConfig) -> None:
@@ -76,7 +86,11 @@ def load_config(folder: str | Path) -> ModelConfig:
     """
     path = Path(folder) / CONFIG_FILE
     try:
-        config = ModelConfig.model_validate_json(path.read_bytes())
+        written = path.read_bytes()
+        # Before anything else, since a file of another format fails in its fields too, which says less.
+        if (found := _Format.model_validate_json(written).format_version) != FORMAT_VERSION:
+            raise ModelFolderError(f"{path} has format {found}, this code reads {FORMAT_VERSION}; train again")
+        return ModelConfig.model_validate_json(written)
     except FileNotFoundError:
         raise ModelFolderError(f"{path} is missing; {folder} is not a model folder, or training did not end") from None
     except ValidationError as error:
@@ -85,11 +99,6 @@ def load_config(folder: str | Path) -> ModelConfig:
         raise ModelFolderError(
             f"{path} is damaged or from another version ({where}: {first['msg']}); train again"
         ) from None
-    if config.format_version != FORMAT_VERSION:
-        raise ModelFolderError(
-            f"{path} has format {config.format_version}, this code reads {FORMAT_VERSION}; train again"
-        )
-    return config
 
 
 def load_generator(folder: str | Path) -> Generator | FlowGenerator:

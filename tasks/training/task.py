@@ -140,6 +140,7 @@ def _describe(
             rhythms=prepared.rhythms if physics.phase_channels or physics.simulated_ecg else {},
         ),
         statements=prepared.statements,
+        findings=prepared.findings,
         embedding_model=EMBEDDING_MODEL,
         knowledge_id=knowledge.id,
         retrieval=retrieval,

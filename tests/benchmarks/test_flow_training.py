@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from safetensors.torch import load_file
 
 from benchmarks import flow_training
 from benchmarks.flow_training import Run, train_flow
+from benchmarks.unseen_condition import HIDDEN, unseen_condition
 from models.flow.generator import FlowGenerator
-from tasks.training.data.recordings import TrainingError
+from tasks.training.data.beats import load_beats
+from tasks.training.data.recordings import TrainingError, read_metadata
+from tasks.training.flow_model import beats_of
 from tasks.training.model_folder import load_generator
 from tests.models.test_conditioning import conditions
 from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, small
+from warehouse.errors import EinthovenError
 from warehouse.storage.store import Store
 
 
@@ -70,3 +75,23 @@ def test_a_training_that_runs_out_of_time_says_so_and_leaves_its_weights(tmp_pat
     late = run(tmp_path / "model")
     assert not train_flow(store, Run(late.folder, late.settings, late.device, -math.inf), recordings, None)
     load_generator(tmp_path / "model")
+
+
+def test_a_condition_that_was_left_out_is_not_learned_from_and_asked_for(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "warehouse"))
+    recordings, knowledge = commit_inputs(store)
+    made = replace(run(tmp_path / "model"), without="CLBBB")
+    assert train_flow(store, made, recordings, knowledge)
+    metadata = read_metadata(store.path(recordings))
+    stated = {code: {one["code"] for one in row} for code, row in enumerate(metadata["statements"].to_pylist())}
+    for split, count in (("train", 24), ("validation", 6)):
+        learned = load_beats(beats_of(made.folder), split).rows.tolist()
+        assert len(learned) == count and {code for row in learned for code in stated[row]} == {"NORM"}
+    lines = unseen_condition(store, made.folder, recordings, knowledge, "CLBBB", rows=3)
+    assert [line.split(":")[0].strip() for line in lines[1:]][:5] == ["recordings", *HIDDEN]
+    with pytest.raises(TrainingError, match="is of other settings"):
+        train_flow(store, run(tmp_path / "model"), recordings, knowledge)
+    with pytest.raises(TrainingError, match="no recording holds the statement LVH"):
+        train_flow(store, replace(run(tmp_path / "other"), without="LVH"), recordings, knowledge)
+    with pytest.raises(EinthovenError, match="no validation recording holds LVH"):
+        unseen_condition(store, made.folder, recordings, knowledge, "LVH")

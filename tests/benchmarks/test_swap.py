@@ -10,10 +10,8 @@ import torch
 
 from benchmarks.swap import DELIVERED, FEWEST, LOGIT, Judges, checks, details, rise, swapped_rows
 from benchmarks.swap_chain import (
-    DROPPED,
     EVERYTHING,
     PARTS,
-    SHUFFLED,
     UNSWAPPED,
     VARIANTS,
     Chain,
@@ -65,6 +63,9 @@ def conditions(generator: Generator | FlowGenerator, seed: int, rate: float) -> 
         said["knowledge"],
         torch.tensor([[60.0, 1.0, rate]]).repeat(4, 1),
         torch.ones_like(nothing.present),
+        findings=said["findings"],
+        quartiles=said["quartiles"],
+        measured=torch.ones_like(nothing.measured),
     )
 
 
@@ -76,7 +77,8 @@ def test_each_part_acts_by_itself_and_all_together_are_condition_b(chain: Chain,
     np.testing.assert_array_equal(made[EVERYTHING], generator.sample(swapped, seeds, **sampling).numpy())
     for part in PARTS:
         assert not np.allclose(made[part], made[UNSWAPPED]) and not np.allclose(made[part], made[EVERYTHING])
-    assert not np.allclose(made[DROPPED], made[EVERYTHING]) and not np.allclose(made[SHUFFLED], made[EVERYTHING])
+    for variant in VARIANTS[VARIANTS.index(EVERYTHING) + 1 :]:
+        assert not np.allclose(made[variant], made[EVERYTHING]), variant
 
 
 def test_each_part_of_a_flow_acts_by_itself(tmp_path: Path) -> None:
@@ -105,10 +107,11 @@ def test_conditions_and_seeds_are_those_of_the_cohorts_rows(chain: Chain) -> Non
 def test_knowledge_goes_to_other_rows_with_its_gaps(generator: Generator) -> None:
     condition = conditions(generator, 1, 60.0)
     first = 1 + condition.statements.shape[1]
-    condition.present[0, first] = False
+    condition.present[0, first] = condition.measured[0, 0, 0] = False
     turned = with_knowledge_of(condition, torch.arange(4).roll(1))
     assert torch.equal(turned.knowledge[1], condition.knowledge[0]) and not turned.present[1, first]
-    assert turned.present[0, first]
+    assert turned.present[0, first] and turned.measured[:, 0, 0].tolist() == [True, False, True, True]
+    assert torch.equal(turned.quartiles[1], condition.quartiles[0])
     assert torch.equal(turned.statements, condition.statements) and torch.equal(turned.numbers, condition.numbers)
 
 

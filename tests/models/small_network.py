@@ -61,6 +61,8 @@ def varied_conditions() -> ConditionTensors:
     condition.numbers[:] += torch.arange(ROWS)[:, None] * torch.tensor([5.0, 0.0, 9.0])
     condition.numbers[::2, 1] = 0.0
     condition.present[torch.arange(ROWS), torch.arange(ROWS) % condition.present.shape[1]] = False
+    condition.findings[1::2] = 0.0
+    condition.measured[torch.arange(ROWS), 0, torch.arange(ROWS)] = False
     condition.rhythm[:] = torch.arange(ROWS) % len(RHYTHMS)
     condition.stated_rhythm[:] = torch.arange(ROWS)[:, None] % torch.tensor(
         [len(statistics.RHYTHMS), len(statistics.ECTOPIES)]

@@ -98,7 +98,7 @@ def cohort_table(signal: np.ndarray, statements: list[list[str]], text: list[str
         "likelihoods": [[None] * len(codes) for codes in statements],
         "superclasses": [["HYP"] if "LVH" in codes else ["NORM"] for codes in statements],
         "given_up": [[] for _ in range(count)],
-        **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker"), [None] * count),
+        **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker", "findings"), [None] * count),
         "age_years": [70.0 if row % 2 else 25.0 for row in range(count)],
         "sex": ["female" if row % 4 < 2 else "male" for row in range(count)],
         "target_heart_rate_bpm": np.nan_to_num(measured["heart_rate_bpm"], nan=70.0) + 2.0,

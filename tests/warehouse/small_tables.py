@@ -90,7 +90,7 @@ def commit_cohort(store: Store, identifier: str, source: Reference, rows: int, s
         "statements": [["AFIB"] if row % 2 else ["NORM"] for row in range(rows)],
         "likelihoods": [[None]] * rows,
         "given_up": [["age"] if row % 2 else [] for row in range(rows)],
-        **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker"), [None] * rows),
+        **dict.fromkeys(("heart_axis", "infarction_stage", "extra_beats", "pacemaker", "findings"), [None] * rows),
         "superclasses": [[] if row % 2 else ["NORM"] for row in range(rows)],
         "age_years": [60.0] * rows,
         "sex": ["male"] * rows,

@@ -29,6 +29,10 @@ _GAP: Final = (
 _JOINED: Final = re.compile(r"[ ]*(?:,|/|or|and|oder|und|nor)[ ]+(?:[a-z-]+ ){0,1}")
 
 
+Findings = Sequence[tuple[tuple[str, ...], re.Pattern[str]]]
+"""Names of findings and the pattern of words that mean them."""
+
+
 @dataclass(frozen=True)
 class FreeText:
     """What a report says.
@@ -60,14 +64,10 @@ def read_free_text(report: str) -> FreeText:
 
     Of a report of more than `LONGEST` characters nothing is read.
     """
-    rules, text = _rules(), plain(report) if len(report) <= LONGEST else ""
     likelihoods: dict[str, float] = {}
     excluded: list[str] = []
-    last: tuple[_Finding, float | None] | None = None
-    for finding in _findings(text, rules):
-        likelihood = _likelihood(text, finding, rules, last)
-        last = finding, likelihood
-        for code in finding.statements:
+    for statements, likelihood in mentions(report, _rules().findings):
+        for code in statements:
             if likelihood is None:
                 excluded.append(code)
             else:
@@ -78,9 +78,29 @@ def read_free_text(report: str) -> FreeText:
     return FreeText(likelihoods, tuple(dict.fromkeys(code for code in excluded if code not in likelihoods)))
 
 
+def mentions(report: str, findings: Findings) -> list[tuple[tuple[str, ...], float | None]]:
+    """What a report says of some findings, in the order of its text.
+
+    Args:
+        report: as written; of one of more than `LONGEST` characters nothing is read.
+        findings: what they are called here, and a pattern of a `plain` text; what one has matched is hidden from those
+            after it.
+
+    Returns:
+        Names of a finding, and how likely the report holds it, in percent; None where it denies it.
+    """
+    rules, text = _rules(), plain(report) if len(report) <= LONGEST else ""
+    found: list[tuple[tuple[str, ...], float | None]] = []
+    last: tuple[_Finding, float | None] | None = None
+    for finding in _findings(text, findings):
+        last = finding, _likelihood(text, finding, rules, last)
+        found.append((finding.statements, last[1]))
+    return found
+
+
 @dataclass(frozen=True)
 class _Rules:
-    findings: Sequence[tuple[tuple[str, ...], re.Pattern[str]]]
+    findings: Findings
     doubt_before: Sequence[tuple[float, re.Pattern[str]]]
     doubt_after: Sequence[tuple[float, re.Pattern[str]]]
     negated_before: re.Pattern[str]
@@ -117,10 +137,10 @@ def _rules() -> _Rules:
     )
 
 
-def _findings(text: str, rules: _Rules) -> list[_Finding]:
+def _findings(text: str, findings: Findings) -> list[_Finding]:
     """Findings in order of the text; what one pattern has matched is hidden from those after it."""
     found = []
-    for statements, pattern in rules.findings:
+    for statements, pattern in findings:
         for match in pattern.finditer(text):
             found.append(_Finding(statements, *match.span()))
             text = text[: match.start()] + "\0" * (match.end() - match.start()) + text[match.end() :]

@@ -51,6 +51,7 @@ class Reading:
         leads: where it shows it, which no statement holds.
         excluded_names: what was called absent.
         ambiguous: words that can be read the other way round too.
+        findings: phrases of `tasks.conditions.report_findings` that it asks for, with how likely they are.
         degrees: words for how much, how often or how long, which no statement holds.
     """
 
@@ -69,6 +70,7 @@ class Reading:
     not_understood: tuple[Refusal, ...] = ()
     ambiguous: tuple[str, ...] = ()
     degrees: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     leads: tuple[str, ...] = ()
     excluded_names: tuple[str, ...] = ()
 
@@ -83,10 +85,11 @@ class StatementReader:
 
     Args:
         statement_facts: the statements that there are, with their descriptions.
+        findings: what may be asked for beside them, phrases of `tasks.conditions.report_findings`.
     """
 
-    def __init__(self, statement_facts: Mapping[str, Mapping[str, Any]]) -> None:
-        self.statement_facts = statement_facts
+    def __init__(self, statement_facts: Mapping[str, Mapping[str, Any]], findings: Sequence[str] = ()) -> None:
+        self.statement_facts, self.findings = statement_facts, findings
         self._phrases = Phrases(statement_facts)
 
     def read(self, text: str) -> Reading:
@@ -95,7 +98,7 @@ class StatementReader:
         sentence = Sentence(phrases)
         numbers = sentence.numbers
         leads = [text[one.start : one.end] for one in phrases if one.kind == "leads"]
-        meaning = _Meaning(sentence.mentions, numbers, self.statement_facts)
+        meaning = _Meaning(sentence.mentions, numbers, self.statement_facts, self.findings)
         return Reading(
             asked=meaning.of("asked"),
             probable=meaning.of("possible"),
@@ -110,6 +113,7 @@ class StatementReader:
             ages=_once([one.age for one in numbers if one.age is not None]),
             sexes=_once([one.sex for one in numbers if one.sex] + [one.kind for one in phrases if one.kind in _SEXES]),
             not_understood=(*_unknown(text, phrases, sentence), *meaning.refused(text)),
+            findings=meaning.findings(),
             leads=_once(leads),
             ambiguous=(
                 *ellipses(text),
@@ -130,9 +134,13 @@ class _Meaning:
     """What mentions and numbers amount to together."""
 
     def __init__(
-        self, mentions: Sequence[Mention], numbers: Sequence[Found], facts: Mapping[str, Mapping[str, Any]]
+        self,
+        mentions: Sequence[Mention],
+        numbers: Sequence[Found],
+        facts: Mapping[str, Mapping[str, Any]],
+        known_findings: Sequence[str],
     ) -> None:
-        self.mentions, self.numbers, self.facts = mentions, numbers, facts
+        self.mentions, self.numbers, self.facts, self.known_findings = mentions, numbers, facts, known_findings
         self._asks: list[tuple[str, str]] = []
         self._denies: list[str] = []
         self.rates = [one.rate for one in numbers if one.rate is not None]
@@ -163,6 +171,8 @@ class _Meaning:
 
     def _take(self, mention: Mention, other_rhythm: bool) -> None:
         concept, shown = _concept(mention), mention.status in ("asked", "possible")
+        if concept.finding and mention.status != "history":
+            return
         if mention.status == "excluded":
             if concept.excluded_rate:
                 self.rates.append(Rate.of(concept.excluded_rate))
@@ -213,6 +223,11 @@ class _Meaning:
             [code for code, given in self._asks if given == status and (status == "asked" or code not in certain)]
         )
 
+    def findings(self) -> tuple[str, ...]:
+        """Findings that are asked for."""
+        shown = [one for one in self.mentions if one.status in ("asked", "possible") and _concept(one).finding]
+        return _once([_finding(one) for one in shown])
+
     def excluded(self) -> tuple[str, ...]:
         """Statements that must be absent, without the exceptions made."""
         excepted = {code for one in self.mentions if one.exception for code in _concept(one).asks}
@@ -246,7 +261,10 @@ class _Meaning:
         """What asks for something that no statement holds, and statements that these recordings lack."""
         found = [Refusal(text[start:end], hint, known) for start, end, hint, known in self._refused]
         for mention in self.mentions:
-            if mention.status != "excluded" and not set(_concept(mention).asks) <= self.facts.keys():
+            held = set(_concept(mention).asks) <= self.facts.keys()
+            if _concept(mention).finding:
+                held = _finding(mention) in self.known_findings
+            if mention.status != "excluded" and not held:
                 words = text[mention.phrase.start : mention.phrase.end]
                 found.append(Refusal(words, "the model's recordings do not hold it", known=True))
         return found
@@ -268,6 +286,12 @@ _INTERVAL_HINTS: Final = {
 def _concept(mention: Mention) -> Concept:
     assert mention.phrase.concept is not None
     return mention.phrase.concept
+
+
+def _finding(mention: Mention) -> str:
+    if mention.status == "asked":
+        return _concept(mention).finding
+    return f"{'probable' if mention.likely else 'possible'} {_concept(mention).finding}"
 
 
 def _once(found: Sequence[Any]) -> tuple[Any, ...]:

@@ -31,7 +31,7 @@ from warehouse.storage.whole_files import write_text
 if TYPE_CHECKING:
     from models.evaluation.alignment import AlignedEcgs, AlignmentEncoder
 
-STAGE = Stage("train alignment encoder", "alignment", code_version=2)
+STAGE = Stage("train alignment encoder", "alignment", code_version=3)
 SHAPING: Final = ("seed", "use_gpu", "alignment")
 """The evaluation settings that shape the encoder."""
 WEIGHTS_FILE: Final = "model.safetensors"

@@ -24,14 +24,29 @@ class TrainingError(EinthovenError):
     """Training cannot start or did not end well."""
 
 
-def read_metadata(folder: Path) -> pa.Table:
-    """All columns of the recordings but the leads, with the row number in the table added."""
+def read_metadata(folder: Path, without: str = "") -> pa.Table:
+    """All columns of the recordings but the leads, with the row number in the table added.
+
+    Args:
+        folder: of the recordings.
+        without: a statement whose recordings are of no split, so that nothing is learned of it; "" for none.
+
+    Raises:
+        TrainingError: there are no recordings, or none holds that statement.
+    """
     parts = sorted((folder / "recordings").glob("part-*.parquet"))
     if not parts:
         raise TrainingError(f"{folder} holds no recordings table; run ingestion again")
     names = [name for name in pq.read_schema(parts[0]).names if name not in LEAD_COLUMNS]
     table = pa.concat_tables([pq.read_table(part, columns=names) for part in parts])
-    return table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+    table = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
+    if not without:
+        return table
+    held = [without in {one["code"] for one in row or []} for row in table["statements"].to_pylist()]
+    if not any(held):
+        raise TrainingError(f"no recording holds the statement {without}, so none can be left out")
+    splits = [None if left_out else split for left_out, split in zip(held, table["split"].to_pylist(), strict=True)]
+    return table.set_column(table.schema.get_field_index("split"), "split", pa.array(splits, pa.string()))
 
 
 def usable_rows(metadata: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, int]]:

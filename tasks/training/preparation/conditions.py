@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import torch
 from pydantic import BaseModel, Field
-from safetensors.torch import load_file
 
 from models.conditioning import NUMBERS
 from models.ecg.beats import beats_on_grid
 from models.simulator.beat_equation import angular_rate, fit_classes
 from tasks.conditions.cohort_design import group_conditions
 from tasks.conditions.condition import Condition, ConditionEmbedder, conditions_of
-from tasks.knowledge.embeddings import local_embeddings
+from tasks.conditions.patient_groups import shared_findings
+from tasks.knowledge.kept_embeddings import KeptEmbeddings
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import TrainingSettings
 from tasks.stage import run_logger
@@ -23,7 +24,7 @@ from tasks.training.data.beats import BeatSplit, load_beats
 from tasks.training.data.conditions import ConditionSplit, conditions_file, load_conditions, save_conditions
 from tasks.training.data.recordings import LEARNING_SPLITS, TrainingError, Waveforms, read_metadata
 from tasks.training.data.simulator_classes import wave_classes
-from tasks.training.data.weight_files import WAVE_FIT_FILE, save_tensors
+from tasks.training.data.weight_files import WAVE_FIT_FILE
 from tasks.training.model_folder import save_fit
 from warehouse.storage.facts import RecordingsFacts, StatementFact, TrainingDataFacts
 from warehouse.storage.reference import Reference
@@ -32,8 +33,6 @@ from warehouse.storage.waveform_file import waveform_file
 
 GROUP_PATIENTS: Final = 5
 """Training patients that make a group whose condition a recording may be shown with, as in a cohort."""
-TEXTS_AT_ONCE: Final = 512
-"""Texts after which embeddings are saved, so that an interrupted preparation goes on."""
 
 
 class PreparedConditions(BaseModel):
@@ -42,6 +41,7 @@ class PreparedConditions(BaseModel):
     recordings: dict[str, int] = Field(description="Recordings with a condition, per split.")
     statements: dict[str, StatementFact] = Field(description="Statement code to what the source says of it.")
     wave_classes: list[str] = Field(description="Simulator classes, that of every recording first.")
+    findings: list[str] = Field(description="Findings of reports that enough training patients share, in order.")
 
 
 def prepare_conditions(
@@ -53,6 +53,7 @@ def prepare_conditions(
     facts: TrainingDataFacts,
     knowledge: Reference | None,
     retrieval: RetrievalSettings,
+    without: str = "",
 ) -> PreparedConditions:
     """Prepare the conditions of both splits and the simulator fit; what is in the folder is kept.
 
@@ -65,30 +66,32 @@ def prepare_conditions(
         facts: about the recordings.
         knowledge: whose entries are retrieved; None for none.
         retrieval: how they are.
+        without: a statement whose recordings are left out, as in `read_metadata`.
 
     Raises:
         TrainingError: no recording of a split has a heart rate.
     """
     shape, statements = settings.of_generator.architecture, store.facts(recordings, RecordingsFacts).statements
-    metadata, waveforms = read_metadata(store.path(recordings)), waveform_file(store, recordings)
+    metadata, waveforms = read_metadata(store.path(recordings), without), waveform_file(store, recordings)
     beats = {split: load_beats(prepared, split) for split in LEARNING_SPLITS}
     classes, class_of = wave_classes(metadata, statements)
+    members = metadata.take(pa.array(beats["train"].rows.numpy()))
+    findings = shared_findings(conditions_of(members), members["patient_key"].to_numpy(), GROUP_PATIENTS)
     if not all(conditions_file(folder, split).exists() for split in LEARNING_SPLITS):
         embedder = ConditionEmbedder(
-            local_embeddings(),
+            KeptEmbeddings(store.root),
             store.read(knowledge, "knowledge") if knowledge and knowledge.rows else None,
             statements,
             shape.statement_tokens,
             shape.knowledge_tokens,
             retrieval,
         )
-        members = metadata.take(pa.array(beats["train"].rows.numpy()))
         asked: dict[str, tuple[list[Condition], list[Condition]]] = {}
         for split, found in beats.items():
             chosen = metadata.take(pa.array(found.rows.numpy()))
             of_groups = group_conditions(chosen, members, GROUP_PATIENTS, statements)
-            asked[split] = conditions_of(chosen, statements), of_groups
-        _embed(embedder, [one for pair in asked.values() for some in pair for one in some], folder)
+            asked[split] = [_with_shared(one, findings) for one in conditions_of(chosen, statements)], of_groups
+        embedder.embed(embedder.texts([one for pair in asked.values() for some in pair for one in some]))
         for split, (own, of_groups) in asked.items():
             class_of_split = torch.from_numpy(class_of[beats[split].rows.numpy()])
             save_conditions(folder, split, _conditions(embedder, own, of_groups, class_of_split, split))
@@ -97,19 +100,12 @@ def prepare_conditions(
         of_beats, conditions = Waveforms(waveforms, beats["train"].rows), load_conditions(folder, "train")
         _fit_simulator(folder, of_beats, beats["train"], conditions, len(classes), facts.sampling_rate_hz)
     counts = {split: len(found) for split, found in beats.items()}
-    return PreparedConditions(recordings=counts, statements=statements, wave_classes=classes)
+    return PreparedConditions(recordings=counts, statements=statements, wave_classes=classes, findings=list(findings))
 
 
-def _embed(embedder: ConditionEmbedder, conditions: list[Condition], folder: Path) -> None:
-    """Embed all texts of conditions, in pieces that an interrupted run finds in the folder."""
-    texts = embedder.texts(conditions)
-    for at in range(0, len(texts), TEXTS_AT_ONCE):
-        piece, path = texts[at : at + TEXTS_AT_ONCE], folder / "_training" / f"texts_{at:08d}.safetensors"
-        if path.exists():
-            embedder.remember(piece, load_file(path)["vectors"].numpy())
-            continue
-        save_tensors({"vectors": torch.from_numpy(embedder.embed(piece))}, path)
-        run_logger().info("%d of %d texts embedded", at + len(piece), len(texts))
+def _with_shared(condition: Condition, findings: tuple[str, ...]) -> Condition:
+    """A condition without the findings that too few patients share, so that none stands for one of them."""
+    return replace(condition, findings=tuple(one for one in condition.findings if one in findings))
 
 
 def _conditions(

@@ -18,6 +18,7 @@ from models.rhythm.fitting import fit_statistics
 from models.rhythm.recorded import rhythm_of_recordings
 from models.rhythm.statistics import SeriesStatistics
 from models.simulator.beat_events import EVENTS
+from tasks.conditions.coded_views import coded_views
 from tasks.stage import run_logger
 from tasks.training.data.beats import load_beats
 from tasks.training.data.conditions import load_conditions
@@ -92,10 +93,11 @@ def prepare_flow(
 
 
 def stated_rhythms(metadata: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Who has a pacemaker, and who atrial flutter, by the statements of recordings: (n,) bool each."""
+    """Who has a pacemaker, and who atrial flutter, by statements and coded views of recordings: (n,) bool each."""
     codes = [{one["code"] for one in held or ()} for held in metadata["statements"].to_pylist()]
     paced, flutter = (np.array([code in held for held in codes], dtype=bool) for code in (PACEMAKER, FLUTTER))
-    return paced, flutter
+    pacemaker = [bool(coded_views(row).pacemaker) for row in metadata["coded_views"].to_pylist()]
+    return paced | np.array(pacemaker, dtype=bool), flutter
 
 
 def recorded_in(

@@ -19,8 +19,14 @@ from warehouse.storage.waveform_file import waveform_file
 from warehouse.storage.waveforms import from_r_peak_column
 
 
-def prepare_recordings(store: Store, folder: Path, recordings: Reference) -> TrainingDataFacts:
+def prepare_recordings(store: Store, folder: Path, recordings: Reference, without: str = "") -> TrainingDataFacts:
     """Choose the recordings of both splits and leave where they beat in a folder.
+
+    Args:
+        store: the warehouse.
+        folder: receives where they beat.
+        recordings: what ingestion committed.
+        without: a statement whose recordings are left out, as in `read_metadata`.
 
     Returns:
         Facts about the data.
@@ -30,7 +36,7 @@ def prepare_recordings(store: Store, folder: Path, recordings: Reference) -> Tra
     """
     logger, source = run_logger(), store.facts(recordings, RecordingsFacts)
     rate_hz = source.sampling_rate_hz
-    metadata = read_metadata(store.path(recordings))
+    metadata = read_metadata(store.path(recordings), without)
     rows, excluded = usable_rows(metadata)
     r_peaks_s = from_r_peak_column(metadata)
     lead_scale: list[float] = []

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import FLOW_SIZES, FlowArchitecture
+from models.conditioning import FIELDS
 from models.flow.guide import GUIDE_CHANNELS
 from models.flow.transformer import FlowTransformer, attended, patch_samples, patches, rotated, rotations
-from tests.models.test_conditioning import conditions
+from tests.models.test_conditioning import conditions, with_value
 
 SMALL = FlowArchitecture(width=32, depth=2, heads=2, statement_tokens=3, knowledge_tokens=2)
 
@@ -67,6 +68,8 @@ def test_guide_condition_time_and_distant_patches_act() -> None:
         made(noisy, time, conditions(1), torch.zeros_like(guide)),
         made(noisy, time + 0.2, conditions(1), guide),
         made(far, time, conditions(1), guide)[..., :10],
+        *(made(noisy, time, conditions(1).without(field), guide) for field in FIELDS),
+        *(made(noisy, time, with_value(conditions(1), field), guide) for field in FIELDS),
     ]
     for other in others:
         assert (other - found[..., : other.shape[-1]]).abs().max() > 1e-3

@@ -207,6 +207,19 @@ def test_coded_views_and_likelihoods_are_asked_for_where_enough_patients_share_t
     }
 
 
+def test_findings_of_reports_are_asked_for_where_enough_patients_share_them() -> None:
+    people = table([(name, ("IMI", "SR"), "male", 50.0, 60.0) for name in "abcdefg"])
+    reports = ["Dr. Who: poor R-wave progression"] * 5 + ["poor R-wave progression. low limb lead voltage"] * 2
+    people = people.append_column("text", [reports])
+    found = {one.findings for one in group_conditions(people, people, SETTINGS.min_patients, FACTS)}
+    assert found == {("poor R-wave progression",)}
+    design = design_cohort(people, SETTINGS, FACTS)
+    condition, (group,) = design.ask(1, 0, FACTS), design.groups
+    assert condition.findings == ("poor R-wave progression",) and condition.text == "imi, sr"
+    assert traits_of(condition, FACTS) == group.traits and group.patients == 7
+    assert design.facts.given_up == {"finding": 2}
+
+
 def test_a_statement_is_asked_for_as_often_as_it_is_there() -> None:
     """Though most of those who have it give it up, since each has it beside something else that is rare."""
     people = [*crowd(200, ("NORM", "SR")), *crowd(10, ("NORM", "LOWT"))]

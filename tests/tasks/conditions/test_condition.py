@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
+from models.measured_features import MEASURED
+from models.rhythm.drawn import draw_rhythms
+from models.rhythm.rhythm import PACED
+from models.rhythm.statistics import ECTOPIES, RHYTHMS, USUAL
 from tasks.conditions.coded_views import certainty
 from tasks.conditions.condition import (
     Condition,
@@ -16,24 +21,25 @@ from tasks.conditions.condition import (
     conditions_of,
 )
 from tasks.knowledge.embeddings import local_embeddings
+from tasks.knowledge.errors import KnowledgeError
+from tasks.knowledge.retrieval import KnowledgeIndex
 from tasks.settings import RetrievalSettings
+from tests.tasks.knowledge.entries import entries
 from tests.tasks.knowledge.patients import FACTS, recordings_table
 from warehouse.schema import knowledge
 
 AFIB = Condition("atrial fibrillation", ("AFIB",), 70.0, "female", 110.0)
 
 
-def embedder(
-    entries: list[str] | None = None, statement_tokens: int = 3, knowledge_tokens: int = 2
-) -> ConditionEmbedder:
-    """With a knowledge base of one entry per statement in `entries`."""
+def embedder(codes: list[str] | None = None, statement_tokens: int = 3, knowledge_tokens: int = 2) -> ConditionEmbedder:
+    """With a knowledge base of one entry per statement in `codes`."""
     table = None
-    if entries is not None:
-        vectors = local_embeddings().embed_documents([str(FACTS[code]["description"]) for code in entries])
+    if codes is not None:
+        vectors = local_embeddings().embed_documents([str(FACTS[code]["description"]) for code in codes])
         rows = [
             dict.fromkeys(knowledge().names)
             | {"entry_id": code, "statement": code, "embedding": vector, "name_embeddings": [vector]}
-            for code, vector in zip(entries, vectors, strict=True)
+            for code, vector in zip(codes, vectors, strict=True)
         ]
         table = pa.Table.from_pylist(rows, schema=pa.schema([field.with_nullable(True) for field in knowledge()]))
     return ConditionEmbedder(local_embeddings(), table, FACTS, statement_tokens, knowledge_tokens, RetrievalSettings())
@@ -94,10 +100,51 @@ def test_coded_views_and_likelihoods_reach_the_condition_and_its_tokens() -> Non
         asked = asked.append_column(name, [[value]])
     for name in ("infarction_stage", "extra_beats", "pacemaker"):
         asked = asked.append_column(name, pa.array([None], pa.string()))
+    asked = asked.append_column("findings", [[["possible inferior wall"]]])
     (again,) = conditions_asked(asked, FACTS)
     assert again.phrases(FACTS) == (
         ["conduction disturbance", "possible inferior myocardial infarction", *condition.phrases(FACTS)[1:3]]
     )
+    assert again.findings == ("possible inferior wall",)
+
+
+def test_a_report_reaches_the_condition_in_fixed_words_and_has_a_tensor_of_its_own() -> None:
+    table = recordings_table(patients=1, truth={("SR", "IMI"): {}})
+    text = pa.array(["Mr Müller: alter inferiorer Infarkt nicht auszuschließen, periphere Niederspannung"])
+    table = table.set_column(table.schema.get_field_index("text"), "text", text)
+    (condition,) = conditions_of(table, FACTS)
+    assert condition.findings == ("possible inferior wall", "low limb-lead voltage")
+    assert condition.text == "inferior myocardial infarction, sinus rhythm"
+    tensors, _ = embedder()([condition, replace(condition, findings=())])
+    sentence = local_embeddings().embed_query("possible inferior wall, low limb-lead voltage")
+    np.testing.assert_allclose(tensors.findings[0].numpy(), sentence, atol=1e-6)
+    assert not tensors.findings[1].any() and torch.equal(tensors.text[0], tensors.text[1])
+
+
+def test_a_coded_pacemaker_and_extra_beats_decide_what_is_drawn_of_the_rhythm() -> None:
+    paced = Condition("", ("AFIB",), None, None, None, pacemaker=True)
+    extra = Condition("", ("SR",), None, None, None, extra_beats="supraventricular")
+    stated = embedder()([paced, extra, AFIB])[0].stated_rhythm
+    assert [(RHYTHMS[one], ECTOPIES[other]) for one, other in stated.tolist()] == [
+        ("paced", "none"),
+        ("sinus", "atrial premature beats"),
+        ("atrial fibrillation", "none"),
+    ]
+    unknown = torch.full((2,), torch.nan)
+    drawn = draw_rhythms(*stated[[0, 2]].unbind(dim=1), unknown, USUAL, 10.0, torch.arange(2))
+    assert (drawn.kinds[0] == PACED).any() and not (drawn.kinds[1] == PACED).any()
+
+
+def test_what_patients_like_an_entrys_measure_stands_beside_it() -> None:
+    index = KnowledgeIndex.from_table(entries(FACTS))
+    made = ConditionEmbedder(local_embeddings(), entries(FACTS), FACTS, 3, 2, RetrievalSettings())
+    tensors, found = made([AFIB])
+    rows = [index.entry_ids.index(one) for one in found[0]]
+    qrs = [feature.name for feature in MEASURED].index("qrs_ms")
+    assert tensors.quartiles[0, :, qrs].tolist() == [[85, 90 + row, 110] for row in rows]
+    assert tensors.measured[0].sum(dim=1).tolist() == [2, 2]
+    with pytest.raises(KnowledgeError, match="no quartiles; build it again"):
+        KnowledgeIndex.from_table(entries(FACTS).drop_columns(["quartiles"]))
 
 
 def test_a_recordings_condition_is_what_it_shows_and_never_its_report() -> None:
@@ -150,9 +197,9 @@ def test_statements_beyond_the_tokens_are_the_less_important_ones() -> None:
     )
 
 
-@pytest.mark.parametrize("entries", [None, []])
-def test_without_knowledge_its_tokens_are_absent(entries: list[str] | None) -> None:
-    tensors, found = embedder(entries)([AFIB])
+@pytest.mark.parametrize("codes", [None, []])
+def test_without_knowledge_its_tokens_are_absent(codes: list[str] | None) -> None:
+    tensors, found = embedder(codes)([AFIB])
     assert found == [[]] and not tensors.present[0, 4:6].any() and tensors.knowledge.shape == (1, 2, 384)
 
 

@@ -25,6 +25,7 @@ def test_labels_of_ptbxl_are_complete(shared_data: Path, min_patients: int) -> N
             "age_years": one.age_years,
             "heart_rate_bpm": 70.0,
             "coded_views": [{"view": view, "codes": list(codes)} for view, codes in one.coded_views],
+            "text": one.text,
         }
         for one in records
     ]

@@ -130,3 +130,21 @@ def test_statements_that_the_model_does_not_know_are_refused() -> None:
     assert understand("AF without LBBB", None, None, None, StatementReader(known), known).condition.statements == (
         "AFIB",
     )
+
+
+def test_findings_of_reports_are_read_from_what_was_understood_as_far_as_the_recordings_hold_them() -> None:
+    known = ("old changes", "inferior wall", "possible inferior wall", "poor R-wave progression")
+    reader = StatementReader(FACTS, known)
+
+    def of(text: str) -> UnderstoodRequest:
+        return understand(text, None, None, None, reader, FACTS)
+
+    request = of("old inferior infarction with poor R wave progression")
+    assert request.condition.findings == ("old changes", "inferior wall", "poor R-wave progression")
+    assert "findings: old changes, inferior wall, poor R-wave progression" in request.lines(FACTS)
+    assert of("possible inferior infarction").condition.findings == ("possible inferior wall",)
+    assert of("anterior infarction").condition.findings == ()
+    assert of("LBBB, no inferior infarction, no poor R wave progression").condition.findings == ()
+    assert of("poor R wave progression").condition.statements == ("SR",)
+    with pytest.raises(ConditionError, match="'poor R wave progression'; the model's recordings do not hold it"):
+        of("possible poor R wave progression")

@@ -26,6 +26,10 @@ def entries(statements: Mapping[str, Mapping[str, Any]]) -> pa.Table:
             "age_band": "60-79" if number % 2 else None,
             "narrative": f"What {facts['description']} looks like.",
             "claims": [],
+            "quartiles": [
+                {"feature": "qrs_ms", "lead": None, "low": 85, "median": 90 + number, "high": 110, "patients": 30},
+                {"feature": "st_level_mv", "lead": "septal", "low": -0.1, "median": 0, "high": 0.1, "patients": 30},
+            ],
             "patients": 30,
             "recordings": 40,
             "rendered": False,

@@ -128,3 +128,17 @@ def test_the_audit_counts_patients_not_recordings() -> None:
 def test_another_split_is_read_only_when_asked_for() -> None:
     table = pa.concat_tables([recordings_table(patients=6), recordings_table(patients=9, seed=2, split="test")])
     assert Evidence(EvidenceGroup("AFIB"), TrainingRecordings(table, split="test")).recordings == 9
+
+
+def test_quartiles_are_those_of_similar_patients_and_of_enough_of_them(training: TrainingRecordings) -> None:
+    block, fibrillation = (Evidence(EvidenceGroup(code), training) for code in ("CLBBB", "AFIB"))
+    found = {(one.feature, one.lead): one for one in block.quartiles(most=50, min_patients=20)}
+    of_group = next(one for one in block.distributions if one.feature == "qrs_ms")
+    assert found["qrs_ms", None].quartiles == pytest.approx(of_group.quartiles) and found["qrs_ms", None].patients == 24
+    assert found["t_amplitude_mv", "lateral"].quartiles[1] == pytest.approx(-0.18, abs=0.03)
+    # Of ten patients nothing is said that must be of twenty; without P waves there is no PR interval.
+    assert block.quartiles(most=10, min_patients=20) == []
+    few = {one.feature: one for one in fibrillation.quartiles(most=10, min_patients=10)}
+    assert few["heart_rate_bpm"].patients == 10 and "pr_ms" not in few and few["p_present"].quartiles == (0, 0, 0)
+    chosen = np.isin(training.patients, fibrillation.typical_patients(10))
+    assert few["heart_rate_bpm"].quartiles[1] == pytest.approx(np.median(training.values("heart_rate_bpm")[chosen]))

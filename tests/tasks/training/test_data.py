@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from tasks.training.data.recordings import TrainingError, usable_rows
 from tasks.training.data.simulator_classes import wave_classes
+from tasks.training.model_folder import CONFIG_FILE, FORMAT_VERSION, ModelFolderError, load_config
 from tests.tasks.small_training import recordings_table
 
 
@@ -37,3 +41,12 @@ def test_rare_statements_fall_back_to_superclass_then_to_all() -> None:
     names, index = wave_classes(table, facts, min_recordings=20)
     assert names == ["all", "MI", "NORM"]
     assert [names[i] for i in index] == ["NORM"] * 25 + ["MI"] * 24 + ["all"] * 3
+
+
+def test_a_model_of_other_conditions_is_refused_by_its_format(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).write_text(json.dumps({"format_version": 8, "statements": {}}))
+    with pytest.raises(ModelFolderError, match=f"has format 8, this code reads {FORMAT_VERSION}; train again"):
+        load_config(tmp_path)
+    (tmp_path / CONFIG_FILE).write_text("{}")
+    with pytest.raises(ModelFolderError, match="damaged or from another version"):
+        load_config(tmp_path)

@@ -30,7 +30,6 @@ from models.rhythm.statistics import (
     USUAL,
     VENTRICULAR_BEATS,
 )
-from tasks.conditions.condition import ConditionEmbedder
 from tasks.settings import RetrievalSettings
 from tasks.settings.training import PatientPrivacySettings, TrainingSettings
 from tasks.training.beat_prior import train_beats
@@ -42,7 +41,7 @@ from tasks.training.networks.flow import FlowRecipe
 from tasks.training.networks.recipe import Material
 from tasks.training.optimisation import Average, learning_rate, new_optimiser
 from tasks.training.patient_privacy import PrivateTraining, patient_privacy
-from tasks.training.preparation import conditions, flow_inputs
+from tasks.training.preparation import flow_inputs
 from tests.models.rhythm.beats_of_text import textbook_beats
 from tests.tasks.small_training import SAMPLES, SMALL_FLOW, commit_inputs, recordings_table, small
 from warehouse.storage.store import Store
@@ -194,19 +193,13 @@ def test_a_preparation_goes_on_where_it_was_interrupted_and_refuses_other_inputs
     recordings, knowledge = commit_inputs(store)
     settings: TrainingSettings = small(generator="flow", flow=SMALL_FLOW)
     monkeypatch.setattr(flow_inputs, "PIECE", 16)
-    monkeypatch.setattr(conditions, "TEXTS_AT_ONCE", 3)
 
     def made(name: str) -> PreparedFlow:
         (tmp_path / name).mkdir(exist_ok=True)
         return prepare(store, tmp_path / name, settings, recordings, knowledge, RetrievalSettings())
 
     whole = made("whole")
-    embed, found = ConditionEmbedder.embed, flow_inputs.rhythm_of_recordings
-    monkeypatch.setattr(ConditionEmbedder, "embed", interrupted(embed, 2))
-    with pytest.raises(KeyboardInterrupt):
-        made("cut")
-    assert len(list((tmp_path / "cut" / "_training").glob("texts_*"))) == 1
-    monkeypatch.setattr(ConditionEmbedder, "embed", embed)
+    found = flow_inputs.rhythm_of_recordings
     monkeypatch.setattr(flow_inputs, "rhythm_of_recordings", interrupted(found, 3))
     with pytest.raises(KeyboardInterrupt):
         made("cut")
@@ -219,7 +212,7 @@ def test_a_preparation_goes_on_where_it_was_interrupted_and_refuses_other_inputs
         other = load_file(tmp_path / "cut" / path.relative_to(tmp_path / "whole"))
         for name, tensor in load_file(path).items():
             assert torch.equal(tensor.nan_to_num(), other[name].nan_to_num()), (path.name, name)
-    with pytest.raises(TrainingError, match="is of other settings or inputs"):
+    with pytest.raises(TrainingError, match="is of other settings"):
         prepare(store, tmp_path / "cut", settings, recordings, None, RetrievalSettings())
 
 
