@@ -1,10 +1,13 @@
 """Which stage of the generator loses realism?
 
 `python -m benchmarks.attribution --profile ptbxl-mini --data PATH [--model ID] [--quick]` takes recordings of the
-training split apart: reconstructed with detail, generated with their own rhythm, beat and levels, then with drawn
-levels, drawn beats and drawn rhythms, and last the rows of a cohort. Every stage is held against the validation split
-by all discriminators and by the distributions of intervals, beside the recordings themselves, so the difference of two
-neighbours is what one stage loses. The stage that adds most to d′, the discriminators' mean detectability, is named.
+training split apart. A flow generates from their own rhythm and beats, then from drawn beats and from drawn rhythms;
+beside it is the simulator's ECG of their own rhythm and beats, from which it starts. Diffusion in the latent
+reconstructs them with detail, then generates with their own rhythm, beat and levels, with drawn levels, drawn beats and
+drawn rhythms. Last are the rows of a cohort. Every stage is held against the validation split by all discriminators and
+by the distributions of intervals, beside the recordings themselves, so the difference of two neighbours is what one
+stage loses. The stage that adds most to d′, the discriminators' mean detectability, is named. Rows whose beats the
+model refuses to draw are left out of a stage.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from rich.console import Console
 from scipy.stats import norm
 
 from benchmarks.attribution_stages import DiffusionStages, Recordings, Stage, seeds_of
+from benchmarks.flow_stages import FlowStages
 from benchmarks.record import Check, arguments, publish
 from benchmarks.sampling import Trained, load_trained
 from flows.console import prepare_environment, quieten_console
@@ -27,7 +31,7 @@ from flows.profiles import load_settings
 from models.evaluation.discriminators import FEWEST
 from models.evaluation.interval_distances import compared_intervals
 from models.evaluation.metrics import Estimate
-from models.latent_diffusion.generator import Generator
+from models.flow.generator import FlowGenerator
 from tasks.conditions.cohort_design import group_conditions
 from tasks.ecg_sets import EcgSet, read_recordings
 from tasks.evaluation.rows.discriminators import DISCRIMINATORS, told_apart
@@ -36,6 +40,7 @@ from tasks.evaluation.rows.reconstruction import remeasured
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.settings import EvaluationSettings, Settings
 from tasks.training.preparation.conditions import GROUP_PATIENTS
+from tasks.training.preparation.flow_inputs import stated_rhythms
 from warehouse.errors import EinthovenError
 
 ROWS, QUICK_ROWS = 1500, 300
@@ -59,10 +64,14 @@ def main(words: Sequence[str] | None = None) -> None:
     rate_hz = trained.generator.config.sampling_rate_hz
     recorded: Stage = (RECORDED, lambda: own.signal)
     found: dict[str, dict[str, tuple[Estimate, int]]] = {}
-    for name, made in (recorded, *chain(trained, own, chosen, settings).stages()):
+    parts = chain(trained, own, chosen, settings)
+    in_chain = [recorded, *parts.stages()]
+    for name, make in (*in_chain, *parts.beside()):
         say(f"{name}: {len(own)} ECGs")
-        found[name] = measured(real, remeasured(own, made(), rate_hz), rate_hz, settings.evaluation)
-    added = added_detectability(found)
+        made = make()
+        kept = np.flatnonzero(np.isfinite(made).all(axis=(1, 2)))
+        found[name] = measured(real, remeasured(own.take(kept), made[kept], rate_hz), rate_hz, settings.evaluation)
+    added = added_detectability({name: found[name] for name, _ in in_chain})
     worst = max(added, key=lambda name: added[name])
     say(f"most realism is lost by [bold]{worst}[/]: d′ {added[worst]:+.2f}")
     units = {f"{name} distribution distance": unit for name, unit in INTERVALS.values()}
@@ -105,21 +114,18 @@ def sets_to_compare(trained: Trained, rows: int, seed: int) -> tuple[EcgSet, Ecg
     return real.take(rng.choice(len(real), count, replace=False)), train.take(chosen), chosen
 
 
-def chain(trained: Trained, own: EcgSet, chosen: np.ndarray, settings: Settings) -> DiffusionStages:
-    """The model's stages for these recordings, under the conditions that training showed them with.
-
-    Raises:
-        EinthovenError: the model is a flow, which has one stage.
-    """
-    if not isinstance(trained.generator, Generator):
-        raise EinthovenError("a flow has no stages to tell apart; name a model of latent diffusion with --model")
+def chain(trained: Trained, own: EcgSet, chosen: np.ndarray, settings: Settings) -> DiffusionStages | FlowStages:
+    """The model's stages for these recordings, under the conditions that training showed them with."""
     known = trained.store.read(trained.recordings, "recordings", DESIGN_COLUMNS)
     members = known.filter(pc.equal(known["split"], "train"))
     asked = group_conditions(members.take(pa.array(chosen)), members, GROUP_PATIENTS, trained.statements)
     condition, _ = trained.embedder(asked)
     recordings = Recordings(own.signal, own.r_peaks_s, condition, seeds_of(len(own), settings.cohort.seed))
     cohort = trained.condition[range(len(own))], trained.seeds[: len(own)]
-    return DiffusionStages(trained.generator, recordings, cohort, settings.cohort.sampling)
+    sampling = settings.cohort.sampling
+    if isinstance(trained.generator, FlowGenerator):
+        return FlowStages(trained.generator, recordings, *stated_rhythms(own.table), cohort, sampling)
+    return DiffusionStages(trained.generator, recordings, cohort, sampling)
 
 
 def measured(real: EcgSet, ecgs: EcgSet, rate_hz: int, settings: EvaluationSettings) -> dict[str, tuple[Estimate, int]]:

@@ -81,6 +81,10 @@ class DiffusionStages:
             (COHORT, lambda: self._sampled(*self.cohort)),
         ]
 
+    def beside(self) -> list[Stage]:
+        """What is no part of the chain: nothing."""
+        return []
+
     @property
     def _prior(self) -> TraitPrior:
         assert self.generator.prior is not None

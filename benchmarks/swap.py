@@ -2,8 +2,8 @@
 
 `python -m benchmarks.swap --cohort ID [--rows N] [--quick] [--profile P] [--data PATH]` generates ECGs from the same
 seeds with condition A (rows of the cohort that ask for a normal ECG) in every part of the generator, then with
-condition B in the rhythm only, in the beats only, in the denoiser only, and in all; and with the knowledge entries of B
-dealt to other rows, or dropped. Of each step it says
+condition B in the rhythm only, in the beats only, in the denoiser (a flow's transformer) only, and in all; and with the
+knowledge entries of B dealt to other rows, or dropped. Of each step it says
 
 - by how much B's logit rises, by a classifier of all statements that learned from real training recordings,
 - which share of B's criteria the ECGs satisfy: textbook rules and the claims that the knowledge base kept.
@@ -66,7 +66,17 @@ class Judges:
     rate_hz: int
 
     def of(self, signal: np.ndarray, code: str) -> dict[str, np.ndarray]:
-        """Of each ECG the logit of a statement, and the share of its criteria that the ECG satisfies; (n,) each."""
+        """Of each ECG the logit of a statement, and the share of its criteria that the ECG satisfies; (n,) each.
+
+        NaN for ECGs that are not finite, as the model leaves those that it refuses to make.
+        """
+        kept = np.isfinite(signal).all(axis=(1, 2))
+        if not kept.all():
+            nothing = {name: np.full(len(signal), np.nan) for name in (LOGIT, DELIVERED)}
+            if kept.any():
+                for name, values in self.of(signal[kept], code).items():
+                    nothing[name][kept] = values
+            return nothing
         probability = np.clip(self.read(signal)[:, list(self.codes).index(code)].astype(np.float64), 1e-6, 1 - 1e-6)
         r_peaks = locate_r_peaks(signal, self.rate_hz)
         measured = measure(signal, r_peaks, self.rate_hz) | qrs_shapes(signal, r_peaks, self.rate_hz)

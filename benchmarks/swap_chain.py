@@ -1,6 +1,6 @@
 """What `benchmarks.swap` knows of the chain that generates: which of its parts can be given another condition.
 
-Everything else there measures ECGs, so that another generator needs another file like this one only.
+Every generator draws a rhythm, then beats, and its denoiser (a flow's transformer) makes an ECG of them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import torch
 
 from models.conditioning import ConditionTensors
+from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import design_cohort, row_seed
 from tasks.conditions.condition import ConditionEmbedder
 from tasks.generation.task import DESIGN_COLUMNS
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_latent_diffusion
+from tasks.training.model_folder import load_config, load_generator
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -51,7 +52,7 @@ class Chain:
         train = known.filter(pc.equal(known["split"], "train"))
         self.design = design_cohort(train, self.settings, self.facts.statements)
         folder = store.path(model)
-        self.generator, config = load_latent_diffusion(folder), load_config(folder)
+        self.generator, config = load_generator(folder), load_config(folder)
         self.embedder = ConditionEmbedder(
             local_embeddings(),
             store.read(knowledge, "knowledge") if knowledge.rows else None,
@@ -76,7 +77,7 @@ class Chain:
 
 
 def ladder(
-    generator: Generator,
+    generator: Generator | FlowGenerator,
     usual: ConditionTensors,
     swapped: ConditionTensors,
     seeds: Sequence[int],

@@ -316,7 +316,7 @@ def withdraw(name: str, version: str, reason: str, warehouse: str | None) -> Non
 @click.option("--text", required=True, help="What the ECG shows, in words, e.g. 'AF at 120 bpm, no ST depression'.")
 @click.option("--age", type=click.FloatRange(0, 120), help="Age in years.")
 @click.option("--sex", type=click.Choice(["female", "male"]), help="Sex.")
-@click.option("--heart-rate", type=click.FloatRange(20, 300), help="Heart rate in beats per minute.")
+@click.option("--heart-rate", type=click.FloatRange(20, 250), help="Heart rate in beats per minute.")
 @click.option(
     "--seed",
     type=click.IntRange(0, LARGEST_SEED),

@@ -116,6 +116,7 @@ def train_prior(
     how: BeatPriorTraining,
     prevention: Prevention,
     space: Space | None = None,
+    components: BeatPrior | None = None,
 ) -> TrainedPrior:
     """Train a prior; on one thread, the same arguments give the same weights.
 
@@ -126,12 +127,17 @@ def train_prior(
         how: steps, rates, seed.
         prevention: what is done for the privacy of training patients.
         space: in which usual beats are compared for rejection; None for the prior's coordinates.
+        components: a prior of this shape whose components are taken; None to fit them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.seed)
         prior = BeatPrior(architecture)
-        # Components are fitted without noise, so that with a guarantee for training patients they come from others.
-        prior.fit_components(training_set.beats if prevention.privacy is None else held_out.beats)
+        if components is not None:
+            prior.usual.load_state_dict(components.usual.state_dict())
+            prior.ectopic.load_state_dict(components.ectopic.state_dict())
+        else:
+            # Without noise: with a guarantee for training patients they are fitted to others.
+            prior.fit_components(training_set.beats if prevention.privacy is None else held_out.beats)
         best, losses, step, spent = _optimised(prior, training_set, held_out, how, prevention)
     rejection = None
     if prevention.rejection:

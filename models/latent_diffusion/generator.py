@@ -100,6 +100,7 @@ class Generator(nn.Module):
         steps: int,
         guidance: float,
         trait_guidance: float,
+        guide_guidance: float = 1.0,
         rhythm_of: ConditionTensors | None = None,
         beats_of: ConditionTensors | None = None,
     ) -> Tensor:
@@ -133,8 +134,11 @@ class Generator(nn.Module):
             (B, 8, samples) float32 in mV on the CPU, leads in the order of `INDEPENDENT_LEADS`.
 
         Raises:
-            ValueError: seeds and conditions differ in number, or there is no simulated ECG for 0 steps.
+            ValueError: seeds and conditions differ in number, there is no simulated ECG for 0 steps, or there is
+                guidance by the guide, which both branches see.
         """
+        if guide_guidance != 1:
+            raise ValueError("diffusion in the latent has no guidance by its guide; leave guide_guidance at 1")
         if steps == 0 and not self.config.simulated_ecg:
             raise ValueError("this model sees no simulated ECG that 0 denoising steps could leave as it is")
         if len(seeds) != len(condition):

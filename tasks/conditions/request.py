@@ -21,7 +21,8 @@ from warehouse.errors import EinthovenError
 
 EXAMPLES: Final = "'atrial fibrillation at 120 bpm', '72-year-old woman with LBBB', 'LVH without ST depression'"
 AGES: Final = (0, 120)
-RATE_BPM: Final = (20, 300)
+RATE_BPM: Final = (20, 250)
+"""What rhythms can be drawn at (`models.rhythm.drawn`)."""
 LONGEST: Final = 500
 """Characters of a request."""
 NEAREST: Final = 3
@@ -108,7 +109,7 @@ def understand(
         text: e.g. "72-year-old woman, atrial fibrillation at 120 bpm, no ST depression".
         age: years, 0 to 120, or None.
         sex: "female" or "male", or None.
-        heart_rate: beats per minute, 20 to 300, or None.
+        heart_rate: beats per minute, 20 to 250, or None.
         reader: reads the text.
         statement_facts: the statements that the model knows.
 

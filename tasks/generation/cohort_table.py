@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from models.leads import einthoven_residual, to_twelve_leads
 from tasks.conditions.condition import SUPERCLASS_WORDS, Condition, StatementFacts, describe
 from tasks.conditions.patient_groups import VIEWS
 from warehouse import schema
+from warehouse.storage.facts import BeatRejectionFacts
 from warehouse.storage.waveforms import from_lead_columns, to_lead_columns, to_measured_columns, to_r_peak_column
 
 
 def cohort_table(
     cohort: str,
-    numbers: range,
+    numbers: Sequence[int],
     seeds: list[int],
     conditions: list[Condition],
     given_up: list[tuple[str, ...]],
@@ -74,8 +76,13 @@ def _in_words(condition: Condition, statement_facts: StatementFacts) -> list[str
     return [SUPERCLASS_WORDS[name] for name in condition.superclasses] + stated
 
 
-def part_note(table: pa.Table) -> dict[str, Any]:
-    """What `summarise` needs to know of one part of a cohort, as JSON values."""
+def part_note(table: pa.Table, beat_rejection: BeatRejectionFacts | None = None) -> dict[str, Any]:
+    """What `summarise` needs to know of one part of a cohort, as JSON values.
+
+    Args:
+        table: rows of the part.
+        beat_rejection: of the rows asked for; None where the model rejects no beats.
+    """
     flags = table.column("quality_flags").to_pylist()
     asked, found = (
         table.column(name).to_numpy(zero_copy_only=False).astype(np.float64)
@@ -83,6 +90,8 @@ def part_note(table: pa.Table) -> dict[str, Any]:
     )
     difference = np.abs(found - asked)
     return {
+        "rows": table.num_rows,
+        "beat_rejection": beat_rejection.model_dump() if beat_rejection else None,
         "quality_flags": Counter(flag for row in flags for flag in row),
         "flagged": sum(bool(row) for row in flags),
         "heart_rate_measured": int(np.isfinite(difference).sum()),
@@ -98,7 +107,9 @@ def summarise(notes: list[dict[str, Any]]) -> dict[str, Any]:
         flags.update(note["quality_flags"])
     measured = sum(note["heart_rate_measured"] for note in notes)
     error = sum(note["heart_rate_error_bpm"] for note in notes)
+    rejected = [note["beat_rejection"] for note in notes if note["beat_rejection"]]
     return {
+        "beat_rejection": {name: sum(one[name] for one in rejected) for name in rejected[0]} if rejected else None,
         "quality_flags": dict(flags.most_common()),
         "flagged": sum(note["flagged"] for note in notes),
         "heart_rate_mae_bpm": round(error / measured, 3) if measured else None,

@@ -14,7 +14,7 @@ from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
 from tasks.conditions.condition import ConditionEmbedder
 from tasks.conditions.reading.reader import StatementReader
-from tasks.conditions.request import UnderstoodRequest, understand
+from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
@@ -96,7 +96,8 @@ def sample_single_ecg(
 
     Raises:
         WarehouseError: the model's knowledge base is gone.
-        ConditionError: the request is not understood, contradictory or ambiguous.
+        ConditionError: the request is not understood, contradictory or ambiguous, or every beat drawn for it lay too
+            near to a training patient's.
     """
     folder = store.folder("model", model.id)
     config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
@@ -114,6 +115,11 @@ def sample_single_ecg(
     cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
     signal = generator.sample(tensors, [seed], **settings.sampling).numpy()
+    if not np.isfinite(signal).all():
+        raise ConditionError(
+            f"seed {seed}: every beat drawn for this request lay as near to a training patient's as no stranger's does;"
+            " give another --seed, or ask for something less particular"
+        )
     return SingleEcg(signal[0], request, entries[0], cohorts[-1].id if cohorts else None)
 
 

@@ -20,11 +20,11 @@ from tasks.conditions.condition import ConditionEmbedder, StatementFacts
 from tasks.settings import CohortSettings, ComputeSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
-from warehouse.storage.facts import CohortFacts, RecordingsFacts
+from warehouse.storage.facts import BeatRejectionFacts, CohortFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("generate cohort", "cohort", code_version=11)
+STAGE = Stage("generate cohort", "cohort", code_version=12)
 TABLE = "cohorts"
 DESIGN_COLUMNS = ["patient_key", "split", "statements", "sex", "age_years", "heart_rate_bpm", "coded_views"]
 
@@ -56,7 +56,8 @@ def generate_ecgs(
         The reference of a `cohorts` dataset.
 
     Raises:
-        GenerationError: no group of patients is large enough, or the model's output is not finite.
+        GenerationError: no group of patients is large enough, the model has no such guidance, or its output is not
+            finite.
     """
     store = Store(uri)
 
@@ -100,7 +101,7 @@ def _generate(
         logger.info("cohort %s: %d of %d parts are already there", settings.name, parts - len(missing), parts)
     speed = {}
     if missing:
-        _say_what_is_not_fitted(store, model, settings)
+        _check_sampling(store, model, settings)
         speed = _run_actors(
             staging,
             missing,
@@ -124,18 +125,31 @@ def _generate(
         samples=source.samples,
         design=design.facts,
         **speed,
-        **summarise([staging.note(TABLE, part) for part in range(parts)]),
+        **summarise(notes := [staging.note(TABLE, part) for part in range(parts)]),
     )
-    return Result(rows=settings.size, facts=facts)
+    if facts.beat_rejection and facts.beat_rejection.refused:
+        logger.warning(
+            "cohort %s: %d of %d rows are left out, for every beat drawn for them lay as near to a training patient's "
+            "as no stranger's does",
+            settings.name,
+            facts.beat_rejection.refused,
+            settings.size,
+        )
+    return Result(rows=sum(note["rows"] for note in notes), facts=facts)
 
 
-def _say_what_is_not_fitted(store: Store, model: Reference, settings: CohortSettings) -> None:
+def _check_sampling(store: Store, model: Reference, settings: CohortSettings) -> None:
+    """Refuse guidance that the model does not have, and say what its training did not prepare for."""
     from models.architecture import GeneratorConfig
     from tasks.training.model_folder import load_config
 
     config = load_config(store.path(model)).generator
     if not isinstance(config, GeneratorConfig):
         return
+    if settings.guide_guidance != 1:
+        raise GenerationError(
+            f"model {model.id} is no flow and has no cohort.guide_guidance={settings.guide_guidance:g}; leave it at 1"
+        )
     fitted = [len(rule.times) for rule in config.solvers]
     if settings.sampler_steps not in fitted:
         run_logger().info(
@@ -239,47 +253,67 @@ class PartWriter:
         numbers = range(first, min(first + self.settings.rows_per_part, self.settings.size))
         failure = ""
         try:
-            table = self.generate(numbers)
-            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, part_note(table))
+            table, rejected = self.generate(numbers)
+            Staging(self.store, "cohort", self.cohort).write_table(TABLE, part, table, part_note(table, rejected))
         except EinthovenError as error:
             failure = str(error)
         return {"part": batch["part"], "rows": np.array([len(numbers)]), "failure": np.array([failure])}
 
-    def generate(self, numbers: range) -> pa.Table:
-        """The rows of a cohort with these row numbers, as the table keeps them.
+    def generate(self, numbers: range) -> tuple[pa.Table, BeatRejectionFacts | None]:
+        """The rows of a cohort with these row numbers, as the table keeps them, without those that are refused.
+
+        Returns:
+            The rows, and how many beats were rejected; None for a model that rejects none.
 
         Raises:
             GenerationError: the model's output is not finite.
         """
+        from models.flow.generator import FlowGenerator
         from tasks.generation.cohort_table import cohort_table
 
         conditions = [self.design.ask(self.settings.seed, row, self.statement_facts) for row in numbers]
         given_up = [self.design.group(self.settings.seed, row).given_up for row in numbers]
         seeds = [row_seed(self.settings.seed, row) for row in numbers]
         signals: list[np.ndarray] = []
+        redraws: list[np.ndarray] = []
+        refused: list[np.ndarray] = []
         entries: list[list[str]] = []
+        rejects = isinstance(self.generator, FlowGenerator) and self.generator.rejection is not None
         for at in range(0, len(numbers), self.settings.batch_size):
             batch = slice(at, at + self.settings.batch_size)
             tensors, found = self.embedder(conditions[batch])
-            sampled = self.generator.sample(tensors, seeds[batch], **self.settings.sampling)
-            signals.append(sampled.numpy())
+            if isinstance(self.generator, FlowGenerator):
+                sampled = self.generator.sampled(tensors, seeds[batch], **self.settings.sampling)
+                signals.append(sampled.signal.numpy())
+                redraws.append(sampled.redraws.numpy())
+                refused.append(sampled.refused.numpy())
+            else:
+                signals.append(self.generator.sample(tensors, seeds[batch], **self.settings.sampling).numpy())
+                refused.append(np.zeros(len(found), dtype=bool))
             entries.extend(found)
-        signal = np.concatenate(signals)
-        if bad := [row for row, each in zip(numbers, signal, strict=True) if not np.isfinite(each).all()]:
+        signal, left_out = np.concatenate(signals), np.concatenate(refused)
+        kept = np.flatnonzero(~left_out).tolist()
+        if bad := [numbers[row] for row in kept if not np.isfinite(signal[row]).all()]:
             raise GenerationError(
                 f"model {self.model_id} generated values that are not finite for {len(bad)} rows (first: {bad[0]}); "
                 "train it longer or lower cohort.guidance"
             )
-        return cohort_table(
+        table = cohort_table(
             self.cohort,
-            numbers,
-            seeds,
-            conditions,
-            given_up,
-            entries,
-            signal,
+            [numbers[row] for row in kept],
+            [seeds[row] for row in kept],
+            [conditions[row] for row in kept],
+            [given_up[row] for row in kept],
+            [entries[row] for row in kept],
+            signal[kept],
             self.generator.config.sampling_rate_hz,
             self.model_id,
             self.simulated,
             self.statement_facts,
+        )
+        if not rejects:
+            return table, None
+        again = np.concatenate(redraws)
+        return table, BeatRejectionFacts(
+            redrawn=int((again > 0).sum()), redraws=int(again.sum()), refused=int(left_out.sum())
         )

@@ -16,7 +16,7 @@ from warehouse.storage.facts import ModelAuditFacts, RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Staging, Store
 
-STAGE = Stage("audit model", "model_audit", code_version=1)
+STAGE = Stage("audit model", "model_audit", code_version=2)
 
 
 @task(name="audit model", **RUN_BY_PREFECT)
@@ -70,20 +70,14 @@ def _audit(
     from tasks.knowledge.embeddings import local_embeddings
     from tasks.privacy.attacks.keyed_extraction import keyed_extraction_rows
     from tasks.privacy.attacks.shadows import shadow_rows
-    from tasks.privacy.white_box.denoiser_learner import DenoiserLearner
-    from tasks.privacy.white_box.prior_learner import PriorLearner
-    from tasks.privacy.white_box.recorded import Recorded, learned_from, recorded
+    from tasks.privacy.white_box.attacked import attacked
+    from tasks.privacy.white_box.recorded import learned_from
     from tasks.privacy.white_box.shadow_training import train_shadows
     from tasks.settings import TrainingSettings
-    from tasks.training.model_folder import load_config, load_latent_diffusion
+    from tasks.training.model_folder import load_config, load_generator
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
-    config, generator = load_config(store.path(model)), load_latent_diffusion(store.path(model))
-    prior = generator.prior
-    if prior is None or prior.events is None:
-        raise PrivacyError(
-            f"{model} draws no beats, so there is no prior to attack; audit one that was trained with one"
-        )
+    config, generator = load_config(store.path(model)), load_generator(store.path(model))
     lineage = store.manifest(model).lineage
     training = TrainingSettings.model_validate(lineage.settings.get("training", {}))
     (knowledge,) = [one for one in lineage.inputs if one.kind == "knowledge"]
@@ -95,35 +89,33 @@ def _audit(
         generator.config.denoiser.knowledge_tokens,
         config.retrieval,
     )
-    statements = store.facts(recordings, RecordingsFacts).statements
     sides = {
-        "members": read_recordings(store, recordings, "train"),
-        "reference": read_reported(store, recordings, "validation"),
-        "non-members": read_reported(store, recordings, "test"),
+        "members": learned_from(read_recordings(store, recordings, "train")),
+        "reference": learned_from(read_reported(store, recordings, "validation")),
+        "non-members": learned_from(read_reported(store, recordings, "test")),
     }
-    usable = {side: learned_from(ecgs) for side, ecgs in sides.items()}
-    seen = {side: recorded(ecgs, usable["members"], generator, embedder, statements) for side, ecgs in usable.items()}
-    members, non_members = seen["members"], seen["non-members"]
-    logger.info("audit model: traits of %d recordings found", sum(map(len, seen.values())))
-    rows = list(keyed_extraction_rows(prior, members, [seen["reference"], non_members], settings, privacy))
+    statements = store.facts(recordings, RecordingsFacts).statements
+    target = attacked(generator, sides, embedder, statements, training)
+    if target is None:
+        raise PrivacyError(
+            f"{model} draws no beats, so there is no prior to attack; audit one that was trained with one"
+        )
+    members, non_members = len(sides["members"]), len(sides["non-members"])
+    logger.info("audit model: beats of %d recordings found", sum(map(len, sides.values())))
+    keyed = target.keyed
+    held_out = [keyed["reference"], keyed["non-members"]]
+    rows = list(keyed_extraction_rows(target.draw, keyed["members"], held_out, settings, privacy))
     logger.info("audit model: own conditions asked for")
-    fitted = {
-        name: one.contiguous() for name, one in prior.state_dict().items() if name.startswith(("events.", "levels."))
-    }
-    whole = Recorded.concatenate([members, non_members])
-    member = np.repeat([True, False], [len(members), len(non_members)])
-    learned = (generator.config, training, len(members))
-    learner = PriorLearner(*learned, fitted, whole.traits, whole.condition, whole.group_condition)
-    patients = whole.ecgs.patients
+    member, patients = np.repeat([True, False], [members, non_members]), target.patients
+    learner, losses = target.prior()
     inside = training_sets(patients, settings.shadow_priors, privacy.seed)
     shadows = train_shadows("prior", learner, inside, privacy.seed + 1, staging.path, compute)
-    rows += shadow_rows("prior", learner.judged(prior), shadows, member, patients, privacy)
+    rows += shadow_rows("prior", losses, shadows, member, patients, privacy)
     if settings.shadow_denoisers:
         few = _few(member, settings.denoiser_recordings, privacy.seed)
-        of_few = DenoiserLearner.of(whole.take(few), generator, training, len(members))
+        learner, losses = target.denoiser(few)
         inside = training_sets(patients[few], settings.shadow_denoisers, privacy.seed)
-        shadows = train_shadows("denoiser", of_few, inside, privacy.seed + 1, staging.path, compute)
-        losses = of_few.judged(generator.denoiser)
+        shadows = train_shadows("denoiser", learner, inside, privacy.seed + 1, staging.path, compute)
         rows += shadow_rows("denoiser", losses, shadows, member[few], patients[few], privacy)
     failed = [f"{row['attack']}: {row['metric']}" for row in rows if row["passed"] is False]
     for one in failed:
@@ -132,8 +124,8 @@ def _audit(
     staging.write_table("model_audits", 0, pa.Table.from_pylist(rows, schema=schema.model_audits()))
     facts = ModelAuditFacts(
         failed=failed,
-        members=len(members),
-        non_members=len(non_members),
+        members=members,
+        non_members=non_members,
         shadows={"prior": settings.shadow_priors, "denoiser": settings.shadow_denoisers},
     )
     return Result(rows=len(rows), facts=facts)

@@ -26,19 +26,26 @@ class CohortSettings(Section):
         ge=0,
         description="Denoising steps: 3 to 8 by a solver that training fitted to the model, with guidance or without; "
         "other numbers by UniPC, whose correction each process finds on 128 ECGs first; 0 for the simulator's ECGs of "
-        "drawn beats, which tell what the denoiser adds. Of a flow: steps of Heun's method.",
+        "drawn beats, which tell what the denoiser adds. Of a flow: n steps of Heun's method, 2 n − 1 network "
+        "evaluations.",
     )
     guidance: float = Field(
         1.0,
         ge=1,
-        description="Classifier-free guidance scale of the denoiser: 1 for none; more makes ECGs more typical of their "
-        "condition, and takes two network passes a step.",
+        description="Classifier-free guidance scale of the denoiser, which is a flow's transformer: 1 for none; more "
+        "makes ECGs more typical of their condition, and doubles the network passes.",
+    )
+    guide_guidance: float = Field(
+        1.0,
+        ge=0,
+        description="Of a flow: guidance scale of what the transformer sees of the simulator, the ECG of drawn beats "
+        "and their phase. 1 for none; other scales add a network pass. Latent diffusion has 1.",
     )
     trait_guidance: float = Field(
         1.25,
         ge=1,
-        description="Guidance scale by which the beat and the levels drawn for an ECG are typical of its condition; 1 "
-        "for none.",
+        description="Guidance scale of the prior, by which the beat drawn for an ECG, and levels where a model has "
+        "them, are typical of its condition; 1 for none.",
     )
     rows_per_part: int = Field(256, ge=1, description="ECGs per Parquet file; the unit of resumption.")
     batch_size: int = operational(
@@ -56,4 +63,5 @@ class CohortSettings(Section):
             "steps": self.sampler_steps,
             "guidance": self.guidance,
             "trait_guidance": self.trait_guidance,
+            "guide_guidance": self.guide_guidance,
         }

@@ -11,7 +11,7 @@ import torch
 
 from models.beats.training import BeatPriorTraining, Examples, Prevention, train_prior
 from tasks.knowledge.packaged_models import one_thread
-from tasks.settings.training import FlowTraining, TrainingSettings
+from tasks.settings.training import BeatsTraining, FlowTraining, TrainingSettings
 from tasks.stage import run_logger
 from tasks.training.data.conditions import load_conditions
 from tasks.training.data.recorded import load_recorded
@@ -40,21 +40,14 @@ def train_beats(folder: Path, settings: TrainingSettings) -> None:
     if (folder / PRIOR_FILE).exists():
         run_logger().info("%s: an earlier run finished it", STAGE)
         return
-    how, began = settings.flow.beats, time.monotonic()
+    began = time.monotonic()
     with one_thread():
         found = train_prior(
             _examples(folder, "train", settings.flow, settings.seed),
             _examples(folder, "validation", settings.flow, settings.seed),
-            how.architecture,
-            BeatPriorTraining(
-                steps=how.steps,
-                batch=how.batch_size,
-                learning_rate=how.learning_rate,
-                check_every=max(1, how.steps // CHECKS),
-                patience=PATIENCE,
-                seed=settings.seed,
-            ),
-            Prevention(privacy=patient_privacy(how.privacy, folder, STAGE)),
+            settings.flow.beats.architecture,
+            how_to_train(settings.flow.beats, settings.seed),
+            Prevention(privacy=patient_privacy(settings.flow.beats.privacy, folder, STAGE)),
         )
     seconds = time.monotonic() - began
     assert found.rejection is not None
@@ -62,9 +55,9 @@ def train_beats(folder: Path, settings: TrainingSettings) -> None:
         entry = Progress(
             stage=STAGE,
             step=step,
-            steps=how.steps,
+            steps=settings.flow.beats.steps,
             losses={"validation": loss},
-            learning_rate=how.learning_rate,
+            learning_rate=settings.flow.beats.learning_rate,
             steps_per_s=found.losses[-1][0] / seconds,
             worker_pid=os.getpid(),
         )
@@ -75,6 +68,19 @@ def train_beats(folder: Path, settings: TrainingSettings) -> None:
     # Last, for it says that the rest is there.
     save_weights(found.prior, folder / PRIOR_FILE)
     run_logger().info("%s: weights of step %d, %.0f s", STAGE, found.step, seconds)
+
+
+def how_to_train(settings: BeatsTraining, seed: int, share: float = 1.0) -> BeatPriorTraining:
+    """How a prior is trained, on this share of the recordings for as many fewer steps."""
+    steps = max(1, round(settings.steps * share))
+    return BeatPriorTraining(
+        steps=steps,
+        batch=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        check_every=max(1, steps // CHECKS),
+        patience=PATIENCE,
+        seed=seed,
+    )
 
 
 def _examples(folder: Path, split: str, how: FlowTraining, seed: int) -> Examples:

@@ -13,11 +13,13 @@ import torch
 from benchmarks import attribution, record
 from benchmarks.attribution import added_detectability, chain, sets_to_compare
 from benchmarks.attribution_stages import COHORT, RECONSTRUCTION
+from benchmarks.flow_stages import RECORDED, SIMULATOR
 from benchmarks.sampling import load_trained
 from flows.profiles import load_settings
 from models.evaluation.metrics import Estimate
 from tasks.evaluation.rows.discriminators import DISCRIMINATORS
 from tests.tasks.clinic import put_model, put_recordings, recordings_table
+from tests.tasks.flow_clinic import put_flow
 from warehouse.storage.store import Store
 
 pytestmark = pytest.mark.slow
@@ -46,6 +48,23 @@ def test_every_stage_draws_one_thing_more(words: list[str]) -> None:
         assert np.abs(made[before] - made[after]).max() > 1e-3, (before, after)
     again = dict(chain(trained, own, chosen, settings).stages())["drawn beat"]()
     assert np.array_equal(again, made["drawn beat"])
+
+
+def test_every_stage_of_a_flow_draws_one_thing_more(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    recordings = put_recordings(store, recordings_table(120))
+    model, _ = put_flow(store, recordings)
+    settings = load_settings("demo", [f"warehouse.uri={store.root}", "cohort.sampler_steps=2", "cohort.min_patients=2"])
+    trained = load_trained(settings, model.id, 10)
+    _, own, chosen = sets_to_compare(trained, 10, 1)
+    parts = chain(trained, own, chosen, settings)
+    made = {name: make() for name, make in (*parts.beside(), *parts.stages())}
+    assert list(made) == [SIMULATOR, RECORDED, "drawn beat", "drawn rhythm", COHORT]
+    for before, after in itertools.pairwise(made):
+        assert np.isfinite(made[after]).all() and np.abs(made[before] - made[after]).max() > 1e-3, (before, after)
+    # The simulator's ECG of recorded beats beats where the recording does.
+    likeness = [np.corrcoef(one[1], other[1])[0, 1] for one, other in zip(made[SIMULATOR], own.signal, strict=True)]
+    assert np.median(likeness) > 0.5
 
 
 def test_the_benchmark_names_the_stage_that_loses_most(

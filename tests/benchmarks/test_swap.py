@@ -17,16 +17,20 @@ from benchmarks.swap_chain import (
     UNSWAPPED,
     VARIANTS,
     Chain,
+    ladder,
     with_knowledge_of,
 )
 from models.conditioning import ConditionTensors
+from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import row_seed
 from tasks.ecg_sets import EcgSet
 from tasks.evaluation.rows.delivery import textbook_criteria
 from tasks.settings import CohortSettings
+from tasks.training.model_folder import load_generator
 from tests.models.synthetic_hearts import ecgs
 from tests.tasks.clinic import cohort_table, people, put_model, put_recordings, recordings_table
+from tests.tasks.flow_clinic import put_flow
 from warehouse.storage.reference import digest
 from warehouse.storage.store import Lineage, Store
 from warehouse.storage.waveforms import from_lead_columns
@@ -50,7 +54,7 @@ def generator(chain: Chain) -> Generator:
     return chain.generator
 
 
-def conditions(generator: Generator, seed: int, rate: float) -> ConditionTensors:
+def conditions(generator: Generator | FlowGenerator, seed: int, rate: float) -> ConditionTensors:
     shape = generator.config.denoiser
     random = torch.Generator().manual_seed(seed)
     nothing = ConditionTensors.nothing(4, shape.statement_tokens, shape.knowledge_tokens)
@@ -73,6 +77,21 @@ def test_each_part_acts_by_itself_and_all_together_are_condition_b(chain: Chain,
     for part in PARTS:
         assert not np.allclose(made[part], made[UNSWAPPED]) and not np.allclose(made[part], made[EVERYTHING])
     assert not np.allclose(made[DROPPED], made[EVERYTHING]) and not np.allclose(made[SHUFFLED], made[EVERYTHING])
+
+
+def test_each_part_of_a_flow_acts_by_itself(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    model, _ = put_flow(store, put_recordings(store, recordings_table(30)))
+    flow = load_generator(store.path(model))
+    usual, swapped = conditions(flow, 1, 60.0), conditions(flow, 2, 110.0)
+    made = ladder(flow, usual, swapped, [1, 2, 3, 4], CohortSettings(sampler_steps=1).sampling)
+    assert tuple(made) == VARIANTS
+    for part in PARTS:
+        assert not np.allclose(made[part], made[UNSWAPPED]) and not np.allclose(made[part], made[EVERYTHING])
+    made[EVERYTHING][1] = np.nan  # as a refused row
+    judges = Judges(lambda each: np.full((len(each), 1), 0.5), ["SBRAD"], textbook_criteria(), 100)
+    found = judges.of(made[EVERYTHING], "SBRAD")
+    assert np.isnan(found[LOGIT]).tolist() == np.isnan(found[DELIVERED]).tolist() == [False, True, False, False]
 
 
 def test_conditions_and_seeds_are_those_of_the_cohorts_rows(chain: Chain) -> None:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.leads import LEAD_COLUMNS
 from warehouse.errors import ReleaseError
 from warehouse.schema import cohorts
-from warehouse.storage.facts import AuditFacts, ModelFacts, PatientPrivacyFacts, RecordingsFacts
+from warehouse.storage.facts import AuditFacts, BeatRejectionFacts, ModelFacts, PatientPrivacyFacts, RecordingsFacts
 from warehouse.storage.manifest import FileEntry, Manifest, library_versions
 from warehouse.storage.reference import Kind, Reference
 from warehouse.storage.store import Store
@@ -146,6 +146,8 @@ class ReleaseContent:
     """The cohort without its waveforms."""
     cohort_folder: Path
     """Where the cohort is committed."""
+    beat_rejection: BeatRejectionFacts | None
+    """Of beats drawn too near to a training patient's; None where the model rejects none."""
     parts: list[FileEntry]
     """The cohort's committed Parquet files, in order; paths are relative to `cohort_folder`."""
     samples: int
@@ -164,6 +166,11 @@ class ReleaseContent:
     def verdict(self) -> str:
         """Of the audit: passed, refused or inconclusive."""
         return self.audit_facts.verdict
+
+    @property
+    def flow(self) -> bool:
+        """Whether a flow generated it, and not diffusion in the latent."""
+        return any(step.kind == "model" and _generator(step.settings) == "flow" for step in self.lineage)
 
     @property
     def rows(self) -> int:
@@ -229,6 +236,7 @@ def gather(
         statement_descriptions={code: about["description"] or code for code, about in facts.statements.items()},
         cohort=cohort,
         cohort_folder=folder,
+        beat_rejection=_beat_rejection(store.manifest(inputs.cohort)),
         parts=parts,
         samples=samples,
         sampling_rate_hz=rate_hz,
@@ -240,6 +248,18 @@ def gather(
         lineage=lineage_of(store, inputs.all()),
         created_at=created_at,
     )
+
+
+def _generator(settings: dict[str, Any]) -> str | None:
+    """What kind of generator the settings of a training ask for, as far as they say."""
+    training = settings.get("training")
+    return training.get("generator") if isinstance(training, dict) else None
+
+
+def _beat_rejection(cohort: Manifest) -> BeatRejectionFacts | None:
+    """What a cohort's facts say of rejected beats; cohorts that were not generated here say nothing."""
+    found = cohort.facts.get("beat_rejection")
+    return BeatRejectionFacts.model_validate(found) if found else None
 
 
 def input_of(manifest: Manifest, kind: Kind) -> Reference | None:

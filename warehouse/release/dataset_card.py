@@ -42,7 +42,8 @@ def summary(content: ReleaseContent) -> str:
     )
     return (
         f"{content.rows:,} synthetic 12-lead ECGs of {seconds:g} s at {content.sampling_rate_hz} Hz, each generated "
-        f"for a stated condition (diagnosis, age, sex, heart rate) by a diffusion model that learned from {origin}. "
+        "for a stated condition (diagnosis, age, sex, heart rate) by a "
+        f"{'flow' if content.flow else 'diffusion'} model that learned from {origin}. "
         "No row is a recording of a person."
     )
 
@@ -52,8 +53,8 @@ def generation(content: ReleaseContent) -> list[str]:
     read = "Simulated recordings" if content.simulated_source else f"Recordings of the dataset {content.source}"
     return [
         f"{read} were read, checked and split by patient; only the training split was learned from.",
-        "A latent diffusion model was trained on them, conditioned on diagnosis text, statements, age, sex and heart "
-        "rate.",
+        f"A {'flow-matching' if content.flow else 'latent diffusion'} model was trained on them, conditioned on "
+        "diagnosis text, statements, age, sex and heart rate.",
         "Each row was generated for a stated condition, from its own random seed. Conditions asked for are "
         "combinations of age band, sex and statements that several training patients share.",
         "The cohort was evaluated against recordings that the model never saw, and audited for privacy. It was "

@@ -45,6 +45,8 @@ class StewardSummary:
     widened: list[str]
     """Where the audit asks for less than the default."""
     bounds: list[Bound]
+    prevention: str
+    """What kept drawn beats away from those of training patients, and what that took."""
     residual_risk: list[str]
     signature: str
 
@@ -69,8 +71,22 @@ def steward_summary(content: ReleaseContent) -> StewardSummary:
             )
             for row in bounded
         ],
+        prevention=_prevention(content),
         residual_risk=list(_residual_risk(content, bounded)),
         signature=_signature(content),
+    )
+
+
+def _prevention(content: ReleaseContent) -> str:
+    found = content.beat_rejection
+    if found is None:
+        return (
+            "The model compares no beat that it draws with those of training patients; the beat gate alone judges them."
+        )
+    return (
+        "A beat that was drawn nearer to a training patient's beat than hardly any other person's comes was drawn "
+        f"again: {found.redraws:,} times, for {found.redrawn:,} rows. Left out, because all that was drawn for them "
+        f"lay so near: {found.refused:,} rows."
     )
 
 

@@ -109,6 +109,16 @@ class DesignFacts(BaseModel):
     statements: dict[str, Prevalence] = Field(description="Statement to its share, real and asked for.")
 
 
+class BeatRejectionFacts(BaseModel):
+    """Of a cohort: beats drawn nearer to a training patient's than other people's come, which are not used."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    redrawn: int = Field(description="Rows whose beats were drawn again.")
+    redraws: int = Field(description="Times that they were.")
+    refused: int = Field(description="Of these, rows that are left out: all that was drawn for them lay so near.")
+
+
 class CohortFacts(Facts):
     """Of a synthetic cohort."""
 
@@ -121,6 +131,9 @@ class CohortFacts(Facts):
     design: DesignFacts
     quality_flags: dict[str, int] = Field(description="Quality flag to number of ECGs.")
     flagged: int = Field(description="ECGs with any quality flag.")
+    beat_rejection: BeatRejectionFacts | None = Field(
+        None, description="Of beats drawn too near to a training patient's; null where the model rejects none."
+    )
     heart_rate_mae_bpm: float | None = Field(description="Mean distance of measured from requested heart rates.")
     heart_rate_measured: int = Field(description="ECGs whose heart rate could be measured.")
     einthoven_residual_mv: float = Field(description="Largest violation of a limb-lead identity.")

@@ -10,12 +10,11 @@ import torch
 
 from models.conditioning import ConditionTensors
 from models.evaluation.metrics import UNKNOWN, Estimate, wilson
-from models.latent_diffusion.trait_prior import WEIGHTS_POWER, TraitPrior
 from models.privacy.keyed_extraction import CONTROLS, controls_of, extracted
 from tasks.ecg_sets import EcgSet
 from tasks.knowledge.demographics import age_band
 from tasks.privacy.audit_row import AuditRow, audit_row
-from tasks.privacy.white_box.recorded import Recorded
+from tasks.privacy.white_box.attacked import Draw, Keyed
 from tasks.settings import ModelAuditSettings, PrivacySettings
 
 ATTACK: Final = "keyed extraction"
@@ -25,9 +24,9 @@ PEOPLE_AT_ONCE: Final = 16
 
 
 def keyed_extraction_rows(
-    prior: TraitPrior,
-    members: Recorded,
-    held_out: list[Recorded],
+    draw: Draw,
+    members: Keyed,
+    held_out: list[Keyed],
     model_audit: ModelAuditSettings,
     settings: PrivacySettings,
 ) -> Iterator[AuditRow]:
@@ -37,15 +36,13 @@ def keyed_extraction_rows(
     the model cannot know, are extracted somewhat more often than by chance, and members may be as often as they are.
 
     Args:
-        prior: draws the beats.
-        members: recordings that it learned from.
+        draw: draws usual beats.
+        members: recordings that the prior learned from.
         held_out: recordings of other people, who are the controls of all.
     """
-    beats = {side: _beats(prior, each) for side, each in (("members", [members]), ("held out", held_out))}
-    patients = {
-        side: np.concatenate([one.ecgs.patients for one in each])
-        for side, each in (("members", [members]), ("held out", held_out))
-    }
+    sides = {"members": [members], "held out": held_out}
+    beats = {side: np.concatenate([one.beats for one in each]) for side, each in sides.items()}
+    patients = {side: np.concatenate([one.ecgs.patients for one in each]) for side, each in sides.items()}
     conditions = {"members": members.condition, "held out": ConditionTensors.stack([one.condition for one in held_out])}
     for shared, key in (("statements", _statements), ("superclasses", _superclasses)):
         pool = [one for each in held_out for one in _keys(each.ecgs, key)]
@@ -56,7 +53,7 @@ def keyed_extraction_rows(
             rows, controls = controls_of(keys[side], pool, patients["held out"], settings.seed, patients[side])
             chosen = _one_a_patient(patients[side][rows], model_audit.keyed_people, settings.seed)
             rows, controls = rows[chosen], controls[chosen]
-            drawn = _drawn(prior, conditions[side], rows, model_audit.keyed_seeds, settings.seed)
+            drawn = _drawn(draw, conditions[side], rows, model_audit.keyed_seeds, settings.seed)
             hits = [
                 extracted(one[None], beats[side][row][None], beats["held out"][others][None])[0]
                 for one, row, others in zip(drawn, rows, controls, strict=True)
@@ -85,33 +82,17 @@ def keyed_extraction_rows(
         )
 
 
-def _drawn(
-    prior: TraitPrior, condition: ConditionTensors, rows: np.ndarray, seeds: int, seed: int
-) -> Iterator[np.ndarray]:
+def _drawn(draw: Draw, condition: ConditionTensors, rows: np.ndarray, seeds: int, seed: int) -> Iterator[np.ndarray]:
     """(seeds, coordinates) of beats drawn for the condition of each row."""
     for at in range(0, len(rows), PEOPLE_AT_ONCE):
         block = rows[at : at + PEOPLE_AT_ONCE]
-        generators = [
-            torch.Generator().manual_seed(int(np.random.SeedSequence([seed, int(row), draw]).generate_state(1)[0]))
+        numbers = [
+            int(np.random.SeedSequence([seed, int(row), turn]).generate_state(1)[0])
             for row in block
-            for draw in range(seeds)
+            for turn in range(seeds)
         ]
-        with torch.inference_mode():
-            traits = prior.draw(condition[torch.from_numpy(block.repeat(seeds))], generators)
-            assert traits.amplitude is not None and prior.events is not None
-            found = prior.events.coordinates(traits.amplitude) * _weight(prior)
-        yield from found.numpy().reshape(len(block), seeds, -1)
-
-
-def _beats(prior: TraitPrior, sides: list[Recorded]) -> np.ndarray:
-    """(n, coordinates) of recorded beats."""
-    return np.concatenate([(one.traits[:, : prior.sizes[0]] * _weight(prior)).numpy() for one in sides])
-
-
-def _weight(prior: TraitPrior) -> torch.Tensor:
-    """Distances between beats count as squared errors do in the prior's loss."""
-    assert prior.events is not None
-    return prior.events.importance.pow(WEIGHTS_POWER / 2)
+        found = draw(condition[torch.from_numpy(block.repeat(seeds))], numbers)
+        yield from found.reshape(len(block), seeds, -1)
 
 
 def _one_a_patient(patients: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -34,6 +34,10 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.known)
 
+    def __getitem__(self, rows: Tensor) -> Recorded:
+        """Some of them, by index."""
+        return Recorded(self.rhythm[rows], self.beats[rows], self.known[rows], self.patients[rows])
+
     @staticmethod
     def stack(parts: Sequence[Recorded]) -> Recorded:
         """Several below each other, in order; at least one."""

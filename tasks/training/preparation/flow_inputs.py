@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -52,8 +53,8 @@ def prepare_flow(
     """
     patients = metadata["patient_key"].to_numpy(zero_copy_only=False)
     numbers = np.unique(patients, return_inverse=True)[1]
-    codes = [{one["code"] for one in held or ()} for held in metadata["statements"].to_pylist()]
-    paced, flutter = (np.array([code in held for held in codes]) for code in (PACEMAKER, FLUTTER))
+    paced, flutter = stated_rhythms(metadata)
+    rate_hz = facts.sampling_rate_hz
     for split in LEARNING_SPLITS:
         beats = load_beats(prepared, split)
         signals, rows = Waveforms(waveforms, beats.rows), beats.rows.numpy()
@@ -62,10 +63,10 @@ def prepare_flow(
             if piece_file(folder, split, first).exists():
                 continue
             of_piece = rows[chosen.numpy()]
-            piece = _recorded(
+            piece = recorded_in(
                 signals.millivolts(chosen).numpy(),
-                beats.r_times[chosen],
-                facts.sampling_rate_hz,
+                [row[np.isfinite(row)].astype(np.float64) * rate_hz for row in beats.r_times[chosen].numpy()],
+                rate_hz,
                 paced[of_piece],
                 flutter[of_piece],
                 torch.from_numpy(numbers[of_piece]),
@@ -90,11 +91,30 @@ def prepare_flow(
     )
 
 
-def _recorded(
-    signal: np.ndarray, r_times_s: Tensor, rate_hz: float, paced: np.ndarray, flutter: np.ndarray, patients: Tensor
+def stated_rhythms(metadata: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Who has a pacemaker, and who atrial flutter, by the statements of recordings: (n,) bool each."""
+    codes = [{one["code"] for one in held or ()} for held in metadata["statements"].to_pylist()]
+    paced, flutter = (np.array([code in held for held in codes], dtype=bool) for code in (PACEMAKER, FLUTTER))
+    return paced, flutter
+
+
+def recorded_in(
+    signal: np.ndarray,
+    r_peaks: Sequence[np.ndarray],
+    rate_hz: float,
+    paced: np.ndarray,
+    flutter: np.ndarray,
+    patients: Tensor,
 ) -> Recorded:
-    """What recordings, (n, 8, samples) mV, show."""
-    r_peaks = [row[np.isfinite(row)].astype(np.float64) * rate_hz for row in r_times_s.numpy()]
+    """What recordings show.
+
+    Args:
+        signal: (n, 8, samples) mV.
+        r_peaks: positions in samples per recording, as they were located when it was ingested.
+        rate_hz: sampling rate.
+        paced, flutter: (n,) bool, who has a pacemaker or atrial flutter by the recording's statements.
+        patients: (n,) number of each recording's patient.
+    """
     rhythm = rhythm_of_recordings(signal, r_peaks, rate_hz, paced, flutter)
     inside = (rhythm.r_times_s >= 0) & (rhythm.r_times_s < signal.shape[2] / rate_hz)
     kinds = [row[shown] for row, shown in zip(rhythm.kinds.numpy(), inside.numpy(), strict=True)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.architecture import BeatPriorArchitecture, FlowArchitecture
-from models.beats.rejection import Neighbourhood, Rejection
+from models.beats.rejection import MOST_REDRAWS, Neighbourhood, Rejection
 from models.conditioning import ConditionTensors
 from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
@@ -118,22 +118,56 @@ def test_trait_guidance_moves_beats() -> None:
     assert not torch.allclose(some, more, atol=1e-3)
 
 
+def rejecting(made: FlowGenerator, beat: torch.Tensor, radius: float, coordinates: int) -> Rejection:
+    """Keeps usual beats away from one; of the test's people few coordinates differ."""
+
+    def usual(amplitude: torch.Tensor) -> torch.Tensor:
+        return made.prior.usual.coordinates(amplitude)[:, :coordinates]
+
+    nowhere = Neighbourhood(made.prior.ectopic.coordinates, torch.zeros(0, made.prior.ectopic.size), 0.0)
+    return Rejection(Neighbourhood(usual, usual(beat), radius), nowhere)
+
+
 def test_beats_near_a_training_patients_are_drawn_again_or_refused() -> None:
     made, condition = generator(), conditions(3)
     asked = {"steps": 0, "guidance": 1.0, "trait_guidance": 1.0}
     free = made.sample(condition, [1, 2, 3], **asked)
-
-    def usual(amplitude: torch.Tensor) -> torch.Tensor:
-        return made.prior.usual.coordinates(amplitude)[:, :3]  # of the test's people no more differ
-
     drawn = made.prior.draw(condition[[1]], torch.tensor([2]), has_ectopic=torch.tensor([False]))
-    nowhere = Neighbourhood(made.prior.ectopic.coordinates, torch.zeros(0, made.prior.ectopic.size), 0.0)
-    made.rejection = Rejection(Neighbourhood(usual, usual(drawn.usual), 0.1), nowhere)
-    kept = made.sample(condition, [1, 2, 3], **asked)
-    assert [torch.equal(one, other) for one, other in zip(free, kept, strict=True)] == [True, False, True]
-    made.rejection = Rejection(Neighbourhood(usual, usual(drawn.usual), 1e6), nowhere)
-    with pytest.raises(ValueError, match="every beat drawn for seed 1 lies as near to a training patient's"):
-        made.sample(condition, [1, 2, 3], **asked)
+    made.rejection = rejecting(made, drawn.usual, 0.1, 3)
+    kept = made.sampled(condition, [1, 2, 3], **asked)
+    assert [torch.equal(one, other) for one, other in zip(free, kept.signal, strict=True)] == [True, False, True]
+    assert kept.redraws.tolist() == [0, 1, 0] and not kept.refused.any()
+    made.rejection = rejecting(made, drawn.usual, 1e6, 3)
+    refused = made.sampled(condition, [1, 2, 3], **{**SAMPLING, "steps": 1})
+    assert refused.signal.isnan().all() and refused.refused.all()
+    assert refused.redraws.tolist() == [2 * MOST_REDRAWS + 1] * 3
+
+
+def test_a_row_that_guidance_holds_near_a_training_patient_is_drawn_without() -> None:
+    made, condition = generator(), conditions(8)
+    guided = {"steps": 0, "guidance": 1.0, "trait_guidance": 6.0}
+    seeds, without = list(range(8)), torch.zeros(8, dtype=torch.bool)
+    beats = [made.prior.draw(condition, torch.tensor(seeds), n, without, guidance=6.0) for n in range(MOST_REDRAWS + 1)]
+    middle = torch.stack([one.usual for one in beats]).mean(dim=0)[:1]
+    rejection = rejecting(made, middle, 1.0, 1)
+    away = torch.stack([(rejection.usual.space(one.usual) - rejection.usual.training).norm(dim=1) for one in beats])
+    # So near that the guided draws of one row are inside; the others have one that is not.
+    made.rejection = rejecting(made, middle, float(away.max(dim=0).values.min()) + 1e-4, 1)
+    found = made.sampled(condition, seeds, **guided)
+    held = found.redraws > MOST_REDRAWS
+    assert held.sum() == 1 and not found.refused.any() and found.signal.isfinite().all()
+    row = held.nonzero()[0].tolist()
+    alone = made.sampled(condition[row], row, **guided)
+    assert torch.equal(alone.signal, found.signal[row]) and torch.equal(alone.redraws, found.redraws[row])
+
+
+def test_recorded_beats_and_rhythms_guide_as_drawn_ones_do() -> None:
+    made, condition, seeds = generator(), varied(3), [1, 2, 3]
+    rhythm = made.rhythms(condition, seeds)
+    drawn = made.beats(condition, seeds, rhythm, 1.25)
+    around = made.around(condition, seeds, rhythm, drawn.beats, steps=2, guidance=1.5)
+    assert torch.equal(around, made.sample(condition, seeds, **SAMPLING))
+    assert not torch.equal(around, made.around(condition, seeds, rhythm, drawn.beats[[1, 2, 0]], steps=2, guidance=1.5))
 
 
 def test_rhythm_and_beats_can_be_drawn_for_other_conditions() -> None:

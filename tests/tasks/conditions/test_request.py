@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from models.rhythm.drawn import FASTEST_BPM, SLOWEST_BPM
 from tasks.conditions.coded_views import HEART_AXES, INFARCTION_STAGES
 from tasks.conditions.condition import Condition
+from tasks.conditions.contradictions import RATES
 from tasks.conditions.reading.reader import StatementReader
-from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
+from tasks.conditions.request import RATE_BPM, ConditionError, UnderstoodRequest, understand
 from tests.tasks.conditions.request_tables import FACTS
 
 READER = StatementReader(FACTS)
@@ -32,8 +34,9 @@ def test_options_and_words_make_one_condition() -> None:
         ({"age": -1}, "age -1 is not between"),
         ({"age": math.nan}, "age nan is not between"),
         ({"sex": "F"}, "sex 'f' is neither 'female' nor 'male'"),
-        ({"rate": 0}, "heart rate 0 is not between 20 and 300"),
+        ({"rate": 0}, "heart rate 0 is not between 20 and 250"),
         ({"rate": 250}, "a heart rate of 250 bpm and .*30 to 220 bpm"),
+        ({"text": "atrial flutter at 260 bpm"}, "a heart rate of 260 bpm and atrial flutter .25 to 250 bpm."),
         ({"text": "  "}, "the text of the request is empty"),
         ({"text": "AF " * 200}, "600 characters; say it in at most 500"),
         ({"text": "..."}, "says nothing of an ECG"),
@@ -43,6 +46,11 @@ def test_options_and_words_make_one_condition() -> None:
 def test_impossible_requests_get_one_clear_line(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(ConditionError, match=says):
         ask(**({"text": "sinus rhythm"} | arguments))  # type: ignore[arg-type]
+
+
+def test_every_heart_rate_that_can_be_asked_for_can_be_drawn() -> None:
+    assert RATE_BPM == (SLOWEST_BPM, FASTEST_BPM)
+    assert all(rate.low >= SLOWEST_BPM and rate.high <= FASTEST_BPM for rate in RATES.values())
 
 
 def test_a_request_that_only_excludes_gets_a_normal_ecg_and_says_so() -> None:

@@ -12,11 +12,10 @@ import torch
 from models.conditioning import ConditionTensors
 from models.ecg.r_peaks import locate_r_peaks
 from models.latent_diffusion.simulator_conditioning import own_amplitudes
-from models.latent_diffusion.trait_prior import Traits
 from models.simulator.beat_components import EventComponents
 from tasks.ecg_sets import EcgSet
 from tasks.privacy.attacks.keyed_extraction import keyed_extraction_rows
-from tasks.privacy.white_box.recorded import Recorded
+from tasks.privacy.white_box.attacked import Draw, Keyed
 from tasks.settings import ModelAuditSettings
 from tests.models.synthetic_hearts import RATE_HZ, ecgs
 from tests.stage_outputs import PRIVACY
@@ -26,22 +25,21 @@ SIGNAL = ecgs(MEMBERS + OTHERS, 1)
 EVENTS = EventComponents(7)
 AMPLITUDE = own_amplitudes(SIGNAL, locate_r_peaks(SIGNAL, RATE_HZ), RATE_HZ)[0]
 EVENTS.fit(AMPLITUDE)
-BEATS = EVENTS.coordinates(AMPLITUDE)
+BEATS = EVENTS.coordinates(AMPLITUDE).numpy()
 
 
-class Prior:
+def prior(known: int) -> Draw:
     """Knows people by the heart rate of their condition; draws their beat, or for who is not known another person's."""
 
-    def __init__(self, known: int) -> None:
-        self.events, self.sizes, self.known = EVENTS, [EVENTS.size, 0], known
+    def draw(condition: ConditionTensors, seeds: Sequence[int]) -> np.ndarray:
+        rows = condition.numbers[:, 2].long().numpy()
+        anybody = np.array([np.random.default_rng(seed).integers(MEMBERS + OTHERS) for seed in seeds])
+        return BEATS[np.where(rows < known, rows, anybody)]
 
-    def draw(self, condition: ConditionTensors, generators: Sequence[torch.Generator]) -> Traits:
-        rows = condition.numbers[:, 2].long()
-        anybody = torch.stack([torch.randint(MEMBERS + OTHERS, (), generator=one) for one in generators])
-        return Traits(EVENTS.amplitude(BEATS[torch.where(rows < self.known, rows, anybody)]), None)
+    return draw
 
 
-def people(rows: np.ndarray) -> Recorded:
+def people(rows: np.ndarray) -> Keyed:
     condition = ConditionTensors.nothing(len(rows), 1, 0)
     condition.numbers[:, 2] = torch.from_numpy(rows).float()
     table = pa.table(
@@ -53,13 +51,13 @@ def people(rows: np.ndarray) -> Recorded:
         }
     )
     ecg_set = EcgSet(table, SIGNAL[rows], np.array([f"p{row}" for row in rows]))
-    return Recorded(ecg_set, BEATS[torch.from_numpy(rows)], condition, condition)
+    return Keyed(ecg_set, BEATS[rows], condition)
 
 
 def shares(known: int) -> dict[str, SimpleNamespace]:
     members, held_out = people(np.arange(MEMBERS)), people(np.arange(MEMBERS, MEMBERS + OTHERS))
     settings = ModelAuditSettings(keyed_people=25, keyed_seeds=2)
-    rows = keyed_extraction_rows(Prior(known), members, [held_out], settings, PRIVACY)  # type: ignore[arg-type]
+    rows = keyed_extraction_rows(prior(known), members, [held_out], settings, PRIVACY)
     return {row["metric"].rpartition("alike in ")[2]: SimpleNamespace(**row) for row in rows}
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.tiny_pipeline import TinyPipeline
-from warehouse.release.content import ReleaseContent, ReleaseDescription, gather, manifest_of
+from warehouse.release.content import LineageStep, ReleaseContent, ReleaseDescription, gather, manifest_of
+from warehouse.release.dataset_card import summary
 from warehouse.release.steward import steward_document, steward_summary
 from warehouse.release.worst_conditions import WORST_SHOWN, headline_rows, worst_conditions
-from warehouse.storage.facts import PatientPrivacyFacts
+from warehouse.storage.facts import BeatRejectionFacts, PatientPrivacyFacts
 from warehouse.storage.store import Store
 
 DESCRIPTION = ReleaseDescription("tiny", "Tiny cohort", "CC-BY-4.0", "Tests", "", steward="Ada Example")
@@ -49,6 +50,17 @@ def test_verdict_bounds_and_signature_are_in_the_document(content: ReleaseConten
 def test_a_release_without_a_steward_says_that_nobody_signed(content: ReleaseContent) -> None:
     unsigned = replace(content, description=replace(DESCRIPTION, steward=""))
     assert steward_summary(unsigned).signature.startswith("Nobody signed this release")
+
+
+def test_what_kept_training_patients_out_is_counted(content: ReleaseContent) -> None:
+    assert content.beat_rejection is None and not content.flow
+    assert steward_summary(content).prevention.startswith("The model compares no beat that it draws")
+    counted = replace(content, beat_rejection=BeatRejectionFacts(redrawn=1200, redraws=3400, refused=2))
+    text = steward_document(counted)
+    assert "3,400 times, for 1,200 rows. Left out, because all that was drawn for them lay so near: 2 rows." in text
+    of_flow = LineageStep(kind="model", id="0", sha256="0", rows=1, settings={"training": {"generator": "flow"}})
+    flow = replace(content, lineage=[of_flow])
+    assert flow.flow and "by a flow model that learned from" in summary(flow)
 
 
 def test_power_is_shown_and_the_weakest_attack_is_a_risk(content: ReleaseContent) -> None:
