@@ -68,14 +68,12 @@ def crossed(draws: Sequence[Draw], groups: Sequence[People], attack: Attack, see
     for number, group in enumerate(groups):
         for inside in (True, False):
             found[inside].append(attack(draws[number if inside else 1 - number], group, seed + number * 10**6))
-    together = {
-        name: [np.concatenate([one[name] for one in found[inside]]) for inside in (True, False)]
-        for name in found[True][0]
-    }
-    return {
-        name: Found(*(wilson(int(hits.sum()), len(hits)) for hits in pair), paired_difference(*pair))
-        for name, pair in together.items()
-    }
+    rates = {}
+    for name in found[True][0]:
+        members, others = (np.concatenate([one[name] for one in found[inside]]) for inside in (True, False))
+        shares = [wilson(int(hits.sum()), len(hits)) for hits in (members, others)]
+        rates[name] = Found(shares[0], shares[1], paired_difference(members, others))
+    return rates
 
 
 def alike(asked: People, among: People) -> Tensor:
