@@ -121,10 +121,11 @@ class Span(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(2 * TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
+        out = nn.Linear(width, width)
         # A new student is its teacher at the start of each span.
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        nn.init.zeros_(out.weight)
+        nn.init.zeros_(out.bias)
+        self.layers = nn.Sequential(nn.Linear(2 * TIME_FEATURES, width), nn.SiLU(), out)
 
     def forward(self, end: Tensor, guidance: Tensor) -> Tensor:
         numbers = torch.stack([end, (guidance - 1) / (LARGEST_GUIDANCE - 1)], dim=1).flatten()
