@@ -68,11 +68,11 @@ def main(words: Sequence[str] | None = None) -> None:
         for name, work in parts(generator, given.batch).items():
             timed(name, work)
         condition, seeds = conditions(given.batch), list(range(given.batch))
+        sample = partial(generator.sample, guidance=1.0, trait_guidance=1.25)
         for by_student, numbers in ((True, STUDENT_STEPS), (False, FLOW_STEPS)):
             for steps in numbers:
-                asked = {"steps": steps, "guidance": 1.0, "trait_guidance": 1.25, "by_student": by_student}
                 name = f"ECGs, {steps} steps of {'the student' if by_student else 'Heun'}"
-                timed(name, partial(generator.sample, condition, seeds, **asked))
+                timed(name, partial(sample, condition, seeds, steps=steps, by_student=by_student))
         if given.rivals:
             from benchmarks.sampling_rivals import rivals
 

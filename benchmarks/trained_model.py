@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -92,13 +94,16 @@ class Trained:
     def sample_part(self, way: Way, rows: range) -> np.ndarray:
         """Some rows of the cohort: (rows, 8, samples) mV."""
         seeds = [self.seeds[row] for row in rows]
-        return self.generator.sample(
+        generator = self.generator
+        sample: Callable[..., torch.Tensor] = generator.sample
+        if isinstance(generator, FlowGenerator):
+            sample = partial(generator.sample, by_student=way.by_student)
+        return sample(
             self.condition[rows],
             seeds,
             steps=way.steps,
             guidance=way.guidance,
             trait_guidance=self.trait_guidance,
-            **({"by_student": way.by_student} if isinstance(self.generator, FlowGenerator) else {}),
         ).numpy()
 
 

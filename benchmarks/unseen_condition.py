@@ -20,8 +20,8 @@ from benchmarks.swap import share_satisfied
 from models.conditioning import KNOWLEDGE_FIELDS
 from models.evaluation.metrics import mean_estimate
 from tasks.conditions.condition import ConditionEmbedder, conditions_of
+from tasks.conditions.criteria import kept_claims, textbook_criteria
 from tasks.ecg_sets import EcgSet, read_recordings
-from tasks.evaluation.rows.delivery import kept_claims, textbook_criteria
 from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
 from tasks.training.model_folder import load_config, load_generator

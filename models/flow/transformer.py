@@ -117,14 +117,14 @@ class Block(nn.Module):
 
 
 class Span(nn.Module):
-    """What a student is told beside the time: until when, and how strongly guided. Two (B,) to (B, width)."""
+    """Embedding of the end of a student's step and of its guidance scale. Two (B,) to (B, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         out = nn.Linear(width, width)
         # A new student is its teacher at the start of each span.
-        nn.init.zeros_(out.weight)
-        nn.init.zeros_(out.bias)
+        for parameter in out.parameters():
+            nn.init.zeros_(parameter)
         self.layers = nn.Sequential(nn.Linear(2 * TIME_FEATURES, width), nn.SiLU(), out)
 
     def forward(self, end: Tensor, guidance: Tensor) -> Tensor:
