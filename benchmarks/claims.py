@@ -150,11 +150,11 @@ def judged(
         shares[name] = drawn.shares(np.ones((1, len(kept))))[0]
         for kind in (RULES, CLAIMS):
             chosen = [place for place, one in enumerate(criteria) if one.kind == kind]
-            made_rows, real_rows, train_rows = (
+            here, held_out, training = (
                 Outcomes(one.asked[:, chosen], one.satisfied[:, chosen], one.patients)
                 for one in (drawn, of_real, of_train)
             )
-            distance = delivery_distance(made_rows, real_rows, train_rows, RESAMPLES, SEED)
+            distance = delivery_distance(here, held_out, training, RESAMPLES, SEED)
             if distance.criteria:
                 mean = distance.mean._asdict()
                 checks.append(Check(name=f"{name}: delivery distance, {kind}", **mean, n=distance.criteria))

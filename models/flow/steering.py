@@ -72,8 +72,8 @@ def steered(
         return np.where(drawn.refused.cpu().numpy(), -np.inf, found @ weights)
 
     noise, further = _descending_gumbel(seeds), counter_random.further_seeds(seeds, "guides", CANDIDATES - 1)
-    first = pending.tolist()
-    best = scores(rhythm[first], drawn[first], pending) + noise[pending, 0]
+    at = torch.from_numpy(pending).to(seeds.device)
+    best = scores(rhythm[at], drawn[at], pending) + noise[pending, 0]
     number = 1
     while number < CANDIDATES:
         # What a row has is kept if no further draw can score more, even one that satisfies all claims.

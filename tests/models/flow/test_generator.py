@@ -9,6 +9,7 @@ import torch
 from models.architecture import BeatPriorArchitecture, FlowArchitecture
 from models.beats.rejection import MOST_REDRAWS, Neighbourhood, Rejection
 from models.conditioning import ConditionTensors
+from models.flow.claims import measured_guides
 from models.flow.config import FlowConfig, SteeringClaim
 from models.flow.generator import FlowGenerator
 from models.rhythm.rhythm import VENTRICULAR_PREMATURE
@@ -108,8 +109,10 @@ def ectopic_beats_of(made: FlowGenerator, condition: ConditionTensors, seeds: li
 def test_claims_choose_rhythm_and_beats_of_the_rows_that_they_are_asked_of() -> None:
     made, condition, seeds = generator(), varied(8), list(range(8))
     above = {"statement": "NORM", "comparison": "above", "share": 0.5, "patients": 99, "weight": 4.0}
+    rhythm, drawn = made.drawing(condition, condition, 1.25)(torch.arange(8), torch.arange(8))
+    size = float(np.median(measured_guides(rhythm, drawn.beats, 4.05)["r_amplitude_mv"][:, 1]))
     irregular = SteeringClaim(feature="rr_irregularity", value=0.04, **above)  # type: ignore[arg-type]
-    large = SteeringClaim(feature="limb_qrs_mv", value=0.6, **above)  # type: ignore[arg-type]
+    large = SteeringClaim(feature="r_amplitude_mv", lead="II", value=size, **above)  # type: ignore[arg-type]
     made.config = made.config.model_copy(update={"claims": (irregular, large)})
     asked = np.stack([np.arange(8) > 1, np.arange(8) > 3], axis=1)
     free, steered = made.sampled(condition, seeds, **SAMPLING), made.sampled(condition, seeds, **SAMPLING, asked=asked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from models.flow.claims import measured_guides, satisfies
@@ -17,10 +16,8 @@ from tests.models.flow.test_claims import HIGH_R, IRREGULAR, P_ABSENT
 from tests.models.flow.test_generator import generator
 from tests.models.test_conditioning import conditions
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ROWS, DURATION_S = 90, 4.05
-CLAIMS = [IRREGULAR, P_ABSENT, HIGH_R]
+CLAIMS = [IRREGULAR.model_copy(update={"value": 0.02}), P_ABSENT, HIGH_R]
 CRITERIA = [Criterion(RULES, "NORM", "", claim) for claim in CLAIMS]
 
 
