@@ -171,7 +171,7 @@ def _own(code: str, general: Concept | None) -> Concept:
     if general is None:
         return Concept(name, asks=(code,), excludes=(code,))
     excludes = tuple(dict.fromkeys((code, *general.excludes, *general.asks)))
-    return replace(general, name=name, asks=(code,), excludes=excludes, hint="", held=True)
+    return replace(general, name=name, asks=(code,), excludes=excludes, hint="", finding="", held=True)
 
 
 @cache
