@@ -276,7 +276,7 @@ def test_queries_of_the_dataset_card_run(release: Path) -> None:
 def test_card_says_whether_the_source_was_simulated(store: Store, simulated: bool) -> None:
     card = (publish_tiny(store, TinyPipeline(store, simulated=simulated).commit()) / "README.md").read_text()
     assert ("SIMULATED SOURCE" in card) is simulated
-    assert ("Recordings of the dataset tiny were read" in card) is not simulated
+    assert ("Recordings of tiny were read" in card) is not simulated
 
 
 def test_card_names_the_conditions_furthest_from_real_ecgs(release: Path) -> None:
