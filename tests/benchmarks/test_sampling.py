@@ -51,7 +51,7 @@ def test_a_peak_is_some_billion_operations_per_second() -> None:
 
 
 def test_a_flow_is_timed_with_its_student_and_without() -> None:
-    settings = Settings()
+    settings = Settings.model_validate({"source": {"kind": "simulated"}})
     flow = sampling_stages.random_flow("S", 4, "cpu")
     ways = ways_to_sample(settings, flow)
     assert [(way.steps, way.by_student) for way in ways] == [
@@ -119,6 +119,6 @@ def test_the_benchmark_runs_on_any_model(
     unmeasured = {name for name, check in values.items() if check["value"] is None}
     assert unmeasured <= {"ECGEN's DiT: speed (the package ecgen is not installed)"}
     assert all(check["value"] > 0 for name, check in values.items() if name not in unmeasured)
-    assert "default (2 steps, guidance 1): over latent diffusion" in values
+    assert "default (2 steps, guidance 2): over latent diffusion" in values
     assert str(tmp_path) not in json.dumps(written)
     assert "share of the machine's" in capsys.readouterr().out

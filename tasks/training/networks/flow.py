@@ -51,11 +51,11 @@ class FlowRecipe(Recipe):
         self.network = FlowTransformer(self.settings.architecture, facts.sampling_rate_hz)
         self.patches = facts.samples // self.network.samples
         self.learner = self.network
-        physics = None
+        self.physics: FlowPhysics | None = None
         if weights := self.settings.physics.weights():
             equation = BeatEquation(WaveFit(**load_file(material.staging / WAVE_FIT_FILE)))
-            physics = FlowPhysics(self.filter, equation, self.rate_hz, weights)
-        self.objective = FlowObjective(self.network, physics)
+            self.physics = FlowPhysics(self.filter, equation, self.rate_hz, weights)
+        self.objective = FlowObjective(self.network, self.physics)
 
     @torch.no_grad()
     def batch(self, split: str, rows: Tensor, device: torch.device) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class FlowRecipe(Recipe):
             "condition": data.shown(rows, self.settings.group_share, self.settings.experience).to(device),
             "first": first,
         }
-        if self.objective.physics is not None:
+        if self.physics is not None:
             found["beats"] = self._beats(split, rows, channels[:, :leads], start, piece.shape[-1])
         return found
 

@@ -20,7 +20,7 @@ class StudentRecipe(FlowRecipe):
 
     def __init__(self, material: Material) -> None:
         super().__init__(material)
-        self.schedule = self.settings.student
+        self.schedule, self.physics = self.settings.student, None
         self.network.load_state_dict(load_file(material.staging / FLOW_FILE))
         self.learner = student_of(self.network)
         self.objective = StudentObjective(self.learner, self.network)
