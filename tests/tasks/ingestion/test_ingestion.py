@@ -365,7 +365,7 @@ def test_files_that_did_not_change_are_not_read_again_unless_asked(
         {"test_folds": (0,)},
         {"duration_s": 0.001},
         {"duration_s": 1e9},
-        {"sampling_rate_hz": 250},
+        {"sampling_rate_hz": 200},
         {"windows": "every"},
     ],
 )

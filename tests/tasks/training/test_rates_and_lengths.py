@@ -53,7 +53,7 @@ def test_a_flow_of_any_rate_and_length(tmp_path: Path, rate_hz: int, seconds: in
     losses["loss"].backward()
     assert all(torch.isfinite(loss) for loss in losses.values()) and losses.keys() > {"euler", "inter_lead"}
     recipe.finish(torch.device("cpu"))
-    save_model(folder, SETTINGS, recordings, None, RetrievalSettings(), prepared)
+    save_model(store, folder, SETTINGS, recordings, None, RetrievalSettings(), prepared)
 
     generator = load_generator(folder)
     assert isinstance(generator, FlowGenerator)
