@@ -32,7 +32,7 @@ def deployed(prefect_server: PrefectServer) -> PrefectServer:
     assert created.returncode == 0, created.stdout + created.stderr
     done = prefect_server.prefect("--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("successfully created") == 24, done.stdout
+    assert done.stdout.count("successfully created") == 32, done.stdout
     return prefect_server
 
 
