@@ -33,9 +33,8 @@ from tasks.conditions.condition import ConditionEmbedder, conditions_of
 from tasks.conditions.criteria import CLAIMS, RULES, Criterion, expected_of_conditions
 from tasks.ecg_sets import EcgSet, read_recordings
 from tasks.evaluation.rows.delivery import measured_features, outcomes
-from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_generator
+from tasks.training.model_folder import condition_embedder, load_config, load_generator
 from tasks.training.preparation.flow_inputs import recorded_in, stated_rhythms
 from tasks.training.steering_claims import Examples, fitted_claims, steering_criteria
 from warehouse.errors import EinthovenError
@@ -70,21 +69,14 @@ def main(words: Sequence[str] | None = None, results: Path = RESULTS) -> None:
         raise EinthovenError(f"{store.root} holds no flow; train one with --set training.generator=flow")
     behind = {one.kind: one for one in store.manifest(model).lineage.inputs}
     config, knowledge = load_config(store.path(model)), behind["knowledge"]
-    embedder = ConditionEmbedder(
-        local_embeddings(),
-        store.read(knowledge, "knowledge") if knowledge.rows else None,
-        config.statements,
-        config.generator.denoiser.statement_tokens,
-        config.generator.denoiser.knowledge_tokens,
-        config.retrieval,
-    )
+    embedder = condition_embedder(config, store.read(knowledge, "knowledge") if knowledge.rows else None)
     real, train = (read_recordings(store, behind["recordings"], split) for split in ("validation", "train"))
     train = some(train, QUICK_ROWS if given.quick else TRAINING_ROWS)
     real = some(real, QUICK_ROWS) if given.quick else real
     criteria = steering_criteria(store, knowledge)
-    claims = generator.config.claims or claims_of(generator, embedder, criteria, train)
+    claims = generator.config.claims or claims_of(generator, embedder, config.findings, criteria, train)
     generator.config = generator.config.model_copy(update={"claims": claims})
-    found = {name: generated(generator, embedder, real, *how) for name, how in VARIANTS.items()}
+    found = {name: generated(generator, embedder, config.findings, real, *how) for name, how in VARIANTS.items()}
     checks, shares = judged(criteria, found, real, train, generator)
     publish(
         "claims",
@@ -103,10 +95,14 @@ def some(ecgs: EcgSet, count: int) -> EcgSet:
 
 
 def claims_of(
-    generator: FlowGenerator, embedder: ConditionEmbedder, criteria: Sequence[Criterion], train: EcgSet
+    generator: FlowGenerator,
+    embedder: ConditionEmbedder,
+    findings: Sequence[str],
+    criteria: Sequence[Criterion],
+    train: EcgSet,
 ) -> tuple[SteeringClaim, ...]:
     """What steers, from training recordings, each asked for under its own condition."""
-    rate_hz, conditions = generator.config.sampling_rate_hz, conditions_of(train.table)
+    rate_hz, conditions = generator.config.sampling_rate_hz, conditions_of(train.table, findings=findings)
     patients = torch.from_numpy(np.unique(train.patients, return_inverse=True)[1])
     r_peaks = in_samples(train.r_peaks_s, rate_hz)
     recorded = recorded_in(train.signal, r_peaks, rate_hz, *stated_rhythms(train.table), patients)
@@ -115,10 +111,15 @@ def claims_of(
 
 
 def generated(
-    generator: FlowGenerator, embedder: ConditionEmbedder, like: EcgSet, steps: int, steer: bool
+    generator: FlowGenerator,
+    embedder: ConditionEmbedder,
+    findings: Sequence[str],
+    like: EcgSet,
+    steps: int,
+    steer: bool,
 ) -> dict[str, Any]:
     """ECGs under the conditions of recordings, seconds that they took, and which draw each is from."""
-    conditions = conditions_of(like.table)
+    conditions = conditions_of(like.table, findings=findings)
     tensors, seeds = embedder(conditions)[0], [SEED * 10**12 + row for row in range(len(like))]
     asked = expected_of_conditions(generator.config.claims, conditions) if steer else None
     started = time.process_time()

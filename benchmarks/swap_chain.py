@@ -16,11 +16,9 @@ from models.conditioning import KNOWLEDGE_FIELDS, ConditionTensors
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from tasks.conditions.cohort_design import design_cohort, row_seed
-from tasks.conditions.condition import ConditionEmbedder
 from tasks.generation.task import DESIGN_COLUMNS
-from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_generator
+from tasks.training.model_folder import condition_embedder, load_config, load_generator
 from warehouse.storage.facts import RecordingsFacts
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -54,14 +52,7 @@ class Chain:
         self.design = design_cohort(train, self.settings, self.facts.statements)
         folder = store.path(model)
         self.generator, config = load_generator(folder), load_config(folder)
-        self.embedder = ConditionEmbedder(
-            local_embeddings(),
-            store.read(knowledge, "knowledge") if knowledge.rows else None,
-            self.facts.statements,
-            config.generator.denoiser.statement_tokens,
-            config.generator.denoiser.knowledge_tokens,
-            config.retrieval,
-        )
+        self.embedder = condition_embedder(config, store.read(knowledge, "knowledge") if knowledge.rows else None)
 
     def conditions(self, rows: Sequence[int]) -> ConditionTensors:
         """What rows of the cohort ask for."""

@@ -19,12 +19,11 @@ import pyarrow.compute as pc
 from benchmarks.swap import share_satisfied
 from models.conditioning import KNOWLEDGE_FIELDS
 from models.evaluation.metrics import mean_estimate
-from tasks.conditions.condition import ConditionEmbedder, conditions_of
+from tasks.conditions.condition import conditions_of
 from tasks.conditions.criteria import kept_claims, textbook_criteria
 from tasks.ecg_sets import EcgSet, read_recordings
-from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_generator
+from tasks.training.model_folder import condition_embedder, load_config, load_generator
 from warehouse.errors import EinthovenError
 from warehouse.storage.reference import Reference
 from warehouse.storage.store import Store
@@ -68,11 +67,7 @@ def unseen_condition(
             f"no validation recording holds {code}, or {knowledge} has no entry about it; name another"
         )
     real: EcgSet = known.take(held)
-    shape = config.generator.denoiser
-    embedder = ConditionEmbedder(
-        local_embeddings(), table, config.statements, shape.statement_tokens, shape.knowledge_tokens, config.retrieval
-    )
-    asked, _ = embedder(conditions_of(real.table, config.statements))
+    asked, _ = condition_embedder(config, table)(conditions_of(real.table, config.statements, config.findings))
     seeds, sampling = list(range(len(held))), CohortSettings().sampling
     shares = {"recordings": real.signal} | {
         name: generator.sample(asked.without(*hidden), seeds, **sampling).numpy() for name, hidden in HIDDEN.items()

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -141,7 +141,11 @@ def draw_age(band: str, share: float) -> float:
 
 
 def group_conditions(
-    recordings: pa.Table, training: pa.Table, min_patients: int, statement_facts: StatementFacts
+    recordings: pa.Table,
+    training: pa.Table,
+    min_patients: int,
+    statement_facts: StatementFacts,
+    findings: Collection[str] | None = None,
 ) -> list[Condition]:
     """The condition that a cohort would ask for in place of each recording's own.
 
@@ -154,6 +158,7 @@ def group_conditions(
         training: the training rows that make groups, with the column patient_key too.
         min_patients: how many patients make a group.
         statement_facts: as for `design_cohort`.
+        findings: as for `conditions_of`.
 
     Returns:
         One condition per recording, with its own age, where the group has an age band, and its own heart rate; its own
@@ -161,7 +166,7 @@ def group_conditions(
     """
     groups = BackOff(_people(training, statement_facts), statement_facts, min_patients)
     found = []
-    for condition in conditions_of(recordings, statement_facts):
+    for condition in conditions_of(recordings, statement_facts, findings):
         traits = groups.group(traits_of(condition, statement_facts))
         found.append(
             condition

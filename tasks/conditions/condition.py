@@ -10,7 +10,7 @@ a text of their own. Nor are a request's own words used: the model is blind to t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,7 +117,11 @@ class Condition:
         return replace(self, text=", ".join(self.phrases(statement_facts)))
 
 
-def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None = None) -> list[Condition]:
+def conditions_of(
+    recordings: pa.Table,
+    statement_facts: StatementFacts | None = None,
+    findings: Collection[str] | None = None,
+) -> list[Condition]:
     """The condition that each recording is an example of, in row order.
 
     Args:
@@ -125,6 +129,7 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
             where there are any.
         statement_facts: renders the text and puts the statements in order of importance; without it the text stays
             empty, the statements are in order of likelihood, and `ConditionEmbedder` does the rest.
+        findings: those of reports that count, such as a model has learned (`ModelConfig.findings`); None for all.
     """
     needed = ["statements", "age_years", "sex", "heart_rate_bpm"]
     optional = [name for name in ("coded_views", "text") if name in recordings.column_names]
@@ -145,7 +150,7 @@ def conditions_of(recordings: pa.Table, statement_facts: StatementFacts | None =
             likelihoods=tuple(likelihood[code] for code in codes),
             admission=admission_codes(row.get("coded_views")),
             **asdict(coded_views(row.get("coded_views"))),
-            findings=findings_of(row.get("text") or ""),
+            findings=tuple(one for one in findings_of(row.get("text") or "") if findings is None or one in findings),
         )
         conditions.append(condition if statement_facts is None else condition.written(statement_facts))
     return conditions

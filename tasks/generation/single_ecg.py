@@ -12,14 +12,12 @@ import pyarrow.compute as pc
 
 from models.ecg.measurements import measure
 from models.ecg.r_peaks import locate_r_peaks
-from tasks.conditions.condition import ConditionEmbedder
 from tasks.conditions.reading.reader import StatementReader
 from tasks.conditions.request import ConditionError, UnderstoodRequest, understand
 from tasks.drawing.ecg_paper import draw_ecg
 from tasks.generation.steering import steering
-from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import CohortSettings
-from tasks.training.model_folder import load_config, load_generator
+from tasks.training.model_folder import condition_embedder, load_config, load_generator
 from warehouse.errors import WarehouseError
 from warehouse.storage.store import Manifest, Store
 
@@ -101,19 +99,12 @@ def sample_single_ecg(
             near to a training patient's.
     """
     folder = store.folder("model", model.id)
-    config, generator, embeddings = load_config(folder), load_generator(folder), local_embeddings()
+    config, generator = load_config(folder), load_generator(folder)
     (knowledge,) = [one for one in model.lineage.inputs if one.kind == "knowledge"]
     reader = StatementReader(config.statements, config.findings)
     request = understand(text, age, sex, heart_rate, reader, config.statements)
-    embedder = ConditionEmbedder(
-        embeddings,
-        _without(store.read(knowledge, "knowledge"), request.reading.excluded) if knowledge.rows else None,
-        config.statements,
-        config.generator.denoiser.statement_tokens,
-        config.generator.denoiser.knowledge_tokens,
-        config.retrieval,
-    )
-    tensors, entries = embedder([request.condition])
+    known = _without(store.read(knowledge, "knowledge"), request.reading.excluded) if knowledge.rows else None
+    tensors, entries = condition_embedder(config, known)([request.condition])
     cohorts = [one for one in store.committed("cohort") if any(made.id == model.id for made in one.lineage.inputs)]
     settings = CohortSettings.model_validate(cohorts[-1].lineage.settings) if cohorts else CohortSettings()
     how = settings.sampling | steering(generator, settings, [request.condition])

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from prefect import task
 
 from tasks.conditions.cohort_design import CohortDesign, design_cohort, row_seed
-from tasks.conditions.condition import ConditionEmbedder, StatementFacts
+from tasks.conditions.condition import StatementFacts
 from tasks.settings import CohortSettings, ComputeSettings
 from tasks.stage import RUN_BY_PREFECT, Result, Stage, commit_once, run_logger
 from warehouse.errors import EinthovenError
@@ -224,8 +224,7 @@ class PartWriter:
     ) -> None:
         import torch
 
-        from tasks.knowledge.embeddings import local_embeddings
-        from tasks.training.model_folder import load_config, load_generator
+        from tasks.training.model_folder import condition_embedder, load_config, load_generator
 
         torch.set_num_threads(threads)
         self.store = Store(uri)
@@ -235,15 +234,8 @@ class PartWriter:
         self.generator = load_generator(folder)
         if settings.use_gpu:
             self.generator.to("cuda")
-        shape = self.generator.config.denoiser
-        self.embedder = ConditionEmbedder(
-            local_embeddings(),
-            self.store.read(knowledge, "knowledge") if knowledge.rows else None,
-            statement_facts,
-            shape.statement_tokens,
-            shape.knowledge_tokens,
-            load_config(folder).retrieval,
-        )
+        entries = self.store.read(knowledge, "knowledge") if knowledge.rows else None
+        self.embedder = condition_embedder(load_config(folder), entries)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Write one part; returns its row count, or what failed (Ray would wrap an exception in its own)."""

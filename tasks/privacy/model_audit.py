@@ -65,37 +65,28 @@ def _audit(
     compute: ComputeSettings,
 ) -> Result:
     from models.privacy.shadows import training_sets
-    from tasks.conditions.condition import ConditionEmbedder
     from tasks.ecg_sets import read_recordings, read_reported
-    from tasks.knowledge.embeddings import local_embeddings
     from tasks.privacy.attacks.keyed_extraction import keyed_extraction_rows
     from tasks.privacy.attacks.shadows import shadow_rows
     from tasks.privacy.white_box.attacked import attacked
     from tasks.privacy.white_box.recorded import learned_from
     from tasks.privacy.white_box.shadow_training import train_shadows
     from tasks.settings import TrainingSettings
-    from tasks.training.model_folder import load_config, load_generator
+    from tasks.training.model_folder import condition_embedder, load_config, load_generator
 
     logger, store, started = run_logger(), staging.store, time.monotonic()
     config, generator = load_config(store.path(model)), load_generator(store.path(model))
     lineage = store.manifest(model).lineage
     training = TrainingSettings.model_validate(lineage.settings.get("training", {}))
     (knowledge,) = [one for one in lineage.inputs if one.kind == "knowledge"]
-    embedder = ConditionEmbedder(
-        local_embeddings(),
-        store.read(knowledge, "knowledge") if knowledge.rows else None,
-        config.statements,
-        generator.config.denoiser.statement_tokens,
-        generator.config.denoiser.knowledge_tokens,
-        config.retrieval,
-    )
+    embedder = condition_embedder(config, store.read(knowledge, "knowledge") if knowledge.rows else None)
     sides = {
         "members": learned_from(read_recordings(store, recordings, "train")),
         "reference": learned_from(read_reported(store, recordings, "validation")),
         "non-members": learned_from(read_reported(store, recordings, "test")),
     }
     statements = store.facts(recordings, RecordingsFacts).statements
-    target = attacked(generator, sides, embedder, statements, training)
+    target = attacked(generator, sides, embedder, statements, config.findings, training)
     if target is None:
         raise PrivacyError(
             f"{model} draws no beats, so there is no prior to attack; audit one that was trained with one"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -17,6 +18,8 @@ from models.flow.config import FlowConfig
 from models.flow.generator import FlowGenerator
 from models.latent_diffusion.generator import Generator
 from models.simulator.beat_equation import WaveFit
+from tasks.conditions.condition import ConditionEmbedder
+from tasks.knowledge.embeddings import local_embeddings
 from tasks.settings import RetrievalSettings
 from tasks.training.data.weight_files import (
     AUTOENCODER_FILE,
@@ -99,6 +102,24 @@ def load_config(folder: str | Path) -> ModelConfig:
         raise ModelFolderError(
             f"{path} is damaged or from another version ({where}: {first['msg']}); train again"
         ) from None
+
+
+def condition_embedder(config: ModelConfig, knowledge: pa.Table | None) -> ConditionEmbedder:
+    """What makes tensors of conditions as a model was trained with them.
+
+    Args:
+        config: of the model.
+        knowledge: entries that are retrieved; None or an empty table for none.
+    """
+    shape = config.generator.denoiser
+    return ConditionEmbedder(
+        local_embeddings(),
+        knowledge if knowledge is not None and knowledge.num_rows else None,
+        config.statements,
+        shape.statement_tokens,
+        shape.knowledge_tokens,
+        config.retrieval,
+    )
 
 
 def load_generator(folder: str | Path) -> Generator | FlowGenerator:

@@ -22,6 +22,9 @@ from tasks.settings import Settings
 from tests.flows.conftest import BIN, ROOT, SMALL, PrefectServer
 from warehouse.storage.store import Store
 
+DEPLOYMENTS = 4 * 8
+"""Eight flows for each profile."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -32,7 +35,7 @@ def deployed(prefect_server: PrefectServer) -> PrefectServer:
     assert created.returncode == 0, created.stdout + created.stderr
     done = prefect_server.prefect("--no-prompt", "deploy", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("successfully created") == 32, done.stdout
+    assert done.stdout.count("successfully created") == DEPLOYMENTS, done.stdout
     return prefect_server
 
 
@@ -80,7 +83,7 @@ def test_deployments_have_the_settings_of_their_profile(deployed: PrefectServer)
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         found = json.load(answer)
-    assert len(found) == 24
+    assert len(found) == DEPLOYMENTS
     for one in found:
         assert Settings.model_validate(one["parameters"]["settings"]) == load_settings(one["name"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,7 @@ def attacked(
     sides: dict[str, EcgSet],
     embedder: ConditionEmbedder,
     statements: StatementFacts,
+    findings: Collection[str],
     training: TrainingSettings,
 ) -> Attacked | None:
     """A generator with the recordings that it is attacked with; None if it draws no beats.
@@ -70,13 +71,14 @@ def attacked(
         sides: usable recordings of "members", "reference" (validation) and "non-members".
         embedder: makes conditions as training did.
         statements: of the recordings.
+        findings: of reports that the generator has learned.
         training: how the generator was trained.
     """
     from tasks.privacy.white_box.attacked_diffusion import AttackedDiffusion
     from tasks.privacy.white_box.attacked_flow import AttackedFlow
 
     if isinstance(generator, FlowGenerator):
-        return AttackedFlow.of(generator, sides, embedder, statements, training)
+        return AttackedFlow.of(generator, sides, embedder, statements, findings, training)
     if generator.prior is None or generator.prior.events is None:
         return None
-    return AttackedDiffusion.of(generator, sides, embedder, statements, training)
+    return AttackedDiffusion.of(generator, sides, embedder, statements, findings, training)

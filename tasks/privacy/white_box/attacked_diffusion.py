@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,11 +42,14 @@ class AttackedDiffusion:
         sides: dict[str, EcgSet],
         embedder: ConditionEmbedder,
         statements: StatementFacts,
+        findings: Collection[str],
         training: TrainingSettings,
     ) -> AttackedDiffusion:
         """Arguments as of `tasks.privacy.white_box.attacked.attacked`."""
         members = sides["members"]
-        seen = {side: recorded(ecgs, members, generator, embedder, statements) for side, ecgs in sides.items()}
+        seen = {
+            side: recorded(ecgs, members, generator, embedder, statements, findings) for side, ecgs in sides.items()
+        }
         return cls(generator, training, seen)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,13 +52,14 @@ class AttackedFlow:
         sides: dict[str, EcgSet],
         embedder: ConditionEmbedder,
         statements: StatementFacts,
+        findings: Collection[str],
         training: TrainingSettings,
     ) -> AttackedFlow:
         """Arguments as of `tasks.privacy.white_box.attacked.attacked`."""
         rate_hz, members = generator.config.sampling_rate_hz, sides["members"].table
-        own = {side: embedder(conditions_of(ecgs.table, statements))[0] for side, ecgs in sides.items()}
+        own = {side: embedder(conditions_of(ecgs.table, statements, findings))[0] for side, ecgs in sides.items()}
         groups = {
-            side: embedder(group_conditions(ecgs.table, members, GROUP_PATIENTS, statements))[0]
+            side: embedder(group_conditions(ecgs.table, members, GROUP_PATIENTS, statements, findings))[0]
             for side, ecgs in sides.items()
         }
         shown = {side: recorded(ecgs, rate_hz) for side, ecgs in sides.items()}

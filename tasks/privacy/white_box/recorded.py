@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,11 +71,16 @@ def learned_from(ecgs: EcgSet) -> EcgSet:
 
 
 def recorded(
-    ecgs: EcgSet, members: EcgSet, generator: Generator, embedder: ConditionEmbedder, statements: StatementFacts
+    ecgs: EcgSet,
+    members: EcgSet,
+    generator: Generator,
+    embedder: ConditionEmbedder,
+    statements: StatementFacts,
+    findings: Collection[str],
 ) -> Recorded:
     """Recordings as the prior of a generator sees them; groups are those of its training recordings."""
-    condition, _ = embedder(conditions_of(ecgs.table, statements))
-    group_condition, _ = embedder(group_conditions(ecgs.table, members.table, GROUP_PATIENTS, statements))
+    condition, _ = embedder(conditions_of(ecgs.table, statements, findings))
+    group_condition, _ = embedder(group_conditions(ecgs.table, members.table, GROUP_PATIENTS, statements, findings))
     return Recorded(ecgs, traits_of(ecgs, generator), condition, group_condition)
 
 

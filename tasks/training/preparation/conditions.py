@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +75,7 @@ def prepare_conditions(
     beats = {split: load_beats(prepared, split) for split in LEARNING_SPLITS}
     classes, class_of = wave_classes(metadata, statements)
     members = metadata.take(pa.array(beats["train"].rows.numpy()))
+    # A finding that too few patients share would stand for one of them.
     findings = shared_findings(conditions_of(members), members["patient_key"].to_numpy(), GROUP_PATIENTS)
     if not all(conditions_file(folder, split).exists() for split in LEARNING_SPLITS):
         embedder = ConditionEmbedder(
@@ -89,8 +89,8 @@ def prepare_conditions(
         asked: dict[str, tuple[list[Condition], list[Condition]]] = {}
         for split, found in beats.items():
             chosen = metadata.take(pa.array(found.rows.numpy()))
-            of_groups = group_conditions(chosen, members, GROUP_PATIENTS, statements)
-            asked[split] = [_with_shared(one, findings) for one in conditions_of(chosen, statements)], of_groups
+            of_groups = group_conditions(chosen, members, GROUP_PATIENTS, statements, findings)
+            asked[split] = conditions_of(chosen, statements, findings), of_groups
         embedder.embed(embedder.texts([one for pair in asked.values() for some in pair for one in some]))
         for split, (own, of_groups) in asked.items():
             class_of_split = torch.from_numpy(class_of[beats[split].rows.numpy()])
@@ -101,11 +101,6 @@ def prepare_conditions(
         _fit_simulator(folder, of_beats, beats["train"], conditions, len(classes), facts.sampling_rate_hz)
     counts = {split: len(found) for split, found in beats.items()}
     return PreparedConditions(recordings=counts, statements=statements, wave_classes=classes, findings=list(findings))
-
-
-def _with_shared(condition: Condition, findings: tuple[str, ...]) -> Condition:
-    """A condition without the findings that too few patients share, so that none stands for one of them."""
-    return replace(condition, findings=tuple(one for one in condition.findings if one in findings))
 
 
 def _conditions(

@@ -42,7 +42,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> AttackedFlow:
     names = {"members": "train", "reference": "validation", "non-members": "test"}
     sides = {side: learned_from(whole.take(splits == split)) for side, split in names.items()}
     training = TrainingSettings.model_validate(TRAINING)
-    found = attacked(generator, sides, embedder, STATEMENTS, training)
+    found = attacked(generator, sides, embedder, STATEMENTS, (), training)
     assert isinstance(found, AttackedFlow)
     return found
 
